@@ -7,5 +7,6 @@ pub mod clock;
 pub mod http1;
 pub mod keys;
 pub mod message;
+pub mod net;
 pub mod policy;
 pub mod yaml;

@@ -1,1 +1,9 @@
 //! Everything a user could see, asserted mostly through the real binary and real peers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod net;
