@@ -1,6 +1,10 @@
 //! May this principal do this? Pure: no IO, no clock, no logging.
 
+pub mod decide;
+pub mod fold;
+pub mod path;
 pub mod principal;
 pub mod project;
 pub mod reason;
+pub mod route;
 pub mod scope;

@@ -1,0 +1,232 @@
+//! The decision about an authenticated request: rows 9 to 13 of the table in `tests/decisions.yaml`.
+
+use super::{
+    path::RequestPath,
+    principal::Principal,
+    project::{Named, ProjectSource, SeveralProjects, from_header, from_query},
+    route::{Access, Found, Route},
+    scope::ScopeSet,
+};
+use crate::message::Fields;
+
+/// What is asked, read from the request's head.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'b, 'h> {
+    /// The method as sent.
+    pub method: &'b str,
+    /// The path.
+    pub path: &'h RequestPath<'b>,
+    /// What follows the first `?` of the target.
+    pub query: Option<&'b [u8]>,
+    /// The host as sent, without port and trailing dot.
+    pub host: Option<&'b str>,
+    /// The header section.
+    pub fields: &'h Fields<'b>,
+    /// The method that `X-HTTP-Method-Override` or its kin ask for.
+    pub method_override: Option<&'b str>,
+    /// Whether the request has a body.
+    pub has_body: bool,
+}
+
+/// Proof that policy permits a request. Only [`decide`] and [`permit_public`] make one, and nothing is forwarded
+/// without.
+#[derive(Debug)]
+pub struct Permit<'s, 'b> {
+    route: &'s Route,
+    principal: Option<Principal<'s>>,
+    project: Option<&'b str>,
+}
+
+impl<'s, 'b> Permit<'s, 'b> {
+    /// The route that permitted the request.
+    pub fn route(&self) -> &'s Route {
+        self.route
+    }
+
+    /// Who asks; `None` on a public route.
+    pub fn principal(&self) -> Option<&Principal<'s>> {
+        self.principal.as_ref()
+    }
+
+    /// The project the request touches, if it names one.
+    pub fn project(&self) -> Option<&'b str> {
+        self.project
+    }
+}
+
+/// Why an authenticated request is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Rows 9 and 10: nothing to be seen here.
+    Unseen(Unseen),
+    /// Row 1, where only the route could tell.
+    Doubtful(Doubt),
+    /// Row 11: the path exists for this key, the method does not. The methods that do, for `Allow`.
+    MethodNotMapped(Vec<Box<str>>),
+    /// Row 12: the scopes that the method needs.
+    ScopeTooLow(ScopeSet),
+}
+
+/// Why nothing is to be seen: for `explain` and the log, never for the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unseen {
+    /// No route has this path.
+    NoRoute,
+    /// The lax reading of the path leads elsewhere.
+    ReadingsDiffer,
+    /// The path holds what the route's `allow_in_tail` does not permit there.
+    NotAllowedInPath,
+    /// What stands for the project is no project id.
+    ProjectOutsideGrammar,
+    /// The key may not see the project.
+    ProjectOutOfSight,
+    /// The key is restricted and the request names no project.
+    ProjectNotNamed,
+}
+
+/// What is in doubt about a request, seen by its route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// The project is named more than once.
+    SeveralProjects,
+    /// The method is overridden, and the route does not honour that.
+    MethodOverride,
+    /// A GET or HEAD with a body, and the route does not permit that.
+    BodyOnGet,
+}
+
+/// Decides whether `principal` may do what is `asked`, given what the path led to.
+///
+/// Cost: a binary search per restricted list, no heap memory unless refused.
+///
+/// # Errors
+/// The first [`Refusal`] in the order of the table.
+pub fn decide<'s, 'b>(
+    principal: Principal<'s>,
+    found: Option<&Found<'s>>,
+    asked: &Asked<'b, '_>,
+) -> Result<Permit<'s, 'b>, Refusal> {
+    let found = found.ok_or(Refusal::Unseen(Unseen::NoRoute))?;
+    check_readings(found)?;
+    let method = effective_method(found, asked)?;
+    let mapped = found.route_for(method);
+    // Visibility comes before the method: of a project out of sight not even the methods are told.
+    let nearest = mapped.map(|(route, _)| route).or_else(|| found.routes().next());
+    let nearest = nearest.ok_or(Refusal::Unseen(Unseen::NoRoute))?;
+    check_tail(nearest, found, asked)?;
+    let project = visible_project(nearest, &principal, found, method, asked)?;
+    let Some((route, access)) = mapped else {
+        let allow = found.mapped_methods().into_iter().map(Into::into).collect();
+        return Err(Refusal::MethodNotMapped(allow));
+    };
+    match access {
+        Access::Public => {}
+        Access::Scopes(required) if principal.scopes.contains(required) => {}
+        Access::Scopes(required) => return Err(Refusal::ScopeTooLow(required)),
+    }
+    check_body(route, method, asked)?;
+    Ok(Permit { route, principal: Some(principal), project })
+}
+
+/// Permits what is `asked` to anyone if the path led, in both readings, to a route that is public for the method.
+///
+/// # Errors
+/// What is in doubt about the request, on a public route. `Ok(None)` means that a key is needed.
+pub fn permit_public<'s, 'b>(
+    found: Option<&Found<'s>>,
+    asked: &Asked<'b, '_>,
+) -> Result<Option<Permit<'s, 'b>>, Doubt> {
+    let Some(found) = found.filter(|found| found.readings_agree()) else { return Ok(None) };
+    let Ok(method) = effective_method(found, asked) else {
+        let public = matches!(found.route_for(asked.method), Some((_, Access::Public)));
+        return if public { Err(Doubt::MethodOverride) } else { Ok(None) };
+    };
+    let Some((route, Access::Public)) = found.route_for(method) else { return Ok(None) };
+    if check_tail(route, found, asked).is_err() {
+        return Ok(None);
+    }
+    if body_in_doubt(route, method, asked) {
+        return Err(Doubt::BodyOnGet);
+    }
+    Ok(Some(Permit { route, principal: None, project: None }))
+}
+
+fn check_readings(found: &Found<'_>) -> Result<(), Refusal> {
+    if found.readings_agree() { Ok(()) } else { Err(Refusal::Unseen(Unseen::ReadingsDiffer)) }
+}
+
+fn check_tail(route: &Route, found: &Found<'_>, asked: &Asked<'_, '_>) -> Result<(), Refusal> {
+    if asked.path.permitted_in_tail(found.tail_start(), route.allow_in_tail) {
+        Ok(())
+    } else {
+        Err(Refusal::Unseen(Unseen::NotAllowedInPath))
+    }
+}
+
+/// The method that is decided on: the one asked for by an override only where every route of the path honours it.
+fn effective_method<'b>(found: &Found<'_>, asked: &Asked<'b, '_>) -> Result<&'b str, Refusal> {
+    match asked.method_override {
+        None => Ok(asked.method),
+        Some(method) if found.routes().all(|route| route.honour_method_override) => Ok(method),
+        Some(_) => Err(Refusal::Doubtful(Doubt::MethodOverride)),
+    }
+}
+
+fn visible_project<'b>(
+    route: &Route,
+    principal: &Principal<'_>,
+    found: &Found<'_>,
+    method: &str,
+    asked: &Asked<'b, '_>,
+) -> Result<Option<&'b str>, Refusal> {
+    match named_project(route, found, asked)
+        .map_err(|SeveralProjects| Refusal::Doubtful(Doubt::SeveralProjects))?
+    {
+        Named::Project(id) if principal.projects.contains(id) => Ok(Some(id)),
+        Named::Project(_) => Err(Refusal::Unseen(Unseen::ProjectOutOfSight)),
+        Named::OutsideGrammar => Err(Refusal::Unseen(Unseen::ProjectOutsideGrammar)),
+        Named::Nothing if principal.projects.is_unrestricted() || lists(route, method) => Ok(None),
+        Named::Nothing => Err(Refusal::Unseen(Unseen::ProjectNotNamed)),
+    }
+}
+
+/// Whether restricted keys may use `method` of `route` although no project is named: the upstream filters.
+fn lists(route: &Route, method: &str) -> bool {
+    let named = |name: &str| route.restricted_keys.iter().any(|known| **known == *name);
+    named(method) || (method == "HEAD" && named("GET"))
+}
+
+fn named_project<'b>(
+    route: &Route,
+    found: &Found<'_>,
+    asked: &Asked<'b, '_>,
+) -> Result<Named<'b>, SeveralProjects> {
+    let value = match &route.project {
+        None => None,
+        Some(ProjectSource::Path(at)) => found.segment(asked.path, *at).map(str::as_bytes),
+        Some(ProjectSource::Query(name)) => from_query(asked.query.unwrap_or_default(), name)?,
+        Some(ProjectSource::Header(name)) => from_header(asked.fields, name)?,
+        Some(ProjectSource::HostLabel(at)) => {
+            // Hosts have no case (RFC 3986 section 3.2.2) but ids do: only the lower-case spelling names a project.
+            let host = asked.host.unwrap_or_default();
+            host.split('.')
+                .nth(*at)
+                .map(|label| if host.bytes().any(|b| b.is_ascii_uppercase()) { "" } else { label })
+                .map(str::as_bytes)
+        }
+    };
+    let Some(value) = value else { return Ok(Named::Nothing) };
+    Ok(match std::str::from_utf8(value) {
+        Ok(id) if route.project_pattern.admits(id) => Named::Project(id),
+        Ok(_) | Err(_) => Named::OutsideGrammar,
+    })
+}
+
+fn check_body(route: &Route, method: &str, asked: &Asked<'_, '_>) -> Result<(), Refusal> {
+    if body_in_doubt(route, method, asked) { Err(Refusal::Doubtful(Doubt::BodyOnGet)) } else { Ok(()) }
+}
+
+fn body_in_doubt(route: &Route, method: &str, asked: &Asked<'_, '_>) -> bool {
+    let unexpected = |method: &str| matches!(method, "GET" | "HEAD");
+    asked.has_body && !route.body_on_get && (unexpected(method) || unexpected(asked.method))
+}
