@@ -7,3 +7,5 @@
 )]
 
 mod net;
+mod rust_text;
+mod tidy;
