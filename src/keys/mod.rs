@@ -1,1 +1,13 @@
-//! Under construction.
+//! What a key is: its secret, its digest, its record, and the look-up that answers whose secret this is.
+//! Pure: no IO, no clock, no logging; only a new secret or id asks the operating system for randomness.
+
+pub mod build;
+pub mod caps;
+pub mod credential;
+mod details;
+pub mod digest;
+pub mod problem;
+pub mod record;
+pub mod secret;
+pub mod snapshot;
+pub mod table;

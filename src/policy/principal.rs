@@ -46,12 +46,15 @@ pub struct Owner<'s> {
     pub role: Role,
 }
 
+/// The text of a key id (`[A-Za-z0-9._-]{1,64}`), held in place: tables keep ids in fewer bytes than their text.
+pub type KeyIdText = arrayvec::ArrayString<64>;
+
 /// Who is asking: a key that exists, is in force now, and whose owner is active. Borrowed from one snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct Principal<'s> {
     /// The key's id.
-    pub key_id: &'s str,
-    /// The key's name.
+    pub key_id: KeyIdText,
+    /// The key's name; empty if it has none.
     pub key_name: &'s str,
     /// The organization the key belongs to.
     pub organization: &'s str,
