@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod harness;
 mod net;
 mod rust_text;
 mod tidy;

@@ -1,0 +1,103 @@
+//! The harness against itself, without a gateway between: what is sent is what is recorded.
+
+use super::{Client, Latch, Message, Upstream, run};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+
+#[test]
+fn every_byte_of_every_request_is_recorded() {
+    let upstream = Upstream::answering(OK);
+    let first = "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody";
+    let second =
+        "PUT /b HTTP/1.1\r\nhost:y\r\nTransfer-Encoding: chunked\r\n\r\n3;x=1\r\nabc\r\n0\r\nSum: 3\r\n\r\n";
+    let mut client = Client::connect(upstream.address());
+    assert_eq!(client.exchange(first).text(), "hi");
+    assert_eq!(client.exchange(second).status(), 200);
+
+    assert_eq!(upstream.received(), [format!("{first}{second}").into_bytes()]);
+    let requests = upstream.requests();
+    assert_eq!((requests[0].method(), requests[0].target(), requests[0].text()), ("POST", "/a", "body"));
+    assert_eq!((requests[1].header("Host"), requests[1].text()), (Some("y"), "abc"));
+    assert_eq!(requests[1].trailers, [("Sum".to_owned(), "3".to_owned())]);
+    assert_eq!(requests[1].raw, second.as_bytes());
+}
+
+#[test]
+fn pipelined_requests_are_told_apart() {
+    let upstream = Upstream::answering(OK);
+    let mut client = Client::connect(upstream.address());
+    client.send("GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n");
+    client.response();
+    client.response();
+    assert_eq!(upstream.requests().iter().map(Message::target).collect::<Vec<_>>(), ["/1", "/2"]);
+}
+
+#[test]
+fn a_script_answers_early_in_pieces_and_on_a_word_from_the_test() {
+    let go = Latch::default();
+    let upstream = Upstream::start({
+        let go = go.clone();
+        move |talk| {
+            let mut request = talk.head()?.expect("a head");
+            talk.send("HTTP/1.1 100 Continue\r\n\r\n")?;
+            talk.body(&mut request)?;
+            talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")?;
+            go.wait();
+            talk.send("1\r\nc\r\n0\r\nDone: yes\r\n\r\n")
+        }
+    });
+    let mut client = Client::connect(upstream.address());
+    client.send("POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n");
+    assert_eq!(client.response().status(), 100);
+    assert_eq!(upstream.requests(), []);
+    client.send("x");
+    assert_eq!(client.response_head().status(), 200);
+    assert_eq!(client.take(7), b"2\r\nab\r\n");
+    go.open();
+    assert_eq!(client.read_to_end(), b"1\r\nc\r\n0\r\nDone: yes\r\n\r\n");
+    assert_eq!(upstream.wait_for_requests(1)[0].body, b"x");
+}
+
+#[test]
+fn half_an_answer_and_none_at_all_are_seen_as_such() {
+    let upstream = Upstream::start(|talk| {
+        let request = talk.request()?.expect("a request");
+        match request.target() {
+            "/half" => talk.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"),
+            "/reset" => talk.reset(),
+            _ => talk.send("garbage"),
+        }
+    });
+    let ask = |target: &str| {
+        let mut client = Client::connect(upstream.address());
+        client.send(format!("GET {target} HTTP/1.1\r\n\r\n")).try_response()
+    };
+    let half = ask("/half").unwrap();
+    assert_eq!((half.text(), half.complete), ("half", false));
+    assert_eq!(ask("/reset"), None);
+    assert_eq!(ask("/").unwrap().raw, b"garbage");
+    upstream.wait_for_ends(3);
+}
+
+#[test]
+fn the_end_of_the_client_is_seen_upstream() {
+    let upstream = Upstream::start(|talk| {
+        let rest = talk.rest()?;
+        talk.send(rest)
+    });
+    let mut client = Client::connect(upstream.address());
+    assert_eq!(client.send("\0\r\n\r\nanything").finish_sending().read_to_end(), b"\0\r\n\r\nanything");
+    client.expect_close();
+    let seen = |received: &[Vec<u8>]| received.iter().any(|bytes| bytes.ends_with(b"anything")).then_some(());
+    upstream.wait_until_received("what the client sent", seen);
+}
+
+#[test]
+fn real_clients_reach_the_upstream() {
+    let upstream = Upstream::answering(OK);
+    let url = format!("{}/a%20b?b=c", upstream.url());
+    assert_eq!(run::curl(&["--include", &url]).expect_success().stdout, OK);
+    let code = "import requests, sys; print(requests.get(sys.argv[1]).text)";
+    assert_eq!(run::python(["-c", code, &url]).expect_success().stdout, "hi\n");
+    assert!(upstream.requests().iter().all(|request| request.target() == "/a%20b?b=c"));
+}
