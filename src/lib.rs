@@ -4,6 +4,8 @@
 //! Modules stand in the order of their layers; `tests/suite/tidy.rs` keeps who may import whom.
 
 pub mod clock;
+pub mod config;
+pub mod gate;
 pub mod http1;
 pub mod keys;
 pub mod message;

@@ -74,6 +74,9 @@ pub struct RequestHead<'b> {
     pub authority: Option<&'b [u8]>,
     /// The version it was sent in.
     pub version: Version,
+    /// Whether the stream of an HTTP/2 request ended with this head (`END_STREAM`, RFC 9113 §8.1); HTTP/1 tells by
+    /// fields, and this is `false`.
+    pub ends_stream: bool,
     /// The header section.
     pub fields: Fields<'b>,
 }

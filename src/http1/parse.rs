@@ -132,7 +132,7 @@ pub fn parse_request<'b>(bytes: &'b [u8], limits: &HeadLimits) -> Result<Parsed<
         let version = cursor.version()?;
         cursor.line_end()?;
         let fields = cursor.fields(limits.fields)?;
-        Ok(RequestHead { method, target, authority: None, version, fields })
+        Ok(RequestHead { method, target, authority: None, version, ends_stream: false, fields })
     })
 }
 

@@ -49,6 +49,8 @@ pub enum Reason {
     ExpectationFailed,
     /// The header section is over the limit.
     HeadersTooLarge,
+    /// Neither HTTP/1.0, HTTP/1.1 nor HTTP/2.
+    VersionNotSupported,
     /// The request has passed this gateway before.
     LoopDetected,
     /// A fault of the gateway itself.
@@ -57,7 +59,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the decision table.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::BadRequest,
         Self::PathAmbiguous,
         Self::MethodNotAllowed,
@@ -81,6 +83,7 @@ impl Reason {
         Self::UriTooLong,
         Self::ExpectationFailed,
         Self::HeadersTooLarge,
+        Self::VersionNotSupported,
         Self::LoopDetected,
         Self::Internal,
     ];
@@ -130,6 +133,7 @@ impl Reason {
             Self::UriTooLong => ("uri_too_long", 414, 3, "URI too long"),
             Self::ExpectationFailed => ("expectation_failed", 417, 3, "Expectation failed"),
             Self::HeadersTooLarge => ("headers_too_large", 431, 8, "Headers too large"),
+            Self::VersionNotSupported => ("version_not_supported", 505, 12, "HTTP version not supported"),
             Self::LoopDetected => ("loop_detected", 508, 9, "Loop detected"),
             Self::Internal => ("internal", 500, 13, "Internal error"),
         }

@@ -51,6 +51,8 @@ pub struct Route {
     pub honour_method_override: bool,
     /// Whether GET and HEAD may carry a body.
     pub body_on_get: bool,
+    /// Whether CORS preflights are answered here.
+    pub answers_preflight: bool,
     /// What the data path does with permitted requests: an index into the config's forwarding settings.
     pub forwarding: usize,
 }
@@ -672,6 +674,7 @@ mod tests {
             ignore_case: false,
             honour_method_override: false,
             body_on_get: false,
+            answers_preflight: false,
             forwarding: 0,
         }
     }

@@ -1,0 +1,371 @@
+//! The configuration as the rest of the program sees it: resolved, checked, complete. Each struct is one concern; the
+//! doc of each field names its default and what it does.
+
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+
+use crate::{
+    gate::Policy,
+    http1::parse::HeadLimits,
+    keys::{caps::RoleCaps, secret::Brand},
+    policy::reason::Reason,
+};
+
+/// Everything `keygate.yaml` says.
+#[derive(Debug)]
+pub struct Config {
+    /// Where clients are served; at least one.
+    pub listeners: Vec<ListenerConfig>,
+    /// Where probes and scrapers are served; default `127.0.0.1:8082`, `None` turns it off.
+    pub health: Option<SocketAddr>,
+    /// The upstreams, by name in the order of the file; at least one unless every route is answered here.
+    pub upstreams: Vec<UpstreamConfig>,
+    /// Where keys, people and projects come from.
+    pub keys: KeySource,
+    /// Folder for usage and revocations seen; `None` keeps them for the life of the process.
+    pub state: Option<PathBuf>,
+    /// The brand of keys that are made here; default `kg`.
+    pub brand: Brand,
+    /// What each role caps; default owner and admin everything, member `write`, viewer `read`.
+    pub role_caps: RoleCaps,
+    /// Routes, scopes, credentials: what the gate judges by.
+    pub policy: Policy,
+    /// What happens to permitted requests; indexed by `Route::forwarding`.
+    pub forwardings: Vec<Forwarding>,
+    /// Names of the identity headers.
+    pub identity: IdentityHeaders,
+    /// Names with `_` or `.` that are forwarded although a back end may confuse them; lower case; default none.
+    pub forwarded_headers: Vec<Box<str>>,
+    /// Bodies of refusals in the API's own envelope, by status; `None` is the default for all.
+    pub error_templates: BTreeMap<Option<u16>, ErrorTemplate>,
+    /// CORS for every route without its own, and for answers that belong to no route.
+    pub cors: Option<Cors>,
+    /// The access log.
+    pub access_log: AccessLog,
+    /// Shutdown.
+    pub shutdown: Shutdown,
+    /// How often sources are looked at although no watcher spoke; default 10 s.
+    pub poll: Duration,
+    /// Whether group-writable key files are refused instead of warned about; default no.
+    pub strict_permissions: bool,
+    /// Number of workers; default one per core that the process may use.
+    pub workers: NonZeroUsize,
+}
+
+/// One address where clients are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// `127.0.0.1:8080`, `[::]:8443` or `unix:/run/keygate.sock`.
+    pub address: ListenAddressText,
+    /// TLS; `None` is cleartext.
+    pub tls: Option<ListenerTls>,
+    /// Peers whose `X-Forwarded-*` is believed; default nobody.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What a client may make grow.
+    pub limits: ListenerLimits,
+    /// How long a client may take.
+    pub timeouts: ListenerTimeouts,
+}
+
+/// An address to listen on.
+pub type ListenAddressText = String;
+
+/// Certificates of a listener; the first is the default, others are chosen by server name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// Certificate chain and private key, as PEM files.
+    pub certificates: Vec<CertificateFiles>,
+    /// Certificate authorities that client certificates must come from; `None` asks for none.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// The files of one certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// Chain, leaf first.
+    pub certificate: PathBuf,
+    /// Private key of the leaf.
+    pub private_key: PathBuf,
+}
+
+/// What a client of one listener may make grow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Connections at once, all workers together; default 10,000.
+    pub connections: usize,
+    /// Connections at once from one address; default 1,000; trusted proxies are not counted.
+    pub connections_per_address: usize,
+    /// Head, target and fields; default 32 KiB, 8 KiB and 100.
+    pub head: HeadLimits,
+    /// Body in bytes; default 1 GiB; a route may say otherwise.
+    pub body_bytes: u64,
+    /// HTTP/2 streams at once on one connection; default 100.
+    pub streams: u32,
+}
+
+/// How long a client may take. None of them ends a response, an upgrade or an event stream that goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTimeouts {
+    /// From the first byte of a head to its last, and for a TLS handshake; default 15 s.
+    pub head: Duration,
+    /// Between two requests of one connection; default 75 s.
+    pub keep_alive: Duration,
+    /// Between two reads of a request body, and between two writes of a response that the client does not take;
+    /// default 30 s.
+    pub idle: Duration,
+    /// Bytes per second that a request body must reach on average after `idle` has passed once; default 64.
+    pub body_rate_bytes: u64,
+}
+
+/// One upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// Its name in the file, in metrics and logs.
+    pub name: Box<str>,
+    /// Where it is.
+    pub address: UpstreamAddress,
+    /// The authority of its URL: `host[:port]` as written; what `host: upstream` sends.
+    pub authority: Box<str>,
+    /// TLS towards it; `None` for `http:`.
+    pub tls: Option<UpstreamTls>,
+    /// Which Host it sees; default the client's.
+    pub host: UpstreamHost,
+    /// Connections at once, all workers together; default 1,024.
+    pub connections: usize,
+    /// Requests that may wait for a connection, all workers together; default 1,024.
+    pub pending: usize,
+    /// How long things may take.
+    pub timeouts: UpstreamTimeouts,
+    /// Headers that are set on each request, after those of the client with the same name were removed.
+    pub set_headers: Vec<(Box<str>, SecretText)>,
+    /// Whether a link-local or metadata address is connected to; default no.
+    pub allow_link_local: bool,
+}
+
+/// Where an upstream is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum UpstreamAddress {
+    /// Host name or IP address, and port.
+    Tcp {
+        /// A DNS name or an IP address without brackets.
+        host: Box<str>,
+        /// The port.
+        port: u16,
+    },
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// TLS towards an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Certificate authorities in a PEM file instead of the machine's.
+    pub ca: Option<PathBuf>,
+    /// The name to ask for and to verify; default the host of the URL.
+    pub server_name: Box<str>,
+}
+
+/// Which Host an upstream sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// The one the client sent.
+    Preserve,
+    /// The authority of the upstream's URL.
+    Upstream,
+    /// This one.
+    Name(Box<str>),
+}
+
+/// How long an upstream may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamTimeouts {
+    /// To connect, with TLS handshake and waiting for room; default 5 s.
+    pub connect: Duration,
+    /// From the end of the request to the head of the response; default 60 s.
+    pub first_byte: Duration,
+    /// Between two reads of a response body, and between two writes of a request; default 60 s; `None` for upgrades
+    /// and event streams is not needed: they are told by their content type and may idle for 1 h.
+    pub idle: Duration,
+    /// How long a connection waits for its next request; default 50 s. Less than the upstream's own.
+    pub keep_alive: Duration,
+}
+
+/// A value that may hold a secret: its Debug shows nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(pub Box<str>);
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("SecretText(redacted)")
+    }
+}
+
+/// Where keys, people and projects come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// One key file.
+    File(PathBuf),
+    /// Every `*.yaml` of a folder.
+    Directory(PathBuf),
+}
+
+/// What happens to a request that its route permits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarding {
+    /// Index into [`Config::upstreams`].
+    pub upstream: usize,
+    /// CORS of the route.
+    pub cors: Option<Cors>,
+    /// Body limit in bytes, if the route has its own.
+    pub body_bytes: Option<u64>,
+    /// Whether WebSocket upgrades are forwarded; default no.
+    pub websocket: bool,
+    /// Whether request trailers are forwarded to others than gRPC; default no.
+    pub request_trailers: bool,
+}
+
+/// Cross-origin requests (<https://fetch.spec.whatwg.org/#http-cors-protocol>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cors {
+    /// Origins that may read answers; `*` is any.
+    pub origins: Vec<Box<str>>,
+    /// Methods of a preflight's answer; empty: the one asked for.
+    pub methods: Vec<Box<str>>,
+    /// Headers of a preflight's answer; empty: those asked for.
+    pub headers: Vec<Box<str>>,
+    /// Headers that scripts may read.
+    pub expose: Vec<Box<str>>,
+    /// Whether cookies may be sent; never together with `*`.
+    pub credentials: bool,
+    /// How long a preflight may be remembered, in seconds; default 600.
+    pub max_age_seconds: u32,
+}
+
+/// Names of the identity headers; `None` leaves one out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityHeaders {
+    /// The key's id; default `X-Auth-Key-Id`.
+    pub key_id: Option<Box<str>>,
+    /// The key's name; default `X-Auth-Key-Name`.
+    pub key_name: Option<Box<str>>,
+    /// The owner's id; default `X-Auth-User`.
+    pub user: Option<Box<str>>,
+    /// The owner's e-mail; default `X-Auth-Email`.
+    pub email: Option<Box<str>>,
+    /// The owner's role; default `X-Auth-Role`.
+    pub role: Option<Box<str>>,
+    /// The organization; default `X-Auth-Org`.
+    pub organization: Option<Box<str>>,
+    /// Effective scopes, space-separated; default `X-Auth-Scopes`.
+    pub scopes: Option<Box<str>>,
+    /// Visible projects: `*` or a comma list; default `X-Auth-Projects`.
+    pub projects: Option<Box<str>>,
+    /// The project the request touches; default `X-Auth-Project`.
+    pub project: Option<Box<str>>,
+}
+
+impl Default for IdentityHeaders {
+    fn default() -> Self {
+        let name = |name: &str| Some(name.into());
+        Self {
+            key_id: name("X-Auth-Key-Id"),
+            key_name: name("X-Auth-Key-Name"),
+            user: name("X-Auth-User"),
+            email: name("X-Auth-Email"),
+            role: name("X-Auth-Role"),
+            organization: name("X-Auth-Org"),
+            scopes: name("X-Auth-Scopes"),
+            projects: name("X-Auth-Projects"),
+            project: name("X-Auth-Project"),
+        }
+    }
+}
+
+impl IdentityHeaders {
+    /// The names in use.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [
+            &self.key_id,
+            &self.key_name,
+            &self.user,
+            &self.email,
+            &self.role,
+            &self.organization,
+            &self.scopes,
+            &self.projects,
+            &self.project,
+        ]
+        .into_iter()
+        .filter_map(|name| name.as_deref())
+    }
+}
+
+/// A refusal's body with places for `{code}`, `{message}` and `{request_id}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorTemplate {
+    /// Text and places, in order.
+    pub parts: Vec<TemplatePart>,
+    /// The media type; default `application/json`.
+    pub content_type: Box<str>,
+}
+
+/// A piece of an [`ErrorTemplate`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplatePart {
+    /// As it stands.
+    Text(Box<str>),
+    /// [`Reason::code`].
+    Code,
+    /// The detail.
+    Message,
+    /// The request id.
+    RequestId,
+}
+
+/// The access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Which requests.
+    pub mode: AccessLogMode,
+    /// Where to.
+    pub path: AccessLogPath,
+}
+
+/// Which requests the access log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLogMode {
+    /// None.
+    Off,
+    /// Every refusal and failure, and one in so many of the others.
+    Sampled(u32),
+    /// All.
+    All,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLogPath {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file, reopened on SIGHUP.
+    File(PathBuf),
+}
+
+/// Shutdown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shutdown {
+    /// From *not ready* to *accept no more*; default 0 s; load balancers need a few.
+    pub delay: Duration,
+    /// How long requests in flight may take; default 30 s.
+    pub deadline: Duration,
+}
+
+impl Config {
+    /// The template for `reason`, if the API has its own envelope.
+    pub fn error_template(&self, reason: Reason) -> Option<&ErrorTemplate> {
+        self.error_templates.get(&Some(reason.status())).or_else(|| self.error_templates.get(&None))
+    }
+}

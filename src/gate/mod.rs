@@ -1,0 +1,197 @@
+//! One request head in, one verdict out: the decision table of `tests/decisions.yaml`, composed of what a request says
+//! ([`Request`]), what keys are known and what policy permits. Pure; every door asks here.
+
+pub mod denial;
+pub mod request;
+
+use core::net::IpAddr;
+
+use jiff::Timestamp;
+
+pub use self::{denial::Denial, request::Request};
+use crate::{
+    keys::{
+        credential::{Credential, CredentialSources},
+        secret::Brand,
+        snapshot::{Authenticated, KeySnapshot, Refused},
+    },
+    policy::{
+        decide::{Permit, decide, permit_public},
+        fold::ManagedNames,
+        principal::KeyIdText,
+        route::{Found, Route, RouteTable},
+        scope::Scopes,
+    },
+};
+
+/// What requests are judged by, apart from the keys.
+#[derive(Debug)]
+pub struct Policy {
+    /// The routes.
+    pub routes: RouteTable,
+    /// The scopes that routes require and keys are granted.
+    pub scopes: Scopes,
+    /// Where a credential may stand.
+    pub credentials: CredentialSources,
+    /// Names that only the gateway sets: identity headers of every preset.
+    pub identity_names: ManagedNames,
+    /// The brand of our keys, to know one in a query.
+    pub brand: Brand,
+    /// Whether a scope that is too low looks like a path that is not there.
+    pub hide_insufficient_scope: bool,
+    /// The name this gateway goes by in `Via` (RFC 9110 §7.6.3).
+    pub via: Box<str>,
+}
+
+/// What to do with a request that is not refused.
+#[derive(Debug)]
+pub enum Verdict<'s, 'b> {
+    /// Row 13, or row 3 for a public route: forward it.
+    Forward(Permit<'s, 'b>),
+    /// Row 3: answer the CORS preflight for this route.
+    Preflight(&'s Route),
+    /// Row 2: answer `OPTIONS *`.
+    ServerOptions,
+}
+
+/// The verdict about one request, with what was learnt on the way to it.
+#[derive(Debug)]
+pub struct Judgement<'s, 'b> {
+    /// The verdict.
+    pub verdict: Result<Verdict<'s, 'b>, Denial<'s>>,
+    /// The route the path led to for the method, or the first of the path: for logs and CORS, never for a 404's body.
+    pub route: Option<&'s Route>,
+    /// The key, where the digest of a secret matched, also one that is refused.
+    pub key: Option<KeyUsed>,
+    /// Whether the credential fields are for us and must not reach the upstream.
+    pub strip_credential: bool,
+}
+
+/// Which key a request was made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyUsed {
+    /// Its id.
+    pub id: KeyIdText,
+    /// Whether with the secret from before the last rotation.
+    pub is_previous_secret: bool,
+}
+
+/// Judges `request`, sent by `client`, with `keys` (`None` while there is no snapshot or it is too stale) at `now`.
+///
+/// Cost: one SHA-256, one look-up, one or two walks of the routes; no heap memory where the request is permitted.
+pub fn judge<'s, 'b>(
+    policy: &'s Policy,
+    keys: Option<&'s KeySnapshot>,
+    request: &Request<'b>,
+    client: IpAddr,
+    now: Timestamp,
+) -> Judgement<'s, 'b> {
+    judge_by(policy, keys, request, |keys, credential| match credential {
+        Credential::Presented(secret) => {
+            keys.authenticate(secret, now, client).map_err(Unauthenticated::Refused)
+        }
+        Credential::Absent => Err(Unauthenticated::Absent),
+        Credential::Malformed | Credential::Several => Err(Unauthenticated::Malformed),
+    })
+}
+
+/// Judges `request` as if it presented the current secret of the key `id`, whatever credential it carries.
+pub fn judge_as<'s, 'b>(
+    policy: &'s Policy,
+    keys: &'s KeySnapshot,
+    request: &Request<'b>,
+    id: &str,
+    client: IpAddr,
+    now: Timestamp,
+) -> Option<Judgement<'s, 'b>> {
+    let authenticated = keys.authenticate_id(id, now, client)?;
+    Some(judge_by(policy, Some(keys), request, |_, _| authenticated.map_err(Unauthenticated::Refused)))
+}
+
+/// Why nobody is known to ask.
+enum Unauthenticated {
+    Absent,
+    Malformed,
+    Refused(Refused),
+}
+
+fn judge_by<'s, 'b>(
+    policy: &'s Policy,
+    keys: Option<&'s KeySnapshot>,
+    request: &Request<'b>,
+    authenticate: impl FnOnce(&'s KeySnapshot, Credential<'b>) -> Result<Authenticated<'s>, Unauthenticated>,
+) -> Judgement<'s, 'b> {
+    let mut learnt = Learnt { route: None, key: None, strip_credential: true };
+    let verdict = rows(policy, keys, request, authenticate, &mut learnt);
+    let Learnt { route, key, strip_credential } = learnt;
+    Judgement { verdict, route, key, strip_credential }
+}
+
+struct Learnt<'s> {
+    route: Option<&'s Route>,
+    key: Option<KeyUsed>,
+    strip_credential: bool,
+}
+
+/// Rows 2 to 13, in their order; row 1 was [`Request::read`], but for what only a route can tell.
+fn rows<'s, 'b>(
+    policy: &'s Policy,
+    keys: Option<&'s KeySnapshot>,
+    request: &Request<'b>,
+    authenticate: impl FnOnce(&'s KeySnapshot, Credential<'b>) -> Result<Authenticated<'s>, Unauthenticated>,
+    learnt: &mut Learnt<'s>,
+) -> Result<Verdict<'s, 'b>, Denial<'s>> {
+    let Some(path) = &request.path else { return Ok(Verdict::ServerOptions) };
+    let found = policy.routes.find(request.host_name(), path);
+    let found = found.as_ref();
+    learnt.route = found.and_then(|found| nearest_route(found, request.method()));
+    let asked = request.asked(path);
+    let credential = Credential::from_fields(request.fields(), &policy.credentials);
+    if let Credential::Several = credential {
+        return Err(Denial::bad_request("The request carries more than one credential."));
+    }
+    if let Some(route) = preflighted_route(found, request) {
+        return Ok(Verdict::Preflight(route));
+    }
+    if let Some(permit) = permit_public(found, &asked).map_err(Denial::doubtful)? {
+        learnt.strip_credential = is_ours(credential, keys);
+        return Ok(Verdict::Forward(permit));
+    }
+    let keys = keys.ok_or_else(Denial::key_store_unavailable)?;
+    let authenticated = authenticate(keys, credential).map_err(|unauthenticated| match unauthenticated {
+        Unauthenticated::Absent => Denial::key_missing(&policy.credentials),
+        Unauthenticated::Malformed => Denial::key_malformed(&policy.credentials),
+        Unauthenticated::Refused(refused) => {
+            learnt.key = refused.key_id.map(|id| KeyUsed { id, is_previous_secret: false });
+            Denial::key_refused(&refused)
+        }
+    })?;
+    learnt.key = Some(KeyUsed {
+        id: authenticated.principal.key_id,
+        is_previous_secret: authenticated.is_previous_secret,
+    });
+    decide(authenticated.principal, found, &asked)
+        .map(Verdict::Forward)
+        .map_err(|refusal| Denial::refused(refusal, policy))
+}
+
+fn nearest_route<'s>(found: &Found<'s>, method: &str) -> Option<&'s Route> {
+    found.route_for(method).map(|(route, _)| route).or_else(|| found.routes().next())
+}
+
+/// The route that answers a CORS preflight (Fetch, "CORS-preflight request"): the one the path led to, in both
+/// readings, for the method that the browser asks for.
+fn preflighted_route<'s>(found: Option<&Found<'s>>, request: &Request<'_>) -> Option<&'s Route> {
+    let method = request.preflight_method?;
+    let found = found.filter(|found| found.readings_agree())?;
+    nearest_route(found, method).filter(|route| route.answers_preflight)
+}
+
+/// Whether a credential on a public route is one of ours, so that the upstream must not see it. While no keys are
+/// known, every credential may be.
+fn is_ours(credential: Credential<'_>, keys: Option<&KeySnapshot>) -> bool {
+    match credential {
+        Credential::Presented(secret) => keys.is_none_or(|keys| keys.is_or_looks_ours(secret)),
+        Credential::Absent | Credential::Malformed | Credential::Several => false,
+    }
+}
