@@ -37,6 +37,11 @@ pub(super) fn token_run(bytes: &[u8]) -> usize {
     bytes.iter().position(|&byte| !TCHAR[usize::from(byte)]).unwrap_or(bytes.len())
 }
 
+/// Whether `bytes` is a token: one tchar or more (RFC 9110 §5.6.2).
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && token_run(bytes) == bytes.len()
+}
+
 /// How many bytes at the start of `bytes` may stand in a field value or a reason phrase: HTAB, SP, VCHAR and
 /// obs-text (RFC 9110 §5.5).
 pub(super) fn text_run(bytes: &[u8]) -> usize {

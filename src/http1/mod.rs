@@ -5,6 +5,8 @@
 //! space before a colon, no repeated or listed `Content-Length`, no transfer coding but `chunked`.
 //! An upstream that ends lines with a bare LF gets no second chance either.
 
+pub mod body;
+pub mod encode;
 pub mod framing;
 mod grammar;
 pub mod parse;

@@ -154,6 +154,16 @@ pub fn parse_response<'b>(
     })
 }
 
+/// Reads a trailer section that is whole: field lines and the empty line that ends them, and nothing more.
+pub(super) fn parse_trailers(bytes: &[u8], limit: usize) -> Result<Fields<'_>, HeadError> {
+    let mut cursor = Cursor { rest: bytes };
+    match cursor.fields(limit) {
+        Ok(fields) if cursor.rest.is_empty() => Ok(fields),
+        Ok(_) | Err(Stop::Partial) => Err(HeadError::LineEnd),
+        Err(Stop::Refused(error)) => Err(error),
+    }
+}
+
 /// Where the head at the start of `bytes` ends: the offset behind the first empty line, also one that a bare LF ends,
 /// so that a parser gets to see and refuse it. `from` is the number of bytes that an earlier call has seen (or 0).
 pub fn find_head_end(bytes: &[u8], from: usize) -> Option<usize> {

@@ -1,3 +1,5 @@
+//! Tests: the length of a body, case by case.
+
 use super::*;
 use crate::http1::parse::{HeadLimits, Parsed, parse_request, parse_response};
 

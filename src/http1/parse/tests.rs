@@ -1,3 +1,5 @@
+//! Tests: heads taken and refused, case by case and against httparse.
+
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
