@@ -1,6 +1,9 @@
 //! The only place that asks the operating system what time it is.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Instant,
+};
 
 use jiff::Timestamp;
 
@@ -18,6 +21,11 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
+}
+
+/// The monotonic clock, for durations and deadlines. Cost: about 20 ns, no system call.
+pub fn monotonic() -> Instant {
+    Instant::now()
 }
 
 /// A clock that stands still until it is told to move; whole milliseconds.

@@ -11,4 +11,5 @@ pub mod keys;
 pub mod message;
 pub mod net;
 pub mod policy;
+pub mod telemetry;
 pub mod yaml;

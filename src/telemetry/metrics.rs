@@ -1,0 +1,519 @@
+//! What is counted, and where: each worker counts into its own cells, and a scrape adds them up.
+//!
+//! A cell has one writer, so counting is a plain load and store of the worker's own cache line: no locked
+//! instruction, no line that another core writes, no allocation. A scrape reads the cells while they are written
+//! and sees each at some recent value.
+
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    marker::PhantomData,
+    ops::Deref,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::outcome::{AbortedBy, End, RequestOutcome};
+use crate::policy::reason::Reason;
+
+/// Sources whose reloads are told apart; what comes after shares one entry.
+const SOURCES_MAX: usize = 1_000;
+const OTHER_SOURCES: &str = "(others)";
+
+/// A count that only grows; written by one thread.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts `n` more. Cost: under a nanosecond.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// The count.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number of things that are there now; written by one thread.
+#[derive(Debug, Default)]
+pub struct Level(AtomicU64);
+
+impl Level {
+    /// One more.
+    pub fn rise(&self) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// One less; never below zero.
+    pub fn fall(&self) {
+        self.0.store(self.0.load(Relaxed).saturating_sub(1), Relaxed);
+    }
+
+    /// How many.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Upper bounds of the duration buckets in microseconds, 0.5 ms to 60 s.
+pub const DURATION_BOUNDS_US: [u64; 16] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000, 30_000_000, 60_000_000,
+];
+const BUCKETS: usize = DURATION_BOUNDS_US.len() + 1;
+
+/// Durations in the buckets of [`DURATION_BOUNDS_US`]; written by one thread.
+#[derive(Debug, Default)]
+pub struct DurationHistogram {
+    buckets: [Counter; BUCKETS],
+    sum_us: Counter,
+}
+
+impl DurationHistogram {
+    /// Counts one duration. Cost: about 5 ns.
+    pub fn observe(&self, duration: Duration) {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let at = DURATION_BOUNDS_US.iter().map(|bound| usize::from(us > *bound)).sum::<usize>();
+        self.buckets[at].add(1);
+        self.sum_us.add(us);
+    }
+
+    /// Adds what `self` holds to `total`.
+    pub(super) fn add_to(&self, total: &mut DurationTotals) {
+        for (sum, bucket) in total.buckets.iter_mut().zip(&self.buckets) {
+            *sum += bucket.get();
+        }
+        total.sum_us += self.sum_us.get();
+    }
+}
+
+/// The sum of several [`DurationHistogram`]s.
+#[derive(Debug, Default)]
+pub(super) struct DurationTotals {
+    pub(super) buckets: [u64; BUCKETS],
+    pub(super) sum_us: u64,
+}
+
+/// A status class: 1xx to 5xx, or anything else.
+#[derive(Debug, Default)]
+pub(super) struct StatusClasses([Counter; 6]);
+
+impl StatusClasses {
+    /// The classes as label values, in the order of the cells.
+    pub(super) const NAMES: [&'static str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+
+    fn count(&self, status: u16) {
+        let at = match status {
+            100..=599 => usize::from(status / 100) - 1,
+            _ => 5,
+        };
+        self.0[at].add(1);
+    }
+
+    pub(super) fn get(&self, at: usize) -> u64 {
+        self.0[at].get()
+    }
+}
+
+/// Requests by how they ended.
+#[derive(Debug, Default)]
+pub(super) struct RequestCounters {
+    pub(super) forwarded: StatusClasses,
+    pub(super) answered: StatusClasses,
+    pub(super) refused: [Counter; Reason::ALL.len()],
+    pub(super) aborted: [Counter; AbortedBy::ALL.len()],
+}
+
+/// What one worker counts. Reached through [`WorkerMetrics`], which keeps it to one writer.
+// Aligned to two lines: adjacent-line prefetch would otherwise share what two workers write.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WorkerCounters {
+    pub(super) requests: RequestCounters,
+    pub(super) duration: DurationHistogram,
+    /// Body bytes from clients.
+    pub received_bytes: Counter,
+    /// Body bytes to clients.
+    pub sent_bytes: Counter,
+    /// Client connections that are open.
+    pub connections: Level,
+    /// Client connections accepted.
+    pub connections_accepted: Counter,
+    /// Client connections closed at once because a limit was reached.
+    pub connections_limited: Counter,
+    /// TLS handshakes with clients that failed or were late.
+    pub tls_failures: Counter,
+    /// Upgraded connections that are open.
+    pub streams: Level,
+    pub(super) access_log_dropped: Counter,
+    pub(super) usage_dropped: Counter,
+    upstreams: Mutex<Vec<Arc<UpstreamCounters>>>,
+}
+
+impl WorkerCounters {
+    /// Counts one request that ended. Cost: about 10 ns.
+    pub(super) fn count_request(&self, outcome: &RequestOutcome) {
+        let requests = &self.requests;
+        match outcome.end {
+            End::Forwarded => requests.forwarded.count(outcome.status),
+            End::Answered => requests.answered.count(outcome.status),
+            End::Refused(reason) => requests.refused[reason as usize].add(1),
+            End::Aborted(by) => requests.aborted[by as usize].add(1),
+        }
+        if !outcome.upgraded {
+            self.duration.observe(outcome.duration);
+        }
+    }
+
+    pub(super) fn upstreams(&self) -> Vec<Arc<UpstreamCounters>> {
+        lock(&self.upstreams).clone()
+    }
+}
+
+/// Why an exchange with an upstream failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamError {
+    /// The name was not resolved.
+    Resolve,
+    /// No connection came about.
+    Connect,
+    /// No connection came about in time.
+    ConnectTimeout,
+    /// The TLS handshake failed.
+    Tls,
+    /// No answer, or not the rest of it, in time.
+    ResponseTimeout,
+    /// The connection closed before the answer was whole.
+    Closed,
+    /// The answer was no HTTP.
+    Protocol,
+    /// Its connection and waiting limits were reached.
+    Full,
+}
+
+impl UpstreamError {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Resolve,
+        Self::Connect,
+        Self::ConnectTimeout,
+        Self::Tls,
+        Self::ResponseTimeout,
+        Self::Closed,
+        Self::Protocol,
+        Self::Full,
+    ];
+
+    /// The label value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
+            Self::ResponseTimeout => "response_timeout",
+            Self::Closed => "closed",
+            Self::Protocol => "protocol",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// What one worker counts of one upstream. Reached through [`UpstreamMetrics`].
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct UpstreamCounters {
+    pub(super) name: Box<str>,
+    pub(super) responses: StatusClasses,
+    pub(super) errors: [Counter; UpstreamError::ALL.len()],
+    /// Time from sending a request to the head of its answer.
+    pub first_byte: DurationHistogram,
+    /// Time to connect, TLS included.
+    pub connect: DurationHistogram,
+    /// Requests sent a second time.
+    pub retries: Counter,
+    /// Connections that carry an exchange.
+    pub in_use: Level,
+    /// Connections in the pool.
+    pub idle: Level,
+}
+
+impl UpstreamCounters {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            responses: StatusClasses::default(),
+            errors: Default::default(),
+            first_byte: DurationHistogram::default(),
+            connect: DurationHistogram::default(),
+            retries: Counter::default(),
+            in_use: Level::default(),
+            idle: Level::default(),
+        }
+    }
+
+    /// The upstream's name in the config.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Counts the head of an answer that took `waited` since the request was sent.
+    pub fn responded(&self, status: u16, waited: Duration) {
+        self.responses.count(status);
+        self.first_byte.observe(waited);
+    }
+
+    /// Counts an exchange that failed.
+    pub fn failed(&self, error: UpstreamError) {
+        self.errors[error as usize].add(1);
+    }
+}
+
+/// One worker's hold on its own cells. `Send`, to be handed to the worker's thread; neither `Sync` nor `Clone`, so
+/// that no second thread writes.
+#[derive(Debug)]
+pub struct WorkerMetrics {
+    counters: Arc<WorkerCounters>,
+    single_writer: PhantomData<Cell<()>>,
+}
+
+impl WorkerMetrics {
+    /// The cells of the upstream called `name`, made at the first call. Cost: a lock and a search; for when a config
+    /// is taken into force, not for requests. Cells of upstreams that nobody holds any more are given up.
+    pub fn upstream(&self, name: &str) -> UpstreamMetrics {
+        let mut upstreams = lock(&self.counters.upstreams);
+        upstreams.retain(|known| &*known.name == name || Arc::strong_count(known) > 1);
+        let known = upstreams.iter().find(|known| &*known.name == name).map(Arc::clone);
+        let counters = known.unwrap_or_else(|| {
+            let new = Arc::new(UpstreamCounters::new(name));
+            upstreams.push(Arc::clone(&new));
+            new
+        });
+        UpstreamMetrics { counters, single_thread: PhantomData }
+    }
+}
+
+impl Deref for WorkerMetrics {
+    type Target = WorkerCounters;
+
+    fn deref(&self) -> &WorkerCounters {
+        &self.counters
+    }
+}
+
+/// One worker's hold on its cells of one upstream; stays on the worker's thread.
+#[derive(Debug, Clone)]
+pub struct UpstreamMetrics {
+    counters: Arc<UpstreamCounters>,
+    single_thread: PhantomData<*const ()>,
+}
+
+impl Deref for UpstreamMetrics {
+    type Target = UpstreamCounters;
+
+    fn deref(&self) -> &UpstreamCounters {
+        &self.counters
+    }
+}
+
+/// How many keys there are of each status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyTally {
+    /// In force now.
+    pub active: u64,
+    /// Their time has not begun.
+    pub not_yet_valid: u64,
+    /// Their time is over.
+    pub expired: u64,
+    /// Revoked.
+    pub revoked: u64,
+    /// Their owner is disabled.
+    pub owner_disabled: u64,
+}
+
+impl KeyTally {
+    pub(super) fn rows(self) -> [(&'static str, u64); 5] {
+        [
+            ("active", self.active),
+            ("not_yet_valid", self.not_yet_valid),
+            ("expired", self.expired),
+            ("revoked", self.revoked),
+            ("owner_disabled", self.owner_disabled),
+        ]
+    }
+}
+
+/// When a source was last taken, and last found wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SourceState {
+    pub(super) succeeded: Option<Timestamp>,
+    pub(super) failed: Option<Timestamp>,
+    pub(super) wrong: bool,
+}
+
+/// What the control side states; the data path never touches it.
+#[derive(Debug, Default, Clone)]
+pub(super) struct ControlState {
+    pub(super) revision: u64,
+    pub(super) keys: KeyTally,
+    pub(super) sources: BTreeMap<Box<str>, SourceState>,
+    pub(super) revocations_undone: u64,
+}
+
+/// What is running: for the build-info metric.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildInfo {
+    /// The package version.
+    pub version: &'static str,
+    /// The commit it was built from, or `unknown`.
+    pub revision: &'static str,
+    /// Architecture and system.
+    pub target: &'static str,
+}
+
+/// Everything that is counted in this process. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Metrics(pub(super) Arc<Registry>);
+
+#[derive(Debug)]
+pub(super) struct Registry {
+    pub(super) build: BuildInfo,
+    pub(super) started: Timestamp,
+    pub(super) access_log_write_dropped: AtomicU64,
+    workers: Mutex<Vec<Arc<WorkerCounters>>>,
+    control: Mutex<ControlState>,
+}
+
+impl Registry {
+    pub(super) fn workers(&self) -> Vec<Arc<WorkerCounters>> {
+        lock(&self.workers).clone()
+    }
+
+    pub(super) fn control(&self) -> ControlState {
+        lock(&self.control).clone()
+    }
+}
+
+impl Metrics {
+    /// The metrics of a process that started at `started`.
+    pub fn new(build: BuildInfo, started: Timestamp) -> Self {
+        Self(Arc::new(Registry {
+            build,
+            started,
+            access_log_write_dropped: AtomicU64::new(0),
+            workers: Mutex::default(),
+            control: Mutex::default(),
+        }))
+    }
+
+    /// The cells of one more worker. They stay in the sums when the worker is gone, or counters would go back.
+    pub fn worker(&self) -> WorkerMetrics {
+        let counters = Arc::new(WorkerCounters::default());
+        lock(&self.0.workers).push(Arc::clone(&counters));
+        WorkerMetrics { counters, single_writer: PhantomData }
+    }
+
+    /// States the revision in force and the keys in it.
+    pub fn set_revision(&self, revision: u64, keys: KeyTally) {
+        let mut control = lock(&self.0.control);
+        (control.revision, control.keys) = (revision, keys);
+    }
+
+    /// States how many revoked keys a source lists as good again.
+    pub fn set_revocations_undone(&self, count: u64) {
+        lock(&self.0.control).revocations_undone = count;
+    }
+
+    /// States that `source`, a name the operator knows, was taken into force at `at`.
+    pub fn source_taken(&self, source: &str, at: Timestamp) {
+        self.with_source(source, |state| (state.succeeded, state.wrong) = (Some(at), false));
+    }
+
+    /// States that `source` was found wrong at `at`.
+    pub fn source_wrong(&self, source: &str, at: Timestamp) {
+        self.with_source(source, |state| (state.failed, state.wrong) = (Some(at), true));
+    }
+
+    /// States that `source` is no more, as a removed file of a directory.
+    pub fn source_removed(&self, source: &str) {
+        lock(&self.0.control).sources.remove(source);
+    }
+
+    /// How many sources are wrong now.
+    pub fn sources_wrong(&self) -> usize {
+        lock(&self.0.control).sources.values().filter(|state| state.wrong).count()
+    }
+
+    fn with_source(&self, source: &str, change: impl FnOnce(&mut SourceState)) {
+        let sources = &mut lock(&self.0.control).sources;
+        let full = sources.len() >= SOURCES_MAX && !sources.contains_key(source);
+        change(sources.entry(if full { OTHER_SOURCES } else { source }.into()).or_default());
+    }
+}
+
+/// The lock, also where a thread panicked while it held it: numbers stay numbers.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_numbered_as_listed() {
+        for (at, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, at);
+        }
+        for (at, by) in AbortedBy::ALL.into_iter().enumerate() {
+            assert_eq!(by as usize, at);
+        }
+        for (at, error) in UpstreamError::ALL.into_iter().enumerate() {
+            assert_eq!(error as usize, at);
+        }
+    }
+
+    #[test]
+    fn durations_fall_into_the_bucket_whose_bound_they_do_not_exceed() {
+        for (us, bucket) in [(0, 0), (500, 0), (501, 1), (60_000_000, 15), (60_000_001, 16), (u64::MAX, 16)] {
+            let (histogram, mut total) = (DurationHistogram::default(), DurationTotals::default());
+            histogram.observe(Duration::from_micros(us));
+            histogram.add_to(&mut total);
+            assert_eq!(total.buckets.iter().position(|count| *count == 1), Some(bucket), "{us} µs");
+            assert_eq!(total.sum_us, us);
+        }
+    }
+
+    #[test]
+    fn upstream_cells_survive_a_reload_and_end_with_their_last_holder() {
+        let metrics =
+            Metrics::new(BuildInfo { version: "0", revision: "0", target: "t" }, Timestamp::UNIX_EPOCH);
+        let worker = metrics.worker();
+        let first = worker.upstream("api");
+        first.retries.add(1);
+        assert_eq!(worker.upstream("api").retries.get(), 1);
+        drop(first);
+        let _other = worker.upstream("other");
+        assert_eq!(worker.upstreams().len(), 1);
+    }
+
+    #[test]
+    fn sources_beyond_the_limit_share_an_entry() {
+        let metrics =
+            Metrics::new(BuildInfo { version: "0", revision: "0", target: "t" }, Timestamp::UNIX_EPOCH);
+        for n in 0..SOURCES_MAX + 50 {
+            metrics.source_wrong(&n.to_string(), Timestamp::UNIX_EPOCH);
+        }
+        assert_eq!(metrics.sources_wrong(), SOURCES_MAX + 1);
+        metrics.source_taken("0", Timestamp::UNIX_EPOCH);
+        metrics.source_removed("1");
+        assert_eq!(metrics.sources_wrong(), SOURCES_MAX - 1);
+    }
+}

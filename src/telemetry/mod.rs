@@ -1,0 +1,19 @@
+//! What the gateway says about itself: metrics, access log, audit log, uses of keys, trace context.
+//!
+//! The data path only ever writes to what its own worker holds ([`worker::WorkerTelemetry`]) and hands it over
+//! through bounded channels without waiting; what does not fit is dropped and counted. Start reading at
+//! [`outcome::OutcomeGuard`].
+
+pub mod access_log;
+pub mod audit;
+mod escape;
+mod exposition;
+mod json_line;
+pub mod logging;
+pub mod metrics;
+pub mod names;
+pub mod outcome;
+mod process;
+pub mod trace_context;
+pub mod usage;
+pub mod worker;

@@ -1,0 +1,139 @@
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    policy::reason::Reason,
+    telemetry::{
+        metrics::{BuildInfo, Metrics},
+        outcome::{AbortedBy, KeyId},
+        trace_context::{RequestId, TraceId},
+    },
+};
+
+const HOUR: i64 = MS_PER_HOUR;
+
+fn outcome(id: &str, secret: SecretSlot, end: End, status: u16) -> RequestOutcome {
+    RequestOutcome {
+        end,
+        status,
+        upgraded: false,
+        revision: 1,
+        client: Ipv4Addr::LOCALHOST.into(),
+        key: Some(KeyUse { id: KeyId::from(id).unwrap(), secret }),
+        request_id: RequestId::default(),
+        trace_id: TraceId::default(),
+        received_bytes: 0,
+        sent_bytes: 0,
+        duration: std::time::Duration::ZERO,
+        first_byte: None,
+    }
+}
+
+fn metrics() -> WorkerMetrics {
+    let build = BuildInfo { version: "0", revision: "0", target: "t" };
+    Metrics::new(build, Timestamp::UNIX_EPOCH).worker()
+}
+
+fn totals(received: &mut Receiver<UsageBatch>) -> UsageTotals {
+    let mut totals = UsageTotals::new(Timestamp::UNIX_EPOCH);
+    while let Ok(batch) = received.try_recv() {
+        totals.add(&batch);
+    }
+    totals
+}
+
+#[test]
+fn uses_are_counted_by_outcome_hour_and_secret() {
+    let (sender, mut received) = usage_channel();
+    let (mut usage, metrics) = (WorkerUsage::new(sender), metrics());
+    let (current, previous) = (SecretSlot::Current, SecretSlot::Previous);
+    for (secret, end, status, at) in [
+        (current, End::Forwarded, 200, 10),
+        (current, End::Forwarded, 404, 20),
+        (previous, End::Forwarded, 502, 30),
+        (current, End::Refused(Reason::ScopeInsufficient), 403, HOUR + 5),
+        (current, End::Aborted(AbortedBy::Client), 200, HOUR + 4),
+    ] {
+        usage.record(&outcome("k", secret, end, status), at, &metrics);
+    }
+    usage.hand_over();
+    let totals = totals(&mut received);
+    let key = &totals.keys["k"];
+    let counts = UseCounts { ok: 1, client_error: 1, server_error: 0, refused: 1, aborted: 1 };
+    assert_eq!(key.current.total, counts);
+    assert_eq!(key.current.hours.iter().map(|hour| hour.counts.sum()).collect::<Vec<_>>(), [2, 2]);
+    assert_eq!(key.current.last_used.unwrap().at, timestamp(HOUR + 4));
+    assert_eq!(key.current.last_refused, Some(timestamp(HOUR + 5)));
+    assert_eq!(key.previous.as_ref().unwrap().total.server_error, 1);
+    assert_eq!(key.last_used().unwrap().at, timestamp(HOUR + 4));
+}
+
+#[test]
+fn rotation_keeps_old_and_new_apart_until_it_ends() {
+    let (sender, mut received) = usage_channel();
+    let (mut usage, metrics) = (WorkerUsage::new(sender), metrics());
+    usage.record(&outcome("k", SecretSlot::Current, End::Forwarded, 200), 1, &metrics);
+    usage.hand_over();
+    let mut totals = totals(&mut received);
+    totals.rotated("k");
+    assert_eq!(totals.keys["k"].current, SecretUsage::default());
+    assert_eq!(totals.keys["k"].previous.as_ref().unwrap().total.ok, 1);
+    totals.rotation_ended("k");
+    assert_eq!(totals.keys["k"].current.total.ok, 1);
+    assert_eq!(totals.keys["k"].last_used().unwrap().at, timestamp(1));
+    totals.retain(|id| id != "k");
+    assert!(totals.keys.is_empty());
+}
+
+#[test]
+fn a_full_record_drops_and_counts_and_a_full_channel_loses_nothing() {
+    let (sender, mut received) = usage_channel();
+    let (mut usage, metrics) = (WorkerUsage::new(sender), metrics());
+    for n in 0..BATCH_MAX + 3 {
+        usage.record(&outcome(&n.to_string(), SecretSlot::Current, End::Forwarded, 200), 0, &metrics);
+    }
+    assert_eq!(metrics.usage_dropped.get(), 3);
+    usage.hand_over();
+    for hour in 1..200 {
+        usage.record(&outcome("k", SecretSlot::Current, End::Forwarded, 200), hour * HOUR, &metrics);
+        usage.hand_over();
+    }
+    let mut totals = totals(&mut received);
+    usage.hand_over();
+    totals.add(&received.try_recv().unwrap());
+    assert_eq!(totals.keys["k"].current.total.ok, 199);
+    assert_eq!(totals.keys["k"].current.hours.len(), HOURS_KEPT);
+    assert_eq!(totals.keys.len(), BATCH_MAX + 1);
+}
+
+#[test]
+fn a_request_without_key_is_no_use() {
+    let (sender, mut received) = usage_channel();
+    let mut usage = WorkerUsage::new(sender);
+    let nobody = RequestOutcome { key: None, ..outcome("k", SecretSlot::Current, End::Forwarded, 200) };
+    usage.record(&nobody, 0, &metrics());
+    usage.hand_over();
+    assert!(received.try_recv().is_err());
+}
+
+proptest! {
+    #[test]
+    fn totals_survive_their_file(uses in proptest::collection::vec((0..5u8, any::<bool>(), 0..100 * HOUR), 0..60)) {
+        let (sender, mut received) = usage_channel();
+        let (mut usage, metrics) = (WorkerUsage::new(sender), metrics());
+        let count = uses.len() as u64;
+        let mut seen = UsageTotals::new(Timestamp::UNIX_EPOCH);
+        for (id, previous, at) in uses {
+            let secret = if previous { SecretSlot::Previous } else { SecretSlot::Current };
+            usage.record(&outcome(&id.to_string(), secret, End::Forwarded, 200), at, &metrics);
+            usage.hand_over();
+            seen.add(&received.try_recv().unwrap());
+        }
+        let read: UsageTotals = serde_json::from_str(&serde_json::to_string(&seen).unwrap()).unwrap();
+        prop_assert_eq!(&read, &seen);
+        let sum = |key: &KeyUsage| key.current.total.sum() + key.previous.as_ref().map_or(0, |old| old.total.sum());
+        prop_assert_eq!(seen.keys.values().map(sum).sum::<u64>(), count);
+    }
+}
