@@ -3,5 +3,8 @@
 //! `listener` accepts → `limits` admits → `prelude` tells HTTP/1 from HTTP/2 (or `tls` from ALPN) → the proxy
 //! drives the [`stream::Stream`] while `drain` tells it when to stop.
 
+pub mod client_addr;
+pub mod limits;
 pub mod listener;
+pub mod prelude;
 pub mod stream;
