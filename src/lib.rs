@@ -8,6 +8,7 @@ pub mod config;
 pub mod gate;
 pub mod http1;
 pub mod keys;
+pub mod live;
 pub mod message;
 pub mod net;
 pub mod policy;

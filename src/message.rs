@@ -1,7 +1,7 @@
 //! The head of an HTTP message, borrowed from the bytes it came in: what a codec produces, the gate judges and the
 //! proxy forwards. Nothing here decides; nothing is decoded, merged, reordered or re-cased.
 
-use smallvec::SmallVec;
+use arrayvec::ArrayVec;
 
 /// One field line (RFC 9110 §5): a name as it was sent, and its value without surrounding white space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,14 +19,38 @@ impl Field<'_> {
     }
 }
 
+/// Field lines that need no heap memory.
+const INLINE_FIELDS: usize = 32;
+
 /// A header or trailer section: its lines in the order they were sent. Up to 32 lines live without heap memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fields<'b>(pub SmallVec<[Field<'b>; 32]>);
+pub struct Fields<'b> {
+    // Not a `SmallVec`, which is invariant in `'b`: a head could not be lent for less than its buffer lives.
+    inline: ArrayVec<Field<'b>, INLINE_FIELDS>,
+    spilled: Vec<Field<'b>>,
+}
 
 impl<'b> Fields<'b> {
+    /// Adds a line at the end.
+    pub fn push(&mut self, field: Field<'b>) {
+        if let Err(full) = self.inline.try_push(field) {
+            self.spilled.push(full.element());
+        }
+    }
+
+    /// The number of lines.
+    pub fn len(&self) -> usize {
+        self.inline.len() + self.spilled.len()
+    }
+
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.inline.is_empty()
+    }
+
     /// Every line of the field `name` (lower case), in order.
     pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'b [u8]> + 's {
-        self.0.iter().filter(move |field| field.is(name)).map(|field| field.value)
+        self.iter().filter(move |field| field.is(name)).map(|field| field.value)
     }
 
     /// The value of the field `name` (lower case) where exactly one line carries it.
@@ -42,8 +66,16 @@ impl<'b> Fields<'b> {
     }
 
     /// The lines in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Field<'b>> {
-        self.0.iter()
+    pub fn iter(&self) -> impl Iterator<Item = &Field<'b>> + Clone {
+        self.inline.iter().chain(&self.spilled)
+    }
+}
+
+impl<'b> FromIterator<Field<'b>> for Fields<'b> {
+    fn from_iter<I: IntoIterator<Item = Field<'b>>>(lines: I) -> Self {
+        let mut fields = Self::default();
+        lines.into_iter().for_each(|field| fields.push(field));
+        fields
     }
 }
 

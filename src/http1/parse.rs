@@ -285,8 +285,8 @@ impl<'b> Cursor<'b> {
                     return Ok(fields);
                 }
                 [b' ' | b'\t', ..] => return Err(HeadError::Fold.into()),
-                _ if fields.0.len() == limit => return Err(HeadError::TooManyFields.into()),
-                _ => fields.0.push(self.field()?),
+                _ if fields.len() == limit => return Err(HeadError::TooManyFields.into()),
+                _ => fields.push(self.field()?),
             }
         }
     }

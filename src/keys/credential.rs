@@ -155,12 +155,10 @@ mod tests {
     use super::*;
 
     fn read(lines: &[(&str, &str)], sources: &[&str]) -> String {
-        let fields = Fields(
-            lines
-                .iter()
-                .map(|(name, value)| Field { name: name.as_bytes(), value: value.as_bytes() })
-                .collect(),
-        );
+        let fields: Fields = lines
+            .iter()
+            .map(|(name, value)| Field { name: name.as_bytes(), value: value.as_bytes() })
+            .collect();
         match Credential::from_fields(&fields, &CredentialSources::new(sources).unwrap()) {
             Credential::Presented(secret) => String::from_utf8(secret.to_vec()).unwrap(),
             other @ (Credential::Absent | Credential::Malformed | Credential::Several) => {
@@ -224,7 +222,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_presented_is_a_secret(value in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let fields = Fields(std::iter::once(Field { name: b"authorization", value: &value }).collect());
+            let fields = Fields::from_iter([Field { name: b"authorization", value: &value }]);
             if let Credential::Presented(secret) = Credential::from_fields(&fields, &CredentialSources::default()) {
                 prop_assert!(is_secret(secret) && value.ends_with(secret) && value.len() == secret.len() + 7);
             }
@@ -233,7 +231,7 @@ mod tests {
         #[test]
         fn every_secret_can_be_presented(secret in "[!-+\\--~]{1,512}") {
             let value = format!("Bearer {secret}");
-            let fields = Fields(std::iter::once(Field { name: b"authorization", value: value.as_bytes() }).collect());
+            let fields = Fields::from_iter([Field { name: b"authorization", value: value.as_bytes() }]);
             let read = Credential::from_fields(&fields, &CredentialSources::default());
             prop_assert!(read == Credential::Presented(secret.as_bytes()));
         }

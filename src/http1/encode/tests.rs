@@ -2,7 +2,6 @@
 
 use bytes::BytesMut;
 use proptest::{collection::vec, prelude::*};
-use smallvec::SmallVec;
 
 use super::*;
 use crate::http1::parse::{HeadLimits, Parsed, parse_request, parse_response};
@@ -43,7 +42,7 @@ fn chunks_are_written_with_their_size_in_hexadecimal() {
 fn trailers_are_written_without_those_that_must_not_be_any() {
     let field =
         |name: &'static str, value: &'static str| Field { name: name.as_bytes(), value: value.as_bytes() };
-    let trailers = |fields: &[Field<'static>]| Fields(SmallVec::from_slice(fields));
+    let trailers = |fields: &[Field<'static>]| fields.iter().copied().collect::<Fields>();
     let mut out = Vec::new();
     write_last_chunk(&mut out, &trailers(&[field("grpc-status", "0"), field("Content-Length", "5")]))
         .unwrap();
@@ -100,7 +99,7 @@ fn same(read: &Fields<'_>, kept: &[(Vec<u8>, Vec<u8>)]) -> bool {
         let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
         value[start..end].to_vec()
     };
-    read.0.len() == kept.len()
+    read.len() == kept.len()
         && read
             .iter()
             .zip(kept)
