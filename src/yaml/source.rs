@@ -1,0 +1,114 @@
+//! The text as saphyr's scanner reads it, with a horizon.
+//!
+//! Inside a flow collection that may yet turn out to be a key, the scanner holds every token back, some hundred bytes
+//! for each byte of text. So the text seems to end at a horizon, which the reader moves on with every event.
+
+use std::cell::Cell;
+
+use saphyr_parser::Input;
+
+/// How far the scanner may read without giving an event: no scalar, and no outermost flow collection, is longer.
+pub(super) const HORIZON: usize = 4 << 20;
+
+/// How much of the text may remain unread before it seems to end, and whether the scanner came that far.
+#[derive(Debug, Default)]
+pub(super) struct Horizon {
+    floor: Cell<usize>,
+    reached: Cell<bool>,
+}
+
+impl Horizon {
+    /// A horizon [`HORIZON`] bytes on, when `remaining` bytes are unread.
+    pub(super) fn move_on(&self, remaining: usize) {
+        self.floor.set(remaining.saturating_sub(HORIZON));
+    }
+
+    /// Whether the text seemed to end before its end.
+    pub(super) fn is_reached(&self) -> bool {
+        self.reached.get()
+    }
+}
+
+/// What is unread of a text.
+#[derive(Debug)]
+pub(super) struct Source<'t, 'h> {
+    rest: &'t str,
+    ahead: usize,
+    horizon: &'h Horizon,
+}
+
+impl<'t, 'h> Source<'t, 'h> {
+    pub(super) fn new(text: &'t str, horizon: &'h Horizon) -> Self {
+        horizon.move_on(text.len());
+        Self { rest: text, ahead: 0, horizon }
+    }
+
+    fn first(&self) -> Option<char> {
+        match self.rest.as_bytes().first() {
+            Some(&byte) if byte.is_ascii() => Some(char::from(byte)),
+            Some(_) => self.rest.chars().next(),
+            None => None,
+        }
+    }
+
+    fn pop(&mut self) -> Option<char> {
+        let first = self.first()?;
+        self.rest = &self.rest[first.len_utf8()..];
+        if self.rest.len() < self.horizon.floor.get() {
+            self.horizon.reached.set(true);
+            self.rest = "";
+        }
+        Some(first)
+    }
+}
+
+impl Input for Source<'_, '_> {
+    fn lookahead(&mut self, count: usize) {
+        self.ahead = self.ahead.max(count);
+    }
+
+    fn buflen(&self) -> usize {
+        self.ahead
+    }
+
+    fn bufmaxlen(&self) -> usize {
+        32
+    }
+
+    fn raw_read_ch(&mut self) -> char {
+        self.pop().unwrap_or('\0')
+    }
+
+    fn raw_read_non_breakz_ch(&mut self) -> Option<char> {
+        match self.first() {
+            Some('\n' | '\r' | '\0') | None => None,
+            Some(_) => self.pop(),
+        }
+    }
+
+    fn skip(&mut self) {
+        self.pop();
+    }
+
+    fn skip_n(&mut self, count: usize) {
+        for _ in 0..count {
+            self.pop();
+        }
+    }
+
+    fn peek(&self) -> char {
+        self.first().unwrap_or('\0')
+    }
+
+    fn peek_nth(&self, n: usize) -> char {
+        match self.rest.as_bytes().get(..=n) {
+            Some(bytes) if bytes.is_ascii() => char::from(bytes[n]),
+            Some(_) => self.rest.chars().nth(n).unwrap_or('\0'),
+            None => '\0',
+        }
+    }
+
+    fn peek_opt(&self) -> Option<char> {
+        self.first()
+    }
+}
