@@ -11,3 +11,6 @@ pub mod record;
 pub mod secret;
 pub mod snapshot;
 pub mod table;
+
+#[cfg(test)]
+mod tests;

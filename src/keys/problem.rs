@@ -11,7 +11,9 @@ pub struct BuildProblem {
     pub subject: Subject,
     /// Its field.
     pub field: RecordField,
-    /// Which element, where the field is a list.
+    /// Which element, where the field is a list; of granted projects, in the order of the [`ProjectSet`], which is sorted.
+    ///
+    /// [`ProjectSet`]: crate::policy::project::ProjectSet
     pub element: Option<usize>,
     /// What is wrong with it.
     pub fault: Fault,

@@ -373,3 +373,258 @@ fn bucket_of(digest: &KeyDigest, bits: u32) -> usize {
 fn head(digest: &KeyDigest) -> u64 {
     digest.as_bytes().first_chunk().map_or(0, |head| u64::from_be_bytes(*head))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ipnet::IpNet;
+    use proptest::prelude::*;
+
+    use super::{super::record::KeyId, *};
+
+    /// What an entry is made from: enough variety to take every branch of the details.
+    #[derive(Debug, Clone, PartialEq)]
+    struct Seed {
+        digest: KeyDigest,
+        id: KeyId,
+        name: String,
+        number: u32,
+        revoked_ms: Option<i64>,
+        not_before_ms: Option<i64>,
+        addresses: Vec<IpNet>,
+    }
+
+    impl Seed {
+        fn entry(&self) -> Entry<'_> {
+            Entry {
+                digest: self.digest,
+                scopes: ScopeSet::from_bits(u64::from(self.number)),
+                expires_ms: (self.number % 3 == 0).then_some(i64::from(self.number)),
+                owner: (self.number % 2 == 0).then_some(self.number),
+                organization: self.number / 2,
+                projects: self.number / 3,
+                id: self.id,
+                name: &self.name,
+                is_previous: self.number % 5 == 0,
+                revoked_ms: self.revoked_ms,
+                not_before_ms: self.not_before_ms,
+                addresses: &self.addresses,
+            }
+        }
+
+        fn assert_is(&self, view: &KeyView<'_>) {
+            let entry = self.entry();
+            assert_eq!(
+                (view.digest, view.scopes, view.expires_ms),
+                (entry.digest, entry.scopes, entry.expires_ms)
+            );
+            assert_eq!(
+                (view.owner, view.organization, view.projects),
+                (entry.owner, entry.organization, entry.projects)
+            );
+            let details = &view.details;
+            assert_eq!((&*details.id(), details.name()), (entry.id.as_str(), entry.name));
+            assert_eq!(details.is_previous(), entry.is_previous);
+            assert_eq!(
+                (details.revoked_ms(), details.not_before_ms()),
+                (entry.revoked_ms, entry.not_before_ms)
+            );
+            assert_eq!(details.addresses().iter().collect::<Vec<_>>(), entry.addresses);
+        }
+    }
+
+    fn digest(number: u16, crowded: bool) -> KeyDigest {
+        let mut bytes = *KeyDigest::of(&number.to_be_bytes()).as_bytes();
+        if crowded {
+            // All in one bucket of one shard, as an import of chosen digests could have it.
+            bytes[..4].fill(7);
+        }
+        KeyDigest::from_bytes(bytes)
+    }
+
+    fn seeds(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Seed>> {
+        let id = prop_oneof!["key_[0-7][0-9a-hjkmnp-tv-z]{25}", "[A-Za-z0-9._-]{1,64}"];
+        let networks = prop::collection::vec(
+            prop_oneof![
+                (any::<[u8; 4]>(), 0u8..=32).prop_map(|(ip, length)| IpNet::new(ip.into(), length).unwrap()),
+                (0x2000u16.., any::<[u16; 7]>(), 0u8..=128).prop_map(|(first, rest, length)| {
+                    let [b, c, d, e, f, g, h] = rest;
+                    IpNet::new([first, b, c, d, e, f, g, h].into(), length).unwrap()
+                }),
+            ],
+            0..3,
+        );
+        let rare =
+            (prop::option::weighted(0.2, any::<i64>()), prop::option::weighted(0.2, any::<i64>()), networks);
+        let seed = (any::<u16>(), prop::bool::weighted(0.1), id, ".{0,24}", any::<u32>(), rare).prop_map(
+            |(key, crowded, id, name, number, (revoked_ms, not_before_ms, addresses))| Seed {
+                digest: digest(key, crowded),
+                id: KeyId::parse(&id).unwrap(),
+                name,
+                number: number.min(u32::MAX - 1),
+                revoked_ms,
+                not_before_ms,
+                addresses,
+            },
+        );
+        prop::collection::vec(seed, count)
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Upsert(Seed),
+        Revoke(usize, i64),
+        Remove(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            seeds(1..2).prop_map(|mut seed| Step::Upsert(seed.remove(0))),
+            (any::<usize>(), any::<i64>()).prop_map(|(at, ms)| Step::Revoke(at, ms)),
+            any::<usize>().prop_map(Step::Remove),
+        ];
+        prop::collection::vec(step, 0..40)
+    }
+
+    type Oracle = BTreeMap<KeyDigest, Seed>;
+
+    /// Takes the step in the oracle; a digest the table does not have stands for one that never was.
+    fn change<'s>(oracle: &mut Oracle, step: &'s Step) -> Change<'s> {
+        let pick = |oracle: &Oracle, at: usize| {
+            let keys: Vec<_> = oracle.keys().copied().chain([KeyDigest::of(b"never was")]).collect();
+            keys[at % keys.len()]
+        };
+        match step {
+            Step::Upsert(seed) => {
+                oracle.insert(seed.digest, seed.clone());
+                Change::Upsert(seed.entry())
+            }
+            Step::Revoke(at, ms) => {
+                let digest = pick(oracle, *at);
+                if let Some(seed) = oracle.get_mut(&digest) {
+                    seed.revoked_ms.get_or_insert(*ms);
+                }
+                Change::Revoke(digest, *ms)
+            }
+            Step::Remove(at) => {
+                let digest = pick(oracle, *at);
+                oracle.remove(&digest);
+                Change::Remove(digest)
+            }
+        }
+    }
+
+    fn assert_same(table: &KeyTable, oracle: &Oracle) {
+        assert_eq!(table.len(), oracle.len());
+        assert_eq!(table.iter().count(), oracle.len());
+        for (position, (view, seed)) in table.iter().zip(oracle.values()).enumerate() {
+            assert_eq!(view.index.0 as usize, position);
+            seed.assert_is(&view);
+            seed.assert_is(&table.get(view.index).unwrap());
+            seed.assert_is(&table.find(&seed.digest).unwrap());
+        }
+        assert!(table.find(&KeyDigest::of(b"never was")).is_none());
+        assert!(table.get(KeyIndex(u32::try_from(oracle.len()).unwrap())).is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn finds_what_a_map_would(seeds in seeds(0..100), expected in 0usize..5000, deltas in prop::collection::vec(steps(), 0..3)) {
+            let mut oracle: Oracle = seeds.iter().map(|seed| (seed.digest, seed.clone())).collect();
+            let mut table = KeyTable::build(expected, seeds.iter().map(Seed::entry)).unwrap();
+            assert_same(&table, &oracle);
+            for delta in &deltas {
+                let changes: Vec<_> = delta.iter().map(|step| change(&mut oracle, step)).collect();
+                table = table.with_changes(&changes).unwrap();
+                assert_same(&table, &oracle);
+            }
+        }
+    }
+
+    fn plain(number: u32) -> Seed {
+        Seed {
+            digest: KeyDigest::of(&number.to_be_bytes()),
+            id: KeyId::parse(&super::super::record::own_id_text(u128::from(number))).unwrap(),
+            name: format!("deploy bot number {number:06}"),
+            number: 1,
+            revoked_ms: None,
+            not_before_ms: None,
+            addresses: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_table_grows_and_shrinks_by_changes() {
+        let seeds: Vec<_> = (0..20_000).map(plain).collect();
+        let mut table = KeyTable::build(0, []).unwrap();
+        for part in seeds.chunks(3000) {
+            let changes: Vec<_> = part.iter().map(|seed| Change::Upsert(seed.entry())).collect();
+            table = table.with_changes(&changes).unwrap();
+        }
+        assert_same(&table, &seeds.iter().map(|seed| (seed.digest, seed.clone())).collect());
+        assert!(table.shards.iter().all(|shard| shard.records.len() <= 2 * SHARD_RECORDS + 200));
+        let changes: Vec<_> = seeds[10..].iter().map(|seed| Change::Remove(seed.digest)).collect();
+        table = table.with_changes(&changes).unwrap();
+        assert_same(&table, &seeds[..10].iter().map(|seed| (seed.digest, seed.clone())).collect());
+        assert_eq!(table.shards.len(), 1);
+    }
+
+    #[test]
+    fn a_change_rebuilds_only_its_shard() {
+        let seeds: Vec<_> = (0..5000).map(plain).collect();
+        let old = KeyTable::build(seeds.len(), seeds.iter().map(Seed::entry)).unwrap();
+        let new = old.with_changes(&[Change::Revoke(seeds[7].digest, 1)]).unwrap();
+        let rebuilt = old.shards.iter().zip(&new.shards).filter(|(a, b)| !Arc::ptr_eq(a, b)).count();
+        assert_eq!((rebuilt, new.shards.len()), (1, 8));
+        assert_eq!(old.find(&seeds[7].digest).unwrap().details.revoked_ms(), None);
+        assert_eq!(new.find(&seeds[7].digest).unwrap().details.revoked_ms(), Some(1));
+    }
+
+    #[test]
+    fn at_most_120_bytes_per_key() {
+        for count in [20_000u32, 65_536, 65_600, 100_000] {
+            let seeds: Vec<_> = (0..count).map(plain).collect();
+            assert_eq!(seeds[0].name.len(), 24);
+            let table = KeyTable::build(seeds.len(), seeds.iter().map(Seed::entry)).unwrap();
+            let each = table.memory_bytes().div_ceil(count as usize);
+            assert!(each <= 120, "{each} bytes per key of {count}");
+        }
+    }
+
+    #[test]
+    fn by_id_finds_the_current_secret() {
+        let mut previous = plain(1);
+        previous.digest = KeyDigest::of(b"old");
+        previous.number = 5;
+        let current = plain(1);
+        let table = KeyTable::build(2, [previous.entry(), current.entry()]).unwrap();
+        assert_eq!(table.by_id(current.id.as_str()).unwrap().digest, current.digest);
+        assert!(table.by_id("key_never").is_none());
+    }
+
+    #[test]
+    fn mapped_networks_are_ipv4() {
+        let allows = |networks: &[&str], client: &str| {
+            let mut seed = plain(1);
+            seed.addresses = networks.iter().map(|network| network.parse().unwrap()).collect();
+            let table = KeyTable::build(1, [seed.entry()]).unwrap();
+            table.find(&seed.digest).unwrap().details.addresses().allow(client.parse().unwrap())
+        };
+        let cases: [(&[&str], &str, bool); 9] = [
+            (&[], "192.0.2.1", true),
+            (&["10.0.0.0/8"], "10.1.2.3", true),
+            (&["10.0.0.0/8"], "11.1.2.3", false),
+            (&["10.0.0.0/8"], "::ffff:10.1.2.3", true),
+            (&["::ffff:10.0.0.0/104"], "10.1.2.3", true),
+            (&["::ffff:10.0.0.0/104"], "::ffff:11.1.2.3", false),
+            (&["2001:db8::/32", "10.0.0.1/32"], "2001:db8::1", true),
+            (&["2001:db8::/32", "10.0.0.1/32"], "10.0.0.1", true),
+            (&["::/0"], "10.0.0.1", false),
+        ];
+        for (networks, client, expected) in cases {
+            assert_eq!(allows(networks, client), expected, "{networks:?} {client}");
+        }
+    }
+}
