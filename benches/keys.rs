@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, hint::black_box, net::IpAddr, time::Duration};
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use jiff::Timestamp;
 use keygate::{
     keys::{
@@ -98,7 +98,7 @@ fn keys(criterion: &mut Criterion) {
             });
         });
         let mut group = criterion.benchmark_group("build");
-        group.sample_size(10).measurement_time(Duration::from_secs(10));
+        group.sample_size(10).sampling_mode(SamplingMode::Flat).warm_up_time(Duration::from_millis(1));
         group.bench_function(label, |bencher| bencher.iter(|| self::snapshot(&records, &people)));
         group.finish();
     }

@@ -43,7 +43,7 @@ pub(super) fn build<K: Borrow<KeyRecord>, P: Borrow<Person>, O: Borrow<Organizat
     } else {
         organizations.iter().map(Borrow::borrow).collect()
     };
-    let mut builder = Builder::new(policy);
+    let mut builder = Builder::new(policy, keys.len());
     builder.add_organizations(&organizations);
     builder.add_people(people.iter().map(Borrow::borrow));
     let mut entries = Vec::with_capacity(keys.len());
@@ -70,7 +70,7 @@ struct Builder<'r> {
 }
 
 impl<'r> Builder<'r> {
-    fn new(policy: &'r KeyPolicy<'r>) -> Self {
+    fn new(policy: &'r KeyPolicy<'r>, keys: usize) -> Self {
         Self {
             policy,
             problems: Vec::new(),
@@ -80,8 +80,8 @@ impl<'r> Builder<'r> {
             people: Vec::new(),
             person_at: HashMap::new(),
             organization_of: Vec::new(),
-            key_at: HashMap::new(),
-            digest_at: HashMap::new(),
+            key_at: HashMap::with_capacity(keys),
+            digest_at: HashMap::with_capacity(keys),
             project_sets: Vec::new(),
             project_set_at: HashMap::new(),
         }

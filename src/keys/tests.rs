@@ -68,12 +68,12 @@ fn organization(id: &str, projects: Option<&[&str]>) -> Organization {
     }
 }
 
-fn org_id(id: &str) -> Option<OrganizationId> {
-    Some(OrganizationId::parse(id).unwrap())
+fn org_id(id: &str) -> OrganizationId {
+    OrganizationId::parse(id).unwrap()
 }
 
-fn owned_by(id: &str) -> Option<PersonId> {
-    Some(PersonId::parse(id).unwrap())
+fn owned_by(id: &str) -> PersonId {
+    PersonId::parse(id).unwrap()
 }
 
 fn try_build(
@@ -106,7 +106,7 @@ fn reason(snapshot: &KeySnapshot, secret: &str, now: i64) -> Option<Reason> {
 #[test]
 fn a_good_key_says_who_is_asking() {
     let mut record = key("key_1", "s1");
-    record.owner = owned_by("ada");
+    record.owner = Some(owned_by("ada"));
     record.projects = ProjectSet::only(["alpha", "beta"]);
     record.expires_at = Some(at(900));
     let mut ada = person("ada", Role::Viewer);
@@ -156,7 +156,7 @@ fn refusals_come_in_the_order_of_the_table_with_their_dates() {
         record.revoked = Some(Revocation { at: at(5), by: None, reason: None });
         record.expires_at = Some(at(100));
         record.not_before = Some(at(50));
-        record.owner = owned_by("ada");
+        record.owner = Some(owned_by("ada"));
         record.addresses = vec!["10.0.0.0/8".parse().unwrap()];
     };
     let mut record = key("key_1", "s1");
@@ -252,9 +252,9 @@ fn wrong_keys_are_all_told_at_once() {
     let mut scopes = key("k1", "s1");
     scopes.scopes = vec!["read".into(), "wrte".into(), "zzz".into()];
     let mut owner = key("k2", "s2");
-    owner.owner = owned_by("adda");
+    owner.owner = Some(owned_by("adda"));
     let mut elsewhere = key("k3", "s3");
-    elsewhere.organization = org_id("defaul");
+    elsewhere.organization = Some(org_id("defaul"));
     let mut projects = key("k4", "s4");
     projects.projects = ProjectSet::only(["alpha", "alhpa", "*"]);
     let mut window = key("k5", "s5");
@@ -284,13 +284,13 @@ fn wrong_keys_are_all_told_at_once() {
 #[test]
 fn wrong_people_and_organizations_are_told() {
     let mut eve = person("eve", Role::Member);
-    eve.organization = org_id("globex");
+    eve.organization = Some(org_id("globex"));
     let mut bob = person("bob", Role::Member);
-    bob.organization = org_id("acme");
+    bob.organization = Some(org_id("acme"));
     bob.projects = ProjectSet::only(["gamma"]);
     let mut key_of_bob = key("k1", "s1");
-    key_of_bob.owner = owned_by("bob");
-    key_of_bob.organization = org_id("initech");
+    key_of_bob.owner = Some(owned_by("bob"));
+    key_of_bob.organization = Some(org_id("initech"));
     let organizations = [
         organization("acme", Some(&["alpha", "a/b", "alpha"])),
         organization("initech", Some(&["alpha"])),
@@ -333,9 +333,9 @@ fn problems_name_record_field_and_element() {
 #[test]
 fn several_organizations_keep_apart() {
     let mut bob = person("bob", Role::Admin);
-    bob.organization = org_id("initech");
+    bob.organization = Some(org_id("initech"));
     let mut record = key("k1", "s1");
-    record.owner = owned_by("bob");
+    record.owner = Some(owned_by("bob"));
     let organizations = [organization("acme", Some(&["alpha"])), organization("initech", Some(&["beta"]))];
     let snapshot = build(&[record], &[bob], &organizations);
     let good = snapshot.authenticate(b"s1", at(1), "::1".parse().unwrap()).unwrap();
@@ -358,7 +358,7 @@ fn own_scopes_are_closed_and_capped() {
     record.scopes = vec!["tests:run".into()];
     let effective = |role| {
         let mut record = record.clone();
-        record.owner = owned_by("ada");
+        record.owner = Some(owned_by("ada"));
         let policy = KeyPolicy { scopes: &scopes, role_caps: &caps, brand: &Brand::default() };
         let snapshot =
             KeySnapshot::build(&[record], &[person("ada", role)], &[] as &[Organization], &policy).unwrap();
@@ -383,7 +383,7 @@ proptest! {
         let mut record = key("k1", "s1");
         record.revoked = revoked.then(|| Revocation { at: at(1), by: None, reason: None });
         (record.not_before, record.expires_at) = (start.map(at), end.map(at));
-        record.owner = owned_by("ada");
+        record.owner = Some(owned_by("ada"));
         let mut ada = person("ada", Role::Owner);
         ada.disabled = disabled;
         let expected = match record.status(at(now), Some(&ada)) {
