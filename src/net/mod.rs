@@ -4,7 +4,9 @@
 //! drives the [`stream::Stream`] while `drain` tells it when to stop.
 
 pub mod client_addr;
+pub mod drain;
 pub mod limits;
 pub mod listener;
 pub mod prelude;
 pub mod stream;
+pub mod tls;

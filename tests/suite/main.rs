@@ -11,3 +11,4 @@ mod harness;
 mod net;
 mod rust_text;
 mod tidy;
+mod tls;

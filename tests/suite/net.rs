@@ -31,7 +31,7 @@ fn socket_path() -> (tempfile::TempDir, PathBuf) {
 }
 
 /// Both ends of a TCP connection.
-async fn tcp_pair() -> (Stream, Stream) {
+pub(crate) async fn tcp_pair() -> (Stream, Stream) {
     let (bound, address) = bind_loopback(1);
     let mut listener = bound.sockets.into_iter().next().unwrap().into_listener().unwrap();
     let (client, accepted) = tokio::join!(Stream::connect_tcp(address), listener.accept());
@@ -200,7 +200,7 @@ async fn an_idle_connection_is_reusable_until_its_peer_speaks_or_leaves() {
 }
 
 /// Lets the runtime's driver run until it has seen what the peer did.
-async fn until_unusable(stream: &mut Stream) {
+pub(crate) async fn until_unusable(stream: &mut Stream) {
     while stream.is_reusable() {
         tokio::task::yield_now().await;
     }
