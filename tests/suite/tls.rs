@@ -212,3 +212,33 @@ fn an_upstream_needs_a_name_that_can_be_verified() {
     let options = ClientTlsOptions { ca: Some(b"nothing".to_vec()), server_name: None };
     assert!(matches!(ClientTls::new("api.example", &options), Err(TlsProblem::NoCertificate)));
 }
+
+#[tokio::test]
+async fn a_client_that_the_client_ca_vouches_for_gets_http2() {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+    let ca = authority();
+    let mut options = serving(&[&issue(&ca, &["api.example"])]);
+    options.client_ca = Some(ca.pem().into_bytes());
+    let store = CertificateStore::new(&options).unwrap();
+
+    let own = issue(&ca, &["client.example"]);
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca.pem().as_bytes()).unwrap()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(
+            vec![CertificateDer::from_pem_slice(own.certificate.as_bytes()).unwrap()],
+            PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap(),
+        )
+        .unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let (near, far) = super::net::tcp_pair().await;
+    let name = ServerName::try_from("api.example").unwrap();
+    let (near, far) = tokio::join!(connector.connect(name, near), store.accept(far));
+    near.unwrap();
+    assert_eq!(far.unwrap().alpn(), Some(&b"h2"[..]));
+}
