@@ -77,7 +77,7 @@ pub struct DurationHistogram {
 }
 
 impl DurationHistogram {
-    /// Counts one duration. Cost: about 5 ns.
+    /// Counts one duration. Cost: one comparison per bound, no branch.
     pub fn observe(&self, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let at = DURATION_BOUNDS_US.iter().map(|bound| usize::from(us > *bound)).sum::<usize>();
@@ -158,7 +158,7 @@ pub struct WorkerCounters {
 }
 
 impl WorkerCounters {
-    /// Counts one request that ended. Cost: about 10 ns.
+    /// Counts one request that ended. Cost: a few plain stores.
     pub(super) fn count_request(&self, outcome: &RequestOutcome) {
         let requests = &self.requests;
         match outcome.end {

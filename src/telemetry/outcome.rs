@@ -126,7 +126,8 @@ pub struct OutcomeGuard {
 }
 
 impl OutcomeGuard {
-    /// A request whose head's first byte came at `started`. Cost: about 10 ns; no allocation once the worker is warm.
+    /// A request whose head's first byte came at `started`. Cost with its emission: about
+    /// 70 ns, a reading of the clock included; no allocation once the worker is warm.
     pub(super) fn new(worker: Rc<WorkerTelemetry>, started: Instant) -> Self {
         let (choice, text) = worker.choose_line();
         let outcome = RequestOutcome {

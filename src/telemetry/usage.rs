@@ -122,7 +122,7 @@ impl WorkerUsage {
         Self { batch: UsageBatch::default(), batches }
     }
 
-    /// Records the use that `outcome` tells of, if a key was found. Cost: about 20 ns; never waits.
+    /// Records the use that `outcome` tells of, if a key was found. Cost: a look-up by hash; never waits.
     pub(super) fn record(&mut self, outcome: &RequestOutcome, now_ms: i64, metrics: &WorkerMetrics) {
         let Some(key) = &outcome.key else { return };
         let hour = now_ms.div_euclid(MS_PER_HOUR);
@@ -140,6 +140,11 @@ impl WorkerUsage {
         } else {
             metrics.usage_dropped.add(1);
         }
+    }
+
+    /// Uses that were not handed over.
+    pub(super) fn pending(&self) -> u64 {
+        self.batch.uses.values().map(|uses| uses.counts.sum()).sum()
     }
 
     /// Hands the batch to the control side if it takes it now, or keeps it.

@@ -124,7 +124,7 @@ impl WorkerTelemetry {
         self.metrics.upstream(name)
     }
 
-    /// A request id for a request that began at `started`. Cost: about 15 ns, no system call.
+    /// A request id for a request that began at `started`. Cost: about 50 ns, no system call.
     pub fn request_id(&self, started: Instant) -> RequestId {
         let unix_ms = u64::try_from(self.anchor.get().unix_ms(started)).unwrap_or(0);
         self.ids.borrow_mut().request_id(unix_ms)
@@ -188,6 +188,7 @@ impl WorkerTelemetry {
 impl Drop for WorkerTelemetry {
     fn drop(&mut self) {
         self.flush();
+        self.metrics.usage_dropped.add(self.usage.borrow().pending());
     }
 }
 

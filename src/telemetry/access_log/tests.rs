@@ -1,3 +1,5 @@
+//! The access log: what is in a line, and what becomes of lines that cannot be written.
+
 use std::{
     net::Ipv4Addr,
     sync::{

@@ -1,3 +1,5 @@
+//! Uses of keys: what is counted apart, what is dropped, and what the file keeps.
+
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
@@ -95,6 +97,7 @@ fn a_full_record_drops_and_counts_and_a_full_channel_loses_nothing() {
         usage.record(&outcome(&n.to_string(), SecretSlot::Current, End::Forwarded, 200), 0, &metrics);
     }
     assert_eq!(metrics.usage_dropped.get(), 3);
+    assert_eq!(usage.pending(), BATCH_MAX as u64);
     usage.hand_over();
     for hour in 1..200 {
         usage.record(&outcome("k", SecretSlot::Current, End::Forwarded, 200), hour * HOUR, &metrics);

@@ -1,3 +1,5 @@
+//! The data path's telemetry as a whole: guards, scrapes, log and usage together.
+
 use std::{
     collections::BTreeMap,
     net::Ipv4Addr,
