@@ -49,7 +49,7 @@ pub(crate) fn python<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) ->
 }
 
 /// Where `scripts/test-tools` keeps something; it is installed if need be.
-fn test_tool(name: &str) -> PathBuf {
+pub(crate) fn test_tool(name: &str) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/test-tools");
     run(Command::new(script).arg(name), "").expect_success().stdout.trim_end().into()
 }
