@@ -4,7 +4,7 @@
 //! The first bits of a digest choose a shard of about 1,024 records, the next eight a bucket of about four. Records
 //! have a fixed 64 bytes; what has no fixed size, or is rare, stands in the shard's arena (see [`super::details`]).
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use super::{
     details::{self, Details},
@@ -72,8 +72,8 @@ pub struct KeyView<'t> {
     pub details: Details<'t>,
 }
 
-/// An immutable table of keys by digest; cheap to clone, and clones share their shards.
-#[derive(Debug, Clone)]
+/// An immutable table of keys by digest; cheap to clone, and clones share their shards. `Debug` shows its size only.
+#[derive(Clone)]
 pub struct KeyTable {
     bits: u32,
     shards: Box<[Arc<Shard>]>,
@@ -226,8 +226,18 @@ struct Record {
 
 const _: () = assert!(size_of::<Record>() == 64);
 
+impl fmt::Debug for KeyTable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("KeyTable")
+            .field("len", &self.len())
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// The records whose digests start with the same bits.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Shard {
     /// Sorted by digest once sealed.
     records: Vec<Record>,
