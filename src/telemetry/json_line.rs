@@ -88,6 +88,12 @@ impl<'b> JsonLine<'b> {
 /// `\xFF`, so that a reader sees which it was.
 fn push_string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\';
+    if bytes.iter().all(plain) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     for chunk in bytes.utf8_chunks() {
         push_escaped(out, chunk.valid());
         for byte in chunk.invalid() {
@@ -100,11 +106,6 @@ fn push_string(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn push_escaped(out: &mut Vec<u8>, text: &str) {
-    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'"' && *byte != b'\\';
-    if text.as_bytes().iter().all(plain) {
-        out.extend_from_slice(text.as_bytes());
-        return;
-    }
     for character in text.chars() {
         match character {
             '"' => out.extend_from_slice(b"\\\""),

@@ -124,7 +124,7 @@ impl WorkerTelemetry {
         self.metrics.upstream(name)
     }
 
-    /// A request id for a request that began at `started`. Cost: about 50 ns, no system call.
+    /// A request id for a request that began at `started`. Cost: about 45 ns, no system call.
     pub fn request_id(&self, started: Instant) -> RequestId {
         let unix_ms = u64::try_from(self.anchor.get().unix_ms(started)).unwrap_or(0);
         self.ids.borrow_mut().request_id(unix_ms)
