@@ -160,8 +160,8 @@ pub enum UpstreamAddress {
 /// TLS towards an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamTls {
-    /// Certificate authorities in a PEM file instead of the machine's.
-    pub ca: Option<PathBuf>,
+    /// Certificate authorities as PEM, read from the file that `tls.ca` names, instead of the machine's.
+    pub ca_pem: Option<Box<[u8]>>,
     /// The name to ask for and to verify; default the host of the URL.
     pub server_name: Box<str>,
 }

@@ -1,0 +1,245 @@
+//! Answers the gateway gives itself: refusals as problem details (RFC 9457), in the API's own envelope or as gRPC
+//! status, and the few requests that need no upstream. The only place where a refusal becomes HTTP.
+
+use std::{borrow::Cow, fmt::Write as _};
+
+use crate::{
+    config::model::{Config, Cors, TemplatePart},
+    gate::{Denial, denial::METHODS_SERVED},
+    message::Fields,
+    policy::reason::Reason,
+    telemetry::trace_context::RequestId,
+};
+
+use super::{
+    client::{Client, ResponseLength},
+    headers::CorsFields,
+};
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    fields: Vec<(&'static str, Cow<'static, str>)>,
+    cors: Option<CorsFields>,
+    body: Vec<u8>,
+    is_head: bool,
+}
+
+/// What a refusal's form depends on, read from the request before it is let go.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Form {
+    /// The client speaks gRPC and reads its status, not ours.
+    pub(super) is_grpc: bool,
+    /// The client asked for a head only.
+    pub(super) is_head: bool,
+}
+
+impl Form {
+    pub(super) fn of(method: &str, fields: &Fields<'_>) -> Self {
+        const GRPC: &[u8] = b"application/grpc";
+        let is_grpc = fields
+            .all("content-type")
+            .any(|value| value.get(..GRPC.len()).is_some_and(|head| head.eq_ignore_ascii_case(GRPC)));
+        Self { is_grpc, is_head: method == "HEAD" }
+    }
+}
+
+impl Answer {
+    /// The refusal `denial`. Of one that is [`Reason::NotFound`] nothing depends on the request but its id.
+    pub(super) fn refusal(
+        denial: &Denial<'_>,
+        config: &Config,
+        cors: Option<CorsFields>,
+        request_id: &RequestId,
+        form: Form,
+    ) -> Self {
+        if form.is_grpc {
+            return Self::grpc(denial, cors, request_id);
+        }
+        let (content_type, body) = body_of(denial, config, request_id);
+        let mut fields = vec![("Content-Type", content_type), ("Cache-Control", "no-store".into())];
+        fields.push(("X-Request-Id", request_id.as_str().to_owned().into()));
+        if let Some(challenge) = challenge(denial) {
+            fields.push(("WWW-Authenticate", challenge.into()));
+        }
+        if let Some(allow) = &denial.allow {
+            fields.push(("Allow", allow.clone().into()));
+        }
+        if let Some(seconds) = denial.retry_after_seconds {
+            fields.push(("Retry-After", seconds.to_string().into()));
+        }
+        Self { status: denial.reason.status(), fields, cors, body, is_head: form.is_head }
+    }
+
+    /// gRPC reads the status from the head of an answer without body ("Trailers-Only", gRPC over HTTP/2).
+    fn grpc(denial: &Denial<'_>, cors: Option<CorsFields>, request_id: &RequestId) -> Self {
+        let mut message = String::new();
+        for byte in denial.detail.bytes() {
+            match byte {
+                b' '..=b'~' if byte != b'%' => message.push(char::from(byte)),
+                // Writing to a string cannot fail.
+                _ => drop(write!(message, "%{byte:02X}")),
+            }
+        }
+        let fields = vec![
+            ("Content-Type", "application/grpc".into()),
+            ("grpc-status", denial.reason.grpc_status().to_string().into()),
+            ("grpc-message", message.into()),
+            ("X-Request-Id", request_id.as_str().to_owned().into()),
+        ];
+        Self { status: 200, fields, cors, body: Vec::new(), is_head: false }
+    }
+
+    /// The answer to a CORS preflight.
+    pub(super) fn preflight(cors: &Cors, fields: &Fields<'_>, method: &str, request_id: &RequestId) -> Self {
+        let origin = fields.only("origin").ok().flatten();
+        let headers = fields.only("access-control-request-headers").ok().flatten();
+        Self {
+            status: 204,
+            fields: vec![("X-Request-Id", request_id.as_str().to_owned().into())],
+            cors: Some(CorsFields::of_preflight(cors, origin, method, headers)),
+            body: Vec::new(),
+            is_head: false,
+        }
+    }
+
+    /// The answer to `OPTIONS *` (RFC 9110 §9.3.7).
+    pub(super) fn server_options(request_id: &RequestId) -> Self {
+        Self {
+            status: 204,
+            fields: vec![
+                ("Allow", METHODS_SERVED.into()),
+                ("X-Request-Id", request_id.as_str().to_owned().into()),
+            ],
+            cors: None,
+            body: Vec::new(),
+            is_head: false,
+        }
+    }
+
+    /// Hands the answer to the client, to be sent with the next flush.
+    pub(super) fn write<C: Client>(&self, client: &mut C, close: bool) {
+        client.begin(self.status, reason_phrase(self.status));
+        for (name, value) in &self.fields {
+            client.field(name.as_bytes(), value.as_bytes());
+        }
+        if let Some(cors) = &self.cors {
+            cors.write(client);
+        }
+        let length = self.body.len() as u64;
+        let length = match self.status {
+            204 => ResponseLength::Nothing,
+            _ if self.is_head => ResponseLength::Announced(length),
+            _ => ResponseLength::Known(length),
+        };
+        client.finish_head(length, close);
+        if !self.is_head {
+            client.data(&self.body);
+        }
+        client.end(&Fields::default());
+    }
+}
+
+fn body_of(denial: &Denial<'_>, config: &Config, request_id: &RequestId) -> (Cow<'static, str>, Vec<u8>) {
+    let Some(template) = config.error_template(denial.reason) else {
+        return ("application/problem+json".into(), problem(denial, request_id));
+    };
+    let mut body = String::new();
+    for part in &template.parts {
+        match part {
+            TemplatePart::Text(text) => body.push_str(text),
+            TemplatePart::Code => push_json_inner(&mut body, denial.reason.code()),
+            TemplatePart::Message => push_json_inner(&mut body, &denial.detail),
+            TemplatePart::RequestId => push_json_inner(&mut body, request_id.as_str()),
+        }
+    }
+    (template.content_type.to_string().into(), body.into_bytes())
+}
+
+/// RFC 9457, with `code`, `request_id`, and `message` for the many clients that read that.
+fn problem(denial: &Denial<'_>, request_id: &RequestId) -> Vec<u8> {
+    let reason = denial.reason;
+    serde_json::json!({
+        "type": format!("urn:keygate:{}", reason.code()),
+        "title": reason.title(),
+        "status": reason.status(),
+        "detail": denial.detail,
+        "code": reason.code(),
+        "request_id": request_id.as_str(),
+        "message": denial.detail,
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// `text` as it stands inside a JSON string.
+fn push_json_inner(out: &mut String, text: &str) {
+    let quoted = serde_json::Value::from(text).to_string();
+    out.push_str(quoted.get(1..quoted.len() - 1).unwrap_or_default());
+}
+
+/// `WWW-Authenticate` of a 401 or 403 (RFC 6750 §3): without `error` where no credential was sent.
+fn challenge(denial: &Denial<'_>) -> Option<String> {
+    match denial.reason {
+        Reason::KeyMissing => Some("Bearer realm=\"keygate\"".to_owned()),
+        Reason::KeyMalformed
+        | Reason::KeyUnknown
+        | Reason::KeyRevoked
+        | Reason::KeyExpired
+        | Reason::KeyNotYetValid
+        | Reason::KeyOwnerDisabled => Some(format!(
+            "Bearer realm=\"keygate\", error=\"invalid_token\", error_description=\"{}\"",
+            denial.detail.replace(['"', '\\'], "'")
+        )),
+        Reason::AddressNotAllowed => {
+            Some("Bearer realm=\"keygate\", error=\"invalid_token\", error_description=\"address not allowed\"".to_owned())
+        }
+        Reason::ScopeInsufficient => {
+            let scope = denial.missing_scope.map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
+            Some(format!("Bearer realm=\"keygate\", error=\"insufficient_scope\"{scope}"))
+        }
+        Reason::BadRequest
+        | Reason::PathAmbiguous
+        | Reason::MethodNotAllowed
+        | Reason::RateLimited
+        | Reason::NotFound
+        | Reason::KeyStoreUnavailable
+        | Reason::UpstreamUnreachable
+        | Reason::UpstreamTimeout
+        | Reason::Overloaded
+        | Reason::RequestTimeout
+        | Reason::ContentTooLarge
+        | Reason::UriTooLong
+        | Reason::ExpectationFailed
+        | Reason::HeadersTooLarge
+        | Reason::VersionNotSupported
+        | Reason::LoopDetected
+        | Reason::Internal => None,
+    }
+}
+
+fn reason_phrase(status: u16) -> &'static [u8] {
+    match status {
+        200 => b"OK",
+        204 => b"No Content",
+        400 => b"Bad Request",
+        401 => b"Unauthorized",
+        403 => b"Forbidden",
+        404 => b"Not Found",
+        405 => b"Method Not Allowed",
+        408 => b"Request Timeout",
+        413 => b"Content Too Large",
+        414 => b"URI Too Long",
+        417 => b"Expectation Failed",
+        429 => b"Too Many Requests",
+        431 => b"Request Header Fields Too Large",
+        500 => b"Internal Server Error",
+        502 => b"Bad Gateway",
+        503 => b"Service Unavailable",
+        504 => b"Gateway Timeout",
+        505 => b"HTTP Version Not Supported",
+        508 => b"Loop Detected",
+        _ => b"",
+    }
+}

@@ -1,0 +1,518 @@
+//! One request and its answer on their way between a client and an upstream: both directions at once, with bounded
+//! buffers, so that the slower side holds back the faster one.
+
+use std::{
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Buf;
+use tokio::time::Instant;
+
+use crate::{
+    config::model::{ListenerTimeouts, UpstreamTimeouts},
+    http1::{
+        body::BodyDecoder,
+        encode::write_last_chunk,
+        framing::{BodyLength, connection_tokens, declared_length, keeps_alive, response_body_length},
+        parse::{HeadLimits, Parsed, parse_response},
+    },
+    message::{Fields, ResponseHead, Version},
+    policy::reason::Reason,
+    telemetry::outcome::OutcomeGuard,
+};
+
+use super::{
+    alarm::Alarm,
+    buffered::{Buffered, OUTPUT_BYTES_MAX},
+    client::{BodyStep, Client, ClientFault, Coding, ResponseLength},
+    gateway::Outgoing,
+    headers::forward_response,
+    upstream::InUse,
+};
+
+/// How long an upstream may stay silent about `Expect: 100-continue` before the client is told to go on.
+const CONTINUE_AFTER: Duration = Duration::from_secs(1);
+/// How long an upgraded connection or an event stream may be silent.
+const STREAM_IDLE: Duration = Duration::from_secs(3600);
+/// The most interim answers that one request may have.
+const INTERIM_MAX: usize = 64;
+/// What an upstream's head may measure.
+const RESPONSE_LIMITS: HeadLimits = HeadLimits { head_bytes: 64 * 1024, target_bytes: 0, fields: 200 };
+
+/// How an exchange ended well.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Finished {
+    /// The upstream's connection may carry another request.
+    pub(super) upstream_reusable: bool,
+    /// The client's connection must close.
+    pub(super) close_client: bool,
+}
+
+/// How an exchange failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The upstream closed before it said a word, and nothing of a body was taken from the client.
+    Unanswered,
+    /// The upstream broke off.
+    UpstreamClosed,
+    /// What the upstream sent is no HTTP, or not to be told apart.
+    UpstreamProtocol(&'static str),
+    /// The upstream was late.
+    UpstreamLate,
+    /// The client went away, or does not take its answer.
+    ClientGone,
+    /// The client's body is malformed.
+    ClientBody,
+    /// The client's body is over the limit.
+    ClientBodyTooLarge,
+    /// The client was late with its body.
+    ClientLate,
+}
+
+impl Failure {
+    /// What a client is told that waits for its answer; `None` where nobody waits.
+    pub(super) fn reason(&self) -> Option<(Reason, &'static str)> {
+        match self {
+            Self::Unanswered | Self::UpstreamClosed => {
+                Some((Reason::UpstreamUnreachable, "The upstream closed the connection before it answered."))
+            }
+            Self::UpstreamProtocol(_) => {
+                Some((Reason::UpstreamUnreachable, "The upstream's answer cannot be understood."))
+            }
+            Self::UpstreamLate => Some((Reason::UpstreamTimeout, "The upstream did not answer in time.")),
+            Self::ClientGone => None,
+            Self::ClientBody => Some((Reason::BadRequest, "The body of the request is malformed.")),
+            Self::ClientBodyTooLarge => {
+                Some((Reason::ContentTooLarge, "The body of the request is larger than permitted."))
+            }
+            Self::ClientLate => Some((Reason::RequestTimeout, "The body of the request did not come in time.")),
+        }
+    }
+}
+
+/// Where the request stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Sending {
+    /// Its body is on the way.
+    Body,
+    /// Nothing more is sent until the upstream agreed to switch protocols.
+    Held,
+    /// It was sent whole.
+    Whole,
+    /// The upstream takes no more of it.
+    Stopped,
+}
+
+/// Where the answer stands.
+#[derive(Debug)]
+enum Receiving {
+    Head,
+    Body(BodyDecoder),
+    Whole,
+}
+
+/// One exchange.
+pub(super) struct Exchange<'e, C> {
+    client: &'e mut C,
+    upstream: &'e mut InUse,
+    outgoing: &'e Outgoing,
+    outcome: &'e mut OutcomeGuard,
+    alarm: &'e mut Alarm,
+    timeouts: (&'e ListenerTimeouts, &'e UpstreamTimeouts),
+    sending: Sending,
+    receiving: Receiving,
+    coding: Coding,
+    /// Whether the head of the final answer went to the client.
+    pub(super) committed: bool,
+    interims: usize,
+    received: u64,
+    upstream_persists: bool,
+    is_stream: bool,
+    close_client: bool,
+    began: Instant,
+    progressed: Instant,
+    continue_at: Option<Instant>,
+}
+
+impl<'e, C: Client> Exchange<'e, C> {
+    pub(super) fn new(
+        client: &'e mut C,
+        upstream: &'e mut InUse,
+        outgoing: &'e Outgoing,
+        outcome: &'e mut OutcomeGuard,
+        alarm: &'e mut Alarm,
+        timeouts: (&'e ListenerTimeouts, &'e UpstreamTimeouts),
+    ) -> Self {
+        let now = Instant::now();
+        upstream.output().extend_from_slice(&outgoing.head);
+        let (sending, coding) = match outgoing.body {
+            _ if outgoing.upgrade => (Sending::Held, Coding::Plain),
+            BodyLength::Empty | BodyLength::Known(0) => (Sending::Whole, Coding::Plain),
+            BodyLength::Known(_) | BodyLength::UntilClose => (Sending::Body, Coding::Plain),
+            BodyLength::Chunked => (Sending::Body, Coding::Chunked),
+        };
+        Self {
+            client,
+            upstream,
+            outgoing,
+            outcome,
+            alarm,
+            timeouts,
+            sending,
+            receiving: Receiving::Head,
+            coding,
+            committed: false,
+            interims: 0,
+            received: 0,
+            upstream_persists: true,
+            is_stream: false,
+            close_client: false,
+            began: now,
+            progressed: now,
+            continue_at: outgoing.expects_continue.then(|| now + CONTINUE_AFTER),
+        }
+    }
+
+    /// Moves both directions on as far as they go. Ready when the answer was delivered whole.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Finished, Failure>> {
+        loop {
+            let moved = self.send(cx)? | self.receive(cx)?;
+            if self.is_delivered() {
+                return Poll::Ready(Ok(self.finish()));
+            }
+            if !moved {
+                break;
+            }
+            self.progressed = Instant::now();
+        }
+        if self.sending != Sending::Body && self.client.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Failure::ClientGone));
+        }
+        self.watch_clock(cx)
+    }
+
+    fn is_delivered(&self) -> bool {
+        let flushed = self.client.unsent() == 0 && (self.upstream.unsent() == 0 || !self.is_tunnel());
+        matches!(self.receiving, Receiving::Whole) && flushed
+    }
+
+    fn finish(&self) -> Finished {
+        let sent_whole = self.sending == Sending::Whole && self.upstream.unsent() == 0;
+        Finished {
+            upstream_reusable: sent_whole && self.upstream_persists && self.upstream.input.is_empty(),
+            close_client: self.close_client || self.sending != Sending::Whole,
+        }
+    }
+
+    /// Client to upstream. Whether anything moved.
+    fn send(&mut self, cx: &mut Context<'_>) -> Result<bool, Failure> {
+        let mut moved = false;
+        while self.sending == Sending::Body && self.upstream.unsent() < OUTPUT_BYTES_MAX {
+            match self.client.poll_body(cx, self.upstream.output(), self.coding) {
+                Poll::Ready(Ok(BodyStep::Data(bytes))) => self.count_body(bytes)?,
+                Poll::Ready(Ok(BodyStep::End)) => self.end_body()?,
+                Poll::Ready(Err(ClientFault::Gone)) if self.is_tunnel() => self.receiving = Receiving::Whole,
+                Poll::Ready(Err(ClientFault::Gone)) => return Err(Failure::ClientGone),
+                Poll::Ready(Err(ClientFault::Body(_))) => return Err(Failure::ClientBody),
+                Poll::Pending => break,
+            }
+            moved = true;
+            if matches!(self.receiving, Receiving::Whole) {
+                break;
+            }
+        }
+        if self.upstream.unsent() > 0 {
+            match self.upstream.poll_flush(cx) {
+                Poll::Ready(Ok(())) => moved = true,
+                // It may have answered before it closed: what it said is read first.
+                Poll::Ready(Err(_)) => {
+                    self.sending = Sending::Stopped;
+                    self.upstream.output().clear();
+                }
+                Poll::Pending => {}
+            }
+        }
+        Ok(moved)
+    }
+
+    fn is_tunnel(&self) -> bool {
+        self.outgoing.upgrade && self.committed
+    }
+
+    fn count_body(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.continue_at = None;
+        self.outcome.received(bytes);
+        self.received += bytes as u64;
+        if self.received > self.outgoing.body_bytes_max && !self.is_tunnel() {
+            return Err(Failure::ClientBodyTooLarge);
+        }
+        let waited = self.began.elapsed();
+        let rate = self.timeouts.0.body_rate_bytes;
+        if waited > self.timeouts.0.idle && !self.committed && self.received < rate.saturating_mul(waited.as_secs()) {
+            return Err(Failure::ClientLate);
+        }
+        Ok(())
+    }
+
+    fn end_body(&mut self) -> Result<(), Failure> {
+        if self.is_tunnel() {
+            self.receiving = Receiving::Whole;
+            return Ok(());
+        }
+        if self.coding == Coding::Chunked {
+            let none = Fields::default();
+            let trailers = if self.outgoing.forwards_trailers { self.client.trailers() } else { none };
+            write_last_chunk(self.upstream.output(), &trailers).map_err(|_| Failure::ClientBody)?;
+        }
+        self.sending = Sending::Whole;
+        Ok(())
+    }
+
+    /// Upstream to client. Whether anything moved.
+    fn receive(&mut self, cx: &mut Context<'_>) -> Result<bool, Failure> {
+        let mut moved = false;
+        loop {
+            let stepped = match &self.receiving {
+                Receiving::Head => self.read_head()?,
+                Receiving::Body(_) => self.read_body()?,
+                Receiving::Whole => false,
+            };
+            moved |= stepped;
+            if stepped {
+                continue;
+            }
+            if self.client.unsent() > 0 {
+                match self.client.poll_flush(cx) {
+                    Poll::Ready(Ok(())) => moved = true,
+                    Poll::Ready(Err(_)) => return Err(Failure::ClientGone),
+                    Poll::Pending => return Ok(moved),
+                }
+            }
+            if matches!(self.receiving, Receiving::Whole) {
+                return Ok(moved);
+            }
+            match self.upstream.poll_fill(cx) {
+                Poll::Ready(Ok(0)) => self.upstream_ended()?,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => self.upstream_broke(&error)?,
+                Poll::Pending => return Ok(moved),
+            }
+            moved = true;
+        }
+    }
+
+    fn upstream_ended(&mut self) -> Result<(), Failure> {
+        self.upstream_persists = false;
+        match &mut self.receiving {
+            Receiving::Head => {
+                let silent = self.upstream.input.is_empty() && self.interims == 0 && self.received == 0;
+                Err(if silent { Failure::Unanswered } else { Failure::UpstreamClosed })
+            }
+            Receiving::Body(decoder) => {
+                decoder.at_eof().map_err(|_| Failure::UpstreamClosed)?;
+                self.end_answer();
+                Ok(())
+            }
+            Receiving::Whole => Ok(()),
+        }
+    }
+
+    fn upstream_broke(&mut self, _: &io::Error) -> Result<(), Failure> {
+        match self.receiving {
+            Receiving::Head => self.upstream_ended(),
+            Receiving::Body(_) if self.is_tunnel() => self.upstream_ended(),
+            // Even an answer that only the end of the connection ends must not end by an error.
+            Receiving::Body(_) | Receiving::Whole => Err(Failure::UpstreamClosed),
+        }
+    }
+
+    /// Reads a head from what was received. Whether there was one.
+    fn read_head(&mut self) -> Result<bool, Failure> {
+        let upstream: &mut Buffered = self.upstream;
+        if upstream.input.is_empty() {
+            return Ok(false);
+        }
+        let mut input = std::mem::take(&mut upstream.input);
+        let taken = match parse_response(&input, &RESPONSE_LIMITS) {
+            Ok(Parsed::Partial) => None,
+            Ok(Parsed::Complete { head, length }) => {
+                self.answer_head(&head)?;
+                Some(length)
+            }
+            Err(_) => return Err(Failure::UpstreamProtocol("its head is malformed")),
+        };
+        if let Some(length) = taken {
+            input.advance(length);
+        }
+        self.upstream.input = input;
+        Ok(taken.is_some())
+    }
+
+    fn answer_head(&mut self, head: &ResponseHead<'_>) -> Result<(), Failure> {
+        match head.status {
+            101 => self.switch_protocols(head),
+            100..=199 => self.interim(head),
+            _ => self.final_head(head),
+        }
+    }
+
+    fn interim(&mut self, head: &ResponseHead<'_>) -> Result<(), Failure> {
+        self.interims += 1;
+        if self.interims > INTERIM_MAX {
+            return Err(Failure::UpstreamProtocol("it sends interim answers without end"));
+        }
+        if head.status == 100 && self.continue_at.take().is_none() {
+            return Ok(());
+        }
+        if self.client.takes_interim() {
+            self.client.begin(head.status, head.reason);
+            if head.status != 100 {
+                forward_response(self.client, head, &self.outgoing.site.config, None, &self.outgoing.request_id);
+            }
+            self.client.finish_interim();
+        }
+        Ok(())
+    }
+
+    fn final_head(&mut self, head: &ResponseHead<'_>) -> Result<(), Failure> {
+        let unclear = |_| Failure::UpstreamProtocol("the length of its answer is unclear");
+        let body = response_body_length(head, self.outgoing.response_method()).map_err(unclear)?;
+        let length = match body {
+            BodyLength::Known(length) => ResponseLength::Known(length),
+            BodyLength::Chunked | BodyLength::UntilClose => ResponseLength::Streamed,
+            BodyLength::Empty => match declared_length(head.version, &head.fields) {
+                Ok(Some(BodyLength::Known(length))) if head.status != 204 => ResponseLength::Announced(length),
+                Ok(_) | Err(_) => ResponseLength::Nothing,
+            },
+        };
+        self.upstream_persists = keeps_alive(head.version, &head.fields) && body != BodyLength::UntilClose;
+        if let Some(idle) = keep_alive_timeout(head) {
+            self.upstream.kept_alive_for(idle);
+        }
+        self.is_stream = is_event_stream(&head.fields);
+        self.close_client |= self.sending != Sending::Whole;
+        self.client.begin(head.status, head.reason);
+        let outgoing = self.outgoing;
+        forward_response(self.client, head, &outgoing.site.config, outgoing.cors.as_ref(), &outgoing.request_id);
+        self.client.finish_head(length, self.close_client);
+        self.commit(head.status);
+        if body.is_empty() {
+            self.end_answer();
+        } else {
+            self.receiving = Receiving::Body(BodyDecoder::new(body));
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, status: u16) {
+        self.committed = true;
+        self.continue_at = None;
+        self.outcome.responded(status, Instant::now().into_std());
+        self.outcome.aborts_by(crate::telemetry::outcome::AbortedBy::Upstream);
+    }
+
+    /// Only what was asked for, and only in full (RFC 9110 §7.8, RFC 6455 §4.2.2).
+    fn switch_protocols(&mut self, head: &ResponseHead<'_>) -> Result<(), Failure> {
+        let upgrade = head.fields.only("upgrade").ok().flatten();
+        let switches = upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+            && connection_tokens(&head.fields).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+        if !self.outgoing.upgrade || !switches || head.version != Version::Http11 {
+            return Err(Failure::UpstreamProtocol("it switches to a protocol that was not asked for"));
+        }
+        self.client.begin(101, head.reason);
+        forward_response(self.client, head, &self.outgoing.site.config, None, &self.outgoing.request_id);
+        self.client.field(b"Connection", b"Upgrade");
+        self.client.field(b"Upgrade", b"websocket");
+        self.client.finish_interim();
+        self.client.become_tunnel();
+        self.commit(101);
+        self.outcome.upgraded();
+        self.upstream_persists = false;
+        self.is_stream = true;
+        self.close_client = true;
+        self.sending = Sending::Body;
+        self.coding = Coding::Plain;
+        self.receiving = Receiving::Body(BodyDecoder::new(BodyLength::UntilClose));
+        Ok(())
+    }
+
+    /// Hands on what was received of the body. Whether anything was.
+    fn read_body(&mut self) -> Result<bool, Failure> {
+        let Receiving::Body(decoder) = &mut self.receiving else { return Ok(false) };
+        let upstream: &mut Buffered = self.upstream;
+        if upstream.input.is_empty() || self.client.unsent() >= OUTPUT_BYTES_MAX {
+            return Ok(false);
+        }
+        let decoded = decoder
+            .decode(&upstream.input)
+            .map_err(|_| Failure::UpstreamProtocol("the body of its answer is malformed"))?;
+        self.outcome.sent(decoded.data.len());
+        self.client.data(&upstream.input[decoded.data.clone()]);
+        upstream.input.advance(decoded.consumed);
+        if decoded.ended {
+            self.end_answer();
+        }
+        Ok(decoded.consumed > 0)
+    }
+
+    fn end_answer(&mut self) {
+        let received = std::mem::replace(&mut self.receiving, Receiving::Whole);
+        match received {
+            Receiving::Body(decoder) => {
+                let names = &self.outgoing.site.config.policy.identity_names;
+                let trailers = decoder.trailers();
+                self.client.end(&trailers.iter().copied().filter(|field| !names.contains(field.name)).collect());
+            }
+            Receiving::Head | Receiving::Whole => self.client.end(&Fields::default()),
+        }
+    }
+
+    /// Nothing moved: whoever is waited for has until the deadline.
+    fn watch_clock(&mut self, cx: &mut Context<'_>) -> Poll<Result<Finished, Failure>> {
+        let (client, upstream) = self.timeouts;
+        let blame_client = self.client.unsent() > 0
+            || (self.sending == Sending::Body && self.upstream.unsent() == 0 && !self.committed);
+        let patience = if self.is_stream {
+            STREAM_IDLE
+        } else if blame_client {
+            client.idle
+        } else if self.committed {
+            upstream.idle
+        } else {
+            upstream.first_byte
+        };
+        let deadline = self.progressed + patience;
+        self.alarm.set(self.continue_at.map_or(deadline, |at| at.min(deadline)));
+        if self.alarm.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if self.continue_at.take().is_some() && Instant::now() < deadline {
+            self.client.begin(100, b"Continue");
+            self.client.finish_interim();
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Err(match (blame_client, self.committed) {
+            (true, false) => Failure::ClientLate,
+            (true, true) => Failure::ClientGone,
+            (false, _) => Failure::UpstreamLate,
+        }))
+    }
+}
+
+/// What `Keep-Alive: timeout=N` allows, less a second in which a request may be under way.
+fn keep_alive_timeout(head: &ResponseHead<'_>) -> Option<Duration> {
+    let value = head.fields.all("keep-alive").next()?;
+    let text = std::str::from_utf8(value).ok()?;
+    let seconds = text.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
+    Some(Duration::from_secs(seconds.trim().parse::<u64>().ok()?.saturating_sub(1)))
+}
+
+fn is_event_stream(fields: &Fields<'_>) -> bool {
+    const TYPE: &[u8] = b"text/event-stream";
+    fields
+        .all("content-type")
+        .any(|value| value.get(..TYPE.len()).is_some_and(|head| head.eq_ignore_ascii_case(TYPE)))
+}

@@ -1,0 +1,531 @@
+//! One request, top to bottom. Start reading at [`Gateway::handle`].
+
+use std::{
+    cell::{Cell, RefCell},
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    clock::{Clock, SystemClock},
+    config::model::{Config, UpstreamConfig},
+    gate::{self, Denial, Judgement, Request, Verdict, request::head_error_reason},
+    http1::framing::{BodyLength, connection_tokens},
+    live::{LiveReader, Published},
+    message::{RequestHead, Version},
+    net::{
+        client_addr::client_address,
+        tls::{ClientTls, ClientTlsOptions},
+    },
+    policy::{decide::Permit, fold::ManagedNames, reason::Reason, route::Route},
+    telemetry::{
+        outcome::{AbortedBy, OutcomeGuard},
+        trace_context::{RequestId, TraceId, TraceParent},
+        usage::SecretSlot,
+        worker::WorkerTelemetry,
+    },
+};
+
+use super::{
+    alarm::Alarm,
+    answer::{Answer, Form},
+    client::{Client, Peer},
+    exchange::{Exchange, Failure, Finished},
+    headers::{Composition, CorsFields, forwarded_names},
+    upstream::{InUse, Pool, Unreachable, UpstreamSecurity, Upstreams},
+};
+
+/// One worker's gate: what is in force, its pools, its counters. Stays on its worker's thread.
+#[derive(Debug)]
+pub struct Gateway {
+    live: RefCell<LiveReader>,
+    site: RefCell<Rc<Site>>,
+    upstreams: Upstreams,
+    pub(super) telemetry: Rc<WorkerTelemetry>,
+    forwarded_names: ManagedNames,
+}
+
+/// What this worker made of the config in force.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) config: Arc<Config>,
+    pools: Vec<Rc<Pool>>,
+}
+
+/// A request that policy permits, composed and ready to be sent. Made of a [`Permit`] and nothing else, and all that
+/// [`Exchange`] sends.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) head: Vec<u8>,
+    pub(super) body: BodyLength,
+    pub(super) expects_continue: bool,
+    pub(super) upgrade: bool,
+    pub(super) body_bytes_max: u64,
+    pub(super) forwards_trailers: bool,
+    pub(super) cors: Option<CorsFields>,
+    pub(super) request_id: RequestId,
+    pub(super) site: Rc<Site>,
+    pool: Rc<Pool>,
+    is_head: bool,
+    is_idempotent: bool,
+    form: Form,
+}
+
+impl Outgoing {
+    /// The method as far as the length of the answer depends on it.
+    pub(super) fn response_method(&self) -> &'static str {
+        if self.is_head { "HEAD" } else { "GET" }
+    }
+}
+
+/// What becomes of a request.
+enum Admission {
+    Forward(Box<Outgoing>),
+    Answer(Answer),
+    Refuse(Answer, Reason, Close),
+}
+
+/// Whether a connection can serve another request after a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Close {
+    /// The request had no one reading: nothing after it can be trusted.
+    Always,
+    /// If its body was not read.
+    IfBodyIsLeft,
+}
+
+/// What was learnt of a request, and is needed for whatever it is answered with.
+struct Context<'a> {
+    published: &'a Published,
+    site: &'a Rc<Site>,
+    peer: &'a Peer,
+    request_id: RequestId,
+    form: Form,
+}
+
+impl Gateway {
+    /// The gate of one worker.
+    pub fn new(mut live: LiveReader, upstreams: Upstreams, telemetry: Rc<WorkerTelemetry>) -> Rc<Self> {
+        let config = Arc::clone(&live.load().config);
+        let site = Site::new(config, &upstreams, &telemetry, None);
+        Rc::new(Self {
+            live: RefCell::new(live),
+            site: RefCell::new(Rc::new(site)),
+            upstreams,
+            telemetry,
+            forwarded_names: forwarded_names(),
+        })
+    }
+
+    /// Serves one request of `client`: judges its head, and forwards it or answers it. Infallible: whatever happens
+    /// becomes an answer, or the end of the connection. Emits one outcome.
+    ///
+    /// Returns whether the client's connection may carry another request.
+    pub(super) async fn handle<C: Client>(self: &Rc<Self>, client: &mut C, alarm: &mut Alarm) -> bool {
+        let mut outcome = self.telemetry.begin(client.started());
+        let (admission, body) = self.admit(client, &mut outcome);
+        client.accept_head(body);
+        match admission {
+            Admission::Forward(outgoing) => self.forward(client, &outgoing, outcome, alarm).await,
+            Admission::Answer(answer) => {
+                let close = client.leaves_body();
+                let sent = deliver(client, &answer, close, alarm).await;
+                outcome.answered(answer.status);
+                sent && !close
+            }
+            Admission::Refuse(answer, reason, close) => {
+                let close = close == Close::Always || client.leaves_body();
+                let sent = deliver(client, &answer, close, alarm).await;
+                outcome.refused(reason, if sent { answer.status } else { 0 });
+                sent && !close
+            }
+        }
+    }
+
+    /// From the head alone, before anything of the body is read, to what becomes of the request.
+    fn admit<C: Client>(&self, client: &C, outcome: &mut OutcomeGuard) -> (Admission, BodyLength) {
+        let mut live = self.live.borrow_mut();
+        let published = live.load();
+        let site = self.site_of(published);
+        let peer = client.peer();
+        let mut context = Context {
+            published,
+            site: &site,
+            peer,
+            request_id: self.telemetry.request_id(client.started()),
+            form: Form::default(),
+        };
+        let head = match client.head() {
+            Ok(head) => head,
+            Err(error) => {
+                let denial = Denial::outside_table(head_error_reason(error), format!("{}.", capitalised(&error)));
+                outcome.decided(published.revision, None);
+                outcome.identified(context.request_id, TraceId::default());
+                return (context.refuse(&denial, None, Close::Always), BodyLength::Empty);
+            }
+        };
+        context.form = Form::of(head.method, &head.fields);
+        if let Some(id) = trusted_request_id(&head, peer) {
+            context.request_id = id;
+        }
+        let parent = head.fields.only("traceparent").ok().flatten().and_then(TraceParent::parse);
+        let trace = self.telemetry.trace(parent);
+        outcome.identified(context.request_id, trace.trace_id);
+
+        let client_address = client_address(
+            peer.address,
+            head.fields.all("x-forwarded-for"),
+            &peer.listener.trusted_proxies,
+        );
+        outcome.request(head.method, head.target, *client_address.as_ref().unwrap_or(&peer.address));
+        let policy = &published.config.policy;
+        let read = client_address
+            .map_err(|_| Denial::bad_request("The address of the client in X-Forwarded-For is malformed."))
+            .and_then(|address| Request::read(&head, policy).map(|request| (request, address)));
+        let (request, address) = match read {
+            Ok(read) => read,
+            Err(denial) => {
+                outcome.decided(published.revision, None);
+                return (context.refuse(&denial, None, Close::Always), BodyLength::Empty);
+            }
+        };
+        let body = request.body;
+        let judgement = gate::judge(policy, published.keys.as_ref(), &request, address, SystemClock.now());
+        outcome.decided(published.revision, judgement.key.as_ref().map(|key| (key.id.as_str(), secret_slot(key.is_previous_secret))));
+        let Judgement { verdict, route, strip_credential, .. } = judgement;
+        let admission = match verdict {
+            Err(denial) => {
+                outcome.routed(route.map_or("", |route| &route.pattern), None);
+                let cors = if denial.reason == Reason::NotFound { None } else { route };
+                context.refuse_for(&denial, cors, &head)
+            }
+            Ok(Verdict::ServerOptions) => Admission::Answer(Answer::server_options(&context.request_id)),
+            Ok(Verdict::Preflight(route)) => {
+                outcome.routed(&route.pattern, None);
+                context.preflight(route, &head, &request)
+            }
+            Ok(Verdict::Forward(permit)) => {
+                outcome.routed(&permit.route().pattern, permit.project());
+                let composed = context.compose(&permit, &head, &request, &Origin {
+                    client: address,
+                    strip_credential,
+                    trace,
+                    continues_trace: parent.is_some(),
+                    forwarded_names: &self.forwarded_names,
+                });
+                match composed {
+                    Ok(outgoing) => Admission::Forward(Box::new(outgoing)),
+                    Err(denial) => context.refuse_for(&denial, Some(permit.route()), &head),
+                }
+            }
+        };
+        (admission, body)
+    }
+
+    /// This worker's view of the config in force, made anew when another one came into force.
+    fn site_of(&self, published: &Published) -> Rc<Site> {
+        let mut site = self.site.borrow_mut();
+        if !Arc::ptr_eq(&site.config, &published.config) {
+            let next =
+                Site::new(Arc::clone(&published.config), &self.upstreams, &self.telemetry, Some(&site));
+            *site = Rc::new(next);
+        }
+        Rc::clone(&site)
+    }
+
+    /// Sends a permitted request on and brings back its answer; once more on another connection where the first one
+    /// had been closed before the request reached anybody.
+    async fn forward<C: Client>(
+        &self,
+        client: &mut C,
+        outgoing: &Outgoing,
+        mut outcome: OutcomeGuard,
+        alarm: &mut Alarm,
+    ) -> bool {
+        let peer = Rc::clone(client.peer());
+        let mut fresh = false;
+        loop {
+            let mut upstream = match outgoing.pool.connection(fresh).await {
+                Ok(upstream) => upstream,
+                Err(unreachable) => return refuse_unreachable(client, outgoing, outcome, &unreachable, alarm).await,
+            };
+            outcome.sent_upstream(&outgoing.pool.metrics, Instant::now().into_std());
+            let timeouts = (&peer.listener.timeouts, &outgoing.pool.config.timeouts);
+            let (ended, committed) = {
+                let mut exchange =
+                    Exchange::new(client, &mut upstream, outgoing, &mut outcome, alarm, timeouts);
+                let ended = std::future::poll_fn(|cx| exchange.poll(cx)).await;
+                (ended, exchange.committed)
+            };
+            match ended {
+                Ok(finished) => return finish(finished, upstream, outcome),
+                Err(Failure::Unanswered) if upstream.is_reused() && outgoing.is_idempotent && !fresh => {
+                    outgoing.pool.metrics.retries.add(1);
+                    fresh = true;
+                }
+                Err(failure) => {
+                    drop(upstream);
+                    return fail(client, outgoing, outcome, &failure, committed, alarm).await;
+                }
+            }
+        }
+    }
+}
+
+fn finish(finished: Finished, upstream: InUse, outcome: OutcomeGuard) -> bool {
+    if finished.upstream_reusable {
+        upstream.release();
+    }
+    outcome.forwarded();
+    !finished.close_client
+}
+
+async fn refuse_unreachable<C: Client>(
+    client: &mut C,
+    outgoing: &Outgoing,
+    outcome: OutcomeGuard,
+    unreachable: &Unreachable,
+    alarm: &mut Alarm,
+) -> bool {
+    let name = &outgoing.pool.config.name;
+    outgoing.pool.metrics.failed(unreachable.error());
+    tracing::warn!(upstream = %name, cause = ?unreachable, "no connection to the upstream");
+    let mut denial = match unreachable {
+        Unreachable::Full => Denial::outside_table(Reason::Overloaded, "There is no room for the request right now."),
+        Unreachable::Late => Denial::outside_table(Reason::UpstreamTimeout, "The upstream did not answer in time."),
+        Unreachable::Resolve(_) | Unreachable::Forbidden(_) | Unreachable::Connect(_) | Unreachable::Tls(_) => {
+            Denial::outside_table(Reason::UpstreamUnreachable, "The upstream cannot be reached.")
+        }
+    };
+    denial.retry_after_seconds = matches!(unreachable, Unreachable::Full).then_some(1);
+    refuse_late(client, outgoing, outcome, &denial, alarm).await
+}
+
+/// Answers for a request that was permitted and then failed, if its answer has not begun.
+async fn fail<C: Client>(
+    client: &mut C,
+    outgoing: &Outgoing,
+    outcome: OutcomeGuard,
+    failure: &Failure,
+    committed: bool,
+    alarm: &mut Alarm,
+) -> bool {
+    use crate::telemetry::metrics::UpstreamError;
+    let by = match failure {
+        Failure::ClientGone | Failure::ClientBody | Failure::ClientBodyTooLarge | Failure::ClientLate => {
+            AbortedBy::Client
+        }
+        Failure::Unanswered | Failure::UpstreamClosed | Failure::UpstreamProtocol(_) | Failure::UpstreamLate => {
+            let error = match failure {
+                Failure::UpstreamProtocol(_) => UpstreamError::Protocol,
+                Failure::UpstreamLate => UpstreamError::ResponseTimeout,
+                _ => UpstreamError::Closed,
+            };
+            outgoing.pool.metrics.failed(error);
+            tracing::warn!(upstream = %outgoing.pool.config.name, cause = ?failure, "the exchange with the upstream failed");
+            AbortedBy::Upstream
+        }
+    };
+    match failure.reason() {
+        Some((reason, detail)) if !committed => {
+            refuse_late(client, outgoing, outcome, &Denial::outside_table(reason, detail), alarm).await
+        }
+        Some(_) | None => {
+            client.abort();
+            outcome.aborted(by);
+            false
+        }
+    }
+}
+
+async fn refuse_late<C: Client>(
+    client: &mut C,
+    outgoing: &Outgoing,
+    outcome: OutcomeGuard,
+    denial: &Denial<'_>,
+    alarm: &mut Alarm,
+) -> bool {
+    let cors = outgoing.cors.clone();
+    let answer = Answer::refusal(denial, &outgoing.site.config, cors, &outgoing.request_id, outgoing.form);
+    let close = client.leaves_body();
+    let sent = deliver(client, &answer, close, alarm).await;
+    outcome.refused(denial.reason, if sent { answer.status } else { 0 });
+    sent && !close
+}
+
+/// Sends an answer of our own. Whether the client took it.
+async fn deliver<C: Client>(client: &mut C, answer: &Answer, close: bool, alarm: &mut Alarm) -> bool {
+    answer.write(client, close);
+    alarm.set(Instant::now() + client.peer().listener.timeouts.idle);
+    std::future::poll_fn(|cx| match client.poll_flush(cx) {
+        std::task::Poll::Ready(sent) => std::task::Poll::Ready(sent.is_ok()),
+        std::task::Poll::Pending => alarm.poll(cx).map(|()| false),
+    })
+    .await
+}
+
+/// Where a request comes from, for the head that goes upstream.
+struct Origin<'a> {
+    client: IpAddr,
+    strip_credential: bool,
+    trace: TraceParent,
+    continues_trace: bool,
+    forwarded_names: &'a ManagedNames,
+}
+
+impl Context<'_> {
+    fn refuse(&self, denial: &Denial<'_>, cors: Option<CorsFields>, close: Close) -> Admission {
+        let config = &self.published.config;
+        let answer = Answer::refusal(denial, config, cors, &self.request_id, self.form);
+        Admission::Refuse(answer, denial.reason, close)
+    }
+
+    /// Refuses a request of one reading; `route` gives the CORS of the answer.
+    fn refuse_for(&self, denial: &Denial<'_>, route: Option<&Route>, head: &RequestHead<'_>) -> Admission {
+        let config = &self.published.config;
+        let cors = match route {
+            Some(route) => config.forwardings[route.forwarding].cors.as_ref(),
+            None => config.cors.as_ref(),
+        };
+        let origin = head.fields.only("origin").ok().flatten();
+        let cors = cors.map(|cors| CorsFields::of_answer(cors, origin));
+        let close = if denial.row == 1 { Close::Always } else { Close::IfBodyIsLeft };
+        self.refuse(denial, cors, close)
+    }
+
+    fn preflight(&self, route: &Route, head: &RequestHead<'_>, request: &Request<'_>) -> Admission {
+        let method = request.preflight_method.unwrap_or_default();
+        match &self.published.config.forwardings[route.forwarding].cors {
+            Some(cors) => Admission::Answer(Answer::preflight(cors, &head.fields, method, &self.request_id)),
+            None => {
+                let denial = Denial::outside_table(Reason::Internal, "The request cannot be answered.");
+                self.refuse(&denial, None, Close::IfBodyIsLeft)
+            }
+        }
+    }
+
+    /// Makes of a permitted request what is sent.
+    fn compose<'b>(
+        &self,
+        permit: &Permit<'_, 'b>,
+        head: &RequestHead<'b>,
+        request: &Request<'b>,
+        origin: &Origin<'_>,
+    ) -> Result<Outgoing, Denial<'static>> {
+        let config = &self.published.config;
+        let forwarding = &config.forwardings[permit.route().forwarding];
+        let body_bytes_max = forwarding.body_bytes.unwrap_or(self.peer.listener.limits.body_bytes);
+        if let BodyLength::Known(length) = request.body
+            && length > body_bytes_max
+        {
+            let detail = "The body of the request is larger than permitted.";
+            return Err(Denial::outside_table(Reason::ContentTooLarge, detail));
+        }
+        let pool = &self.site.pools[forwarding.upstream];
+        let upgrade = forwarding.websocket && asks_for_websocket(head);
+        let mut bytes = Vec::with_capacity(1024);
+        let composition = Composition {
+            permit,
+            request,
+            head,
+            config,
+            upstream: &pool.config,
+            forwarded_names: origin.forwarded_names,
+            peer: self.peer,
+            client: origin.client,
+            strip_credential: origin.strip_credential,
+            upgrade,
+            request_id: &self.request_id,
+            trace: &origin.trace,
+            continues_trace: origin.continues_trace,
+        };
+        composition.write(&mut bytes)?;
+        let cors = forwarding.cors.as_ref();
+        let sent_origin = head.fields.only("origin").ok().flatten();
+        Ok(Outgoing {
+            head: bytes,
+            body: request.body,
+            expects_continue: request.expects_continue,
+            upgrade,
+            body_bytes_max,
+            forwards_trailers: forwarding.request_trailers || self.form.is_grpc,
+            cors: cors.map(|cors| CorsFields::of_answer(cors, sent_origin)),
+            request_id: self.request_id,
+            site: Rc::clone(self.site),
+            pool: Rc::clone(pool),
+            is_head: head.method == "HEAD",
+            is_idempotent: is_idempotent(head.method),
+            form: self.form,
+        })
+    }
+}
+
+impl Site {
+    /// What this worker makes of `config`; pools of upstreams that did not change are kept.
+    fn new(config: Arc<Config>, upstreams: &Upstreams, telemetry: &WorkerTelemetry, old: Option<&Self>) -> Self {
+        let pools = config
+            .upstreams
+            .iter()
+            .map(|upstream| {
+                let kept = old.and_then(|old| old.pools.iter().find(|pool| pool.config == *upstream));
+                kept.map_or_else(
+                    || {
+                        let metrics = telemetry.upstream(&upstream.name);
+                        Pool::new(upstream.clone(), client_tls(upstream), upstreams, metrics)
+                    },
+                    Rc::clone,
+                )
+            })
+            .collect();
+        Self { config, pools }
+    }
+}
+
+/// TLS towards `upstream`, if its URL is `https:`. One whose certificate authorities cannot be used is not connected to.
+fn client_tls(upstream: &UpstreamConfig) -> UpstreamSecurity {
+    let Some(tls) = &upstream.tls else { return UpstreamSecurity::Clear };
+    let options = ClientTlsOptions { ca: tls.ca_pem.as_deref().map(<[u8]>::to_vec), server_name: None };
+    match ClientTls::new(&tls.server_name, &options) {
+        Ok(tls) => UpstreamSecurity::Tls(tls),
+        Err(problem) => {
+            tracing::error!(upstream = %upstream.name, %problem, "TLS towards the upstream cannot be set up");
+            UpstreamSecurity::Broken
+        }
+    }
+}
+
+/// RFC 9110 §9.2.2.
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
+}
+
+/// The opening handshake of RFC 6455 §4.1, version 13 and no other protocol.
+fn asks_for_websocket(head: &RequestHead<'_>) -> bool {
+    let only = |name: &str| head.fields.only(name).ok().flatten();
+    head.version == Version::Http11
+        && head.method == "GET"
+        && only("upgrade").is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+        && only("sec-websocket-version") == Some(b"13")
+        && only("sec-websocket-key").is_some()
+        && connection_tokens(&head.fields).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
+}
+
+fn trusted_request_id(head: &RequestHead<'_>, peer: &Peer) -> Option<RequestId> {
+    if !peer.is_trusted() {
+        return None;
+    }
+    RequestId::accept(head.fields.only("x-request-id").ok().flatten()?)
+}
+
+fn secret_slot(is_previous: bool) -> SecretSlot {
+    if is_previous { SecretSlot::Previous } else { SecretSlot::Current }
+}
+
+fn capitalised(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

@@ -1,0 +1,379 @@
+//! Strip, then inject: which header fields go on, and which the gateway sets.
+//!
+//! Towards the upstream nothing that a client sends can add, change or delete identity: hop-by-hop fields go first,
+//! then the credential, then every spelling of a managed name, and only then are ours written.
+
+use std::{io::Write as _, net::IpAddr};
+
+use crate::{
+    config::model::{Config, Cors, IdentityHeaders, UpstreamConfig, UpstreamHost},
+    gate::{Denial, Request},
+    http1::{
+        encode::{HEAD_END, write_chunked_coding, write_content_length, write_request_line},
+        framing::{BodyLength, connection_tokens},
+    },
+    message::{Field, Fields, RequestHead, ResponseHead},
+    policy::{decide::Permit, fold::ManagedNames, principal::Principal, reason::Reason, scope::Scopes},
+    telemetry::trace_context::{RequestId, TraceParent},
+};
+
+use super::client::{Client, Peer};
+
+/// The most bytes of visible projects that an upstream is told; with more the request is refused, never cut short.
+const PROJECTS_BYTES_MAX: usize = 4096;
+
+/// Everything that goes into the head of a request to an upstream.
+pub(super) struct Composition<'a, 'b> {
+    pub(super) permit: &'a Permit<'a, 'b>,
+    pub(super) request: &'a Request<'b>,
+    pub(super) head: &'a RequestHead<'b>,
+    pub(super) config: &'a Config,
+    pub(super) upstream: &'a UpstreamConfig,
+    pub(super) forwarded_names: &'a ManagedNames,
+    pub(super) peer: &'a Peer,
+    pub(super) client: IpAddr,
+    pub(super) strip_credential: bool,
+    pub(super) upgrade: bool,
+    pub(super) request_id: &'a RequestId,
+    pub(super) trace: &'a TraceParent,
+    /// Whether the trace is the client's, so that its `tracestate` belongs to it.
+    pub(super) continues_trace: bool,
+}
+
+/// The names that tell an upstream where a request came from, and that an upstream may believe: from a peer that is
+/// not trusted none of them goes on, in no spelling.
+pub(super) fn forwarded_names() -> ManagedNames {
+    ManagedNames::new([
+        "forwarded",
+        "x-forwarded",
+        "x-original",
+        "x-rewrite",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-remote-ip",
+        "x-remote-addr",
+        "x-host",
+        "x-http-host-override",
+        "x-proxyuser-ip",
+        "x-envoy-external-address",
+        "x-azure-clientip",
+        "x-appengine-user-ip",
+        "client-ip",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+        "remote-addr",
+        "script-name",
+        "path-info",
+    ])
+}
+
+impl Composition<'_, '_> {
+    /// Writes the head.
+    ///
+    /// # Errors
+    /// Where the identity is too large for a header, or the request line cannot be written.
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), Denial<'static>> {
+        write_request_line(out, self.request.method(), self.request.target)
+            .map_err(|_| Denial::outside_table(Reason::Internal, "The request cannot be forwarded."))?;
+        self.write_host(out);
+        let named: Fields<'_> =
+            connection_tokens(&self.head.fields).map(|name| Field { name, value: b"" }).collect();
+        for field in self.head.fields.iter() {
+            if self.goes_on(field, &named) {
+                put(out, field.name, field.value);
+            }
+        }
+        self.write_body_length(out);
+        self.write_forwarded(out);
+        for (name, value) in &self.upstream.set_headers {
+            put(out, name.as_bytes(), value.0.as_bytes());
+        }
+        if let Some(principal) = self.permit.principal() {
+            write_identity(out, &self.config.identity, &self.config.policy.scopes, principal, self.permit.project())?;
+        }
+        out.extend_from_slice(HEAD_END);
+        Ok(())
+    }
+
+    fn write_host(&self, out: &mut Vec<u8>) {
+        let host = match &self.upstream.host {
+            UpstreamHost::Preserve => self.request.authority.unwrap_or(&self.upstream.authority),
+            UpstreamHost::Upstream => &self.upstream.authority,
+            UpstreamHost::Name(name) => name,
+        };
+        put(out, b"Host", host.as_bytes());
+    }
+
+    fn goes_on(&self, field: &Field<'_>, named: &Fields<'_>) -> bool {
+        let policy = &self.config.policy;
+        !is_hop_by_hop(field)
+            && !is_regenerated(field)
+            && !named.iter().any(|option| option.name.eq_ignore_ascii_case(field.name))
+            && !(self.strip_credential && policy.credentials.include(field))
+            && !policy.identity_names.contains(field.name)
+            && !(self.forwarded_names.contains(field.name) && !self.believes(field))
+            && (self.continues_trace || !field.is("tracestate"))
+            && !self.upstream.set_headers.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(field.name))
+            && (is_plain_name(field.name) || self.is_listed(field.name))
+    }
+
+    fn believes(&self, field: &Field<'_>) -> bool {
+        self.peer.is_trusted() && !field.is("x-forwarded-for") && !field.is("x-real-ip")
+    }
+
+    fn is_listed(&self, name: &[u8]) -> bool {
+        self.config.forwarded_headers.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    fn write_body_length(&self, out: &mut Vec<u8>) {
+        match self.request.body {
+            BodyLength::Known(length) => write_content_length(out, length),
+            BodyLength::Chunked => write_chunked_coding(out),
+            BodyLength::Empty | BodyLength::UntilClose => {}
+        }
+        if self.request.expects_continue {
+            put(out, b"Expect", b"100-continue");
+        }
+        if self.upgrade {
+            out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
+        } else if self.head.fields.all("te").any(|value| value.eq_ignore_ascii_case(b"trailers")) {
+            out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
+        }
+    }
+
+    fn write_forwarded(&self, out: &mut Vec<u8>) {
+        let trusted = self.peer.is_trusted();
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        if trusted {
+            for line in self.head.fields.all("x-forwarded-for") {
+                out.extend_from_slice(line);
+                out.extend_from_slice(b", ");
+            }
+        }
+        put_address(out, self.peer.address);
+        out.extend_from_slice(b"\r\nX-Real-IP: ");
+        put_address(out, self.client);
+        out.extend_from_slice(HEAD_END);
+        let said = |name: &str| trusted && self.head.fields.all(name).next().is_some();
+        if !said("x-forwarded-proto") {
+            put(out, b"X-Forwarded-Proto", self.peer.scheme().as_bytes());
+        }
+        if let Some(authority) = self.request.authority
+            && !said("x-forwarded-host")
+        {
+            put(out, b"X-Forwarded-Host", authority.as_bytes());
+        }
+        out.extend_from_slice(b"Via: 1.1 ");
+        out.extend_from_slice(self.config.policy.via.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        put(out, b"X-Request-Id", self.request_id.as_str().as_bytes());
+        put(out, b"traceparent", &self.trace.to_header());
+    }
+}
+
+/// Fields that speak of one connection (RFC 9110 §7.6.1), with those that older proxies and clients use so.
+fn is_hop_by_hop(field: &Field<'_>) -> bool {
+    match field.name.len() {
+        2 => field.is("te"),
+        7 => field.is("upgrade") || field.is("trailer"),
+        10 => field.is("connection") || field.is("keep-alive"),
+        14 => field.is("http2-settings"),
+        16 => field.is("proxy-connection"),
+        17 => field.is("transfer-encoding"),
+        18 => field.is("proxy-authenticate"),
+        19 => field.is("proxy-authorization"),
+        _ => false,
+    }
+}
+
+/// Fields that the gateway writes itself.
+fn is_regenerated(field: &Field<'_>) -> bool {
+    match field.name.len() {
+        4 => field.is("host"),
+        6 => field.is("expect"),
+        11 => field.is("traceparent"),
+        12 => field.is("x-request-id"),
+        14 => field.is("content-length"),
+        _ => false,
+    }
+}
+
+/// Letters, digits and `-` only: a name that no back end takes for another one.
+fn is_plain_name(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+}
+
+fn put(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn put_address(out: &mut Vec<u8>, address: IpAddr) {
+    // Writing to memory cannot fail.
+    let _ = write!(out, "{address}");
+}
+
+/// Writes a name and a value as percent-encoded UTF-8 (RFC 3986 §2.1), so that no value can be taken for two.
+fn put_encoded(out: &mut Vec<u8>, name: Option<&str>, value: &str) {
+    let Some(name) = name else { return };
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    encode_into(out, value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn encode_into(out: &mut Vec<u8>, value: &str) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~@:/".contains(&byte) {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
+        }
+    }
+}
+
+fn write_identity(
+    out: &mut Vec<u8>,
+    names: &IdentityHeaders,
+    scopes: &Scopes,
+    principal: &Principal<'_>,
+    project: Option<&str>,
+) -> Result<(), Denial<'static>> {
+    put_encoded(out, names.key_id.as_deref(), &principal.key_id);
+    put_encoded(out, names.key_name.as_deref(), principal.key_name);
+    if let Some(owner) = &principal.owner {
+        put_encoded(out, names.user.as_deref(), owner.id);
+        put_encoded(out, names.email.as_deref(), owner.email);
+        put_encoded(out, names.role.as_deref(), owner.role.as_str());
+    }
+    put_encoded(out, names.organization.as_deref(), principal.organization);
+    if let Some(name) = &names.scopes {
+        put_list(out, name, scopes.names(principal.scopes), b' ');
+    }
+    if let Some(name) = &names.projects {
+        match principal.projects.listed() {
+            None => put(out, name.as_bytes(), b"*"),
+            Some(ids) => {
+                let before = out.len();
+                put_list(out, name, ids, b',');
+                if out.len() - before > PROJECTS_BYTES_MAX {
+                    return Err(Denial::outside_table(
+                        Reason::HeadersTooLarge,
+                        "The API key sees more projects than fit in a header.",
+                    ));
+                }
+            }
+        }
+    }
+    if let Some(project) = project {
+        put_encoded(out, names.project.as_deref(), project);
+    }
+    Ok(())
+}
+
+fn put_list<'v>(out: &mut Vec<u8>, name: &str, values: impl Iterator<Item = &'v str>, separator: u8) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    for (at, value) in values.enumerate() {
+        if at > 0 {
+            out.push(separator);
+        }
+        encode_into(out, value);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the fields of an upstream's answer that go on to the client: none that speak of the connection, none that
+/// only the gateway may set, and ours beside them.
+pub(super) fn forward_response<C: Client>(
+    client: &mut C,
+    head: &ResponseHead<'_>,
+    config: &Config,
+    cors: Option<&CorsFields>,
+    request_id: &RequestId,
+) {
+    let named: Fields<'_> = connection_tokens(&head.fields).map(|name| Field { name, value: b"" }).collect();
+    for field in head.fields.iter() {
+        let goes_on = !is_hop_by_hop(field)
+            && !field.is("content-length")
+            && !field.is("x-request-id")
+            && !named.iter().any(|option| option.name.eq_ignore_ascii_case(field.name))
+            && !config.policy.identity_names.contains(field.name)
+            && !(cors.is_some() && is_cors_field(field));
+        if goes_on {
+            client.field(field.name, field.value);
+        }
+    }
+    client.field(b"X-Request-Id", request_id.as_str().as_bytes());
+    if let Some(cors) = cors {
+        cors.write(client);
+    }
+}
+
+fn is_cors_field(field: &Field<'_>) -> bool {
+    const PREFIX: &[u8] = b"access-control-";
+    field.name.get(..PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(PREFIX))
+}
+
+/// What lets scripts of another origin read an answer (Fetch, "CORS protocol").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CorsFields(Vec<(&'static str, String)>);
+
+impl CorsFields {
+    /// The fields of an answer to a request from `origin`; only `Vary` where the origin may not read it.
+    pub(super) fn of_answer(cors: &Cors, origin: Option<&[u8]>) -> Self {
+        let mut fields = vec![("Vary", "Origin".to_owned())];
+        if let Some(allowed) = allowed_origin(cors, origin) {
+            fields.push(("Access-Control-Allow-Origin", allowed));
+            if cors.credentials {
+                fields.push(("Access-Control-Allow-Credentials", "true".to_owned()));
+            }
+            if !cors.expose.is_empty() {
+                fields.push(("Access-Control-Expose-Headers", cors.expose.join(", ")));
+            }
+        }
+        Self(fields)
+    }
+
+    /// The fields of the answer to a preflight that asks for `method` and `headers`.
+    pub(super) fn of_preflight(cors: &Cors, origin: Option<&[u8]>, method: &str, headers: Option<&[u8]>) -> Self {
+        let mut fields = vec![(
+            "Vary",
+            "Origin, Access-Control-Request-Method, Access-Control-Request-Headers".to_owned(),
+        )];
+        if let Some(allowed) = allowed_origin(cors, origin) {
+            fields.push(("Access-Control-Allow-Origin", allowed));
+            if cors.credentials {
+                fields.push(("Access-Control-Allow-Credentials", "true".to_owned()));
+            }
+            let methods = if cors.methods.is_empty() { method.to_owned() } else { cors.methods.join(", ") };
+            fields.push(("Access-Control-Allow-Methods", methods));
+            let asked = headers.and_then(|headers| std::str::from_utf8(headers).ok()).unwrap_or_default();
+            let headers = if cors.headers.is_empty() { asked.to_owned() } else { cors.headers.join(", ") };
+            if !headers.is_empty() {
+                fields.push(("Access-Control-Allow-Headers", headers));
+            }
+            fields.push(("Access-Control-Max-Age", cors.max_age_seconds.to_string()));
+        }
+        Self(fields)
+    }
+
+    pub(super) fn write<C: Client>(&self, client: &mut C) {
+        for (name, value) in &self.0 {
+            client.field(name.as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+fn allowed_origin(cors: &Cors, origin: Option<&[u8]>) -> Option<String> {
+    let origin = std::str::from_utf8(origin?).ok()?;
+    if cors.origins.iter().any(|allowed| **allowed == *"*") {
+        return Some("*".to_owned());
+    }
+    cors.origins.iter().any(|allowed| **allowed == *origin).then(|| origin.to_owned())
+}

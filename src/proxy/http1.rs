@@ -1,0 +1,377 @@
+//! Serves HTTP/1.1 (RFC 9112) to one client: request after request on one connection.
+
+use std::{
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::{Buf, BytesMut};
+
+use crate::{
+    http1::{
+        body::BodyDecoder,
+        encode::{write_chunk, write_chunked_coding, write_content_length, write_field, write_last_chunk, write_status_line},
+        framing::{BodyLength, keeps_alive},
+        parse::{HeadError, HeadLimits, Parsed, find_head_end, parse_request},
+    },
+    message::{Fields, RequestHead, Version},
+    net::{
+        drain::{LiveConnection, Phase},
+        stream::Stream,
+    },
+};
+
+use super::{
+    alarm::Alarm,
+    buffered::Buffered,
+    client::{BodyStep, Client, ClientFault, Coding, Peer, ResponseLength},
+    gateway::Gateway,
+};
+
+/// A body that a refused client still sends is read and dropped up to here, so that the connection can go on.
+const DISCARDED_BYTES_MAX: u64 = 64 * 1024;
+/// What a client that must close is still allowed to send before the connection is torn down.
+const LINGERING_BYTES_MAX: usize = 256 * 1024;
+/// How long the above may take.
+const LINGERING: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Serves `stream`, of which `ahead` was read before, until the client or we close, or the drain ends it.
+pub async fn serve(gateway: Rc<Gateway>, stream: Stream, ahead: BytesMut, peer: Rc<Peer>, mut live: LiveConnection) {
+    let mut client = Http1Client::new(stream, ahead, peer);
+    let mut alarm = Alarm::new();
+    let forced = loop {
+        let next = poll_fn(|cx| match live.poll_reached(cx, Phase::Draining) {
+            // A request that has begun is still served; an idle connection is not kept.
+            Poll::Ready(()) if client.io.input.is_empty() => Poll::Ready(Next::End),
+            Poll::Ready(()) | Poll::Pending => client.poll_next(cx, &mut alarm),
+        })
+        .await;
+        if let Next::End = next {
+            break false;
+        }
+        client.draining = live.phase() >= Phase::Draining;
+        let served = {
+            let mut handle = std::pin::pin!(gateway.handle(&mut client, &mut alarm));
+            poll_fn(|cx| match live.poll_reached(cx, Phase::Forced) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => handle.as_mut().poll(cx).map(Some),
+            })
+            .await
+        };
+        match served {
+            None => break true,
+            Some(false) => break false,
+            Some(true) if live.phase() >= Phase::Draining => break false,
+            Some(true) => client.next(),
+        }
+    };
+    if !forced {
+        client.linger(&mut alarm).await;
+    }
+}
+
+/// What a connection brings next.
+enum Next {
+    /// A head, whole or wrong.
+    Head,
+    /// Nothing more.
+    End,
+}
+
+/// Where the connection's current answer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answering {
+    Plain,
+    Chunked,
+}
+
+/// One client that speaks HTTP/1.
+#[derive(Debug)]
+struct Http1Client {
+    io: Buffered,
+    peer: Rc<Peer>,
+    started: Instant,
+    /// Bytes of the input that hold no end of a head.
+    scanned: usize,
+    head_bytes: usize,
+    late: bool,
+    version: Version,
+    wants_close: bool,
+    draining: bool,
+    body: BodyDecoder,
+    answering: Answering,
+    aborted: bool,
+    tunnel: bool,
+}
+
+impl Http1Client {
+    fn new(stream: Stream, ahead: BytesMut, peer: Rc<Peer>) -> Self {
+        Self {
+            io: Buffered::new(stream, ahead),
+            peer,
+            started: crate::clock::monotonic(),
+            scanned: 0,
+            head_bytes: 0,
+            late: false,
+            version: Version::Http11,
+            wants_close: false,
+            draining: false,
+            body: BodyDecoder::new(BodyLength::Empty),
+            answering: Answering::Plain,
+            aborted: false,
+            tunnel: false,
+        }
+    }
+
+    fn limits(&self) -> &HeadLimits {
+        &self.peer.listener.limits.head
+    }
+
+    /// Ready for the next request.
+    fn next(&mut self) {
+        (self.scanned, self.head_bytes) = (0, 0);
+        if !self.io.input.is_empty() {
+            self.started = crate::clock::monotonic();
+        }
+    }
+
+    /// Reads until a head is whole, wrong or late.
+    fn poll_next(&mut self, cx: &mut Context<'_>, alarm: &mut Alarm) -> Poll<Next> {
+        loop {
+            if !self.io.input.is_empty() && self.has_head() {
+                return Poll::Ready(Next::Head);
+            }
+            let timeouts = &self.peer.listener.timeouts;
+            let was_idle = self.io.input.is_empty();
+            match self.io.poll_fill(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::End),
+                Poll::Ready(Ok(_)) if was_idle => self.started = crate::clock::monotonic(),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => {
+                    let now = tokio::time::Instant::now();
+                    alarm.set(if was_idle { now + timeouts.keep_alive } else { tokio::time::Instant::from_std(self.started) + timeouts.head });
+                    if alarm.poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    self.late = !was_idle;
+                    return Poll::Ready(if was_idle { Next::End } else { Next::Head });
+                }
+            }
+        }
+    }
+
+    /// Whether the input holds a whole head, or one that is wrong already.
+    fn has_head(&mut self) -> bool {
+        let first_look = self.scanned == 0;
+        let ended = find_head_end(&self.io.input, self.scanned).is_some();
+        let too_long = self.io.input.len() > self.limits().head_bytes;
+        self.scanned = self.io.input.len().saturating_sub(3);
+        ended || too_long || (first_look && self.parse().is_err())
+    }
+
+    fn parse(&self) -> Result<Parsed<RequestHead<'_>>, HeadError> {
+        parse_request(&self.io.input, self.limits())
+    }
+
+    /// Lets the client read the last answer before the connection goes: what it still sends is read and dropped for a
+    /// while, for closing with unread input would reset it.
+    async fn linger(&mut self, alarm: &mut Alarm) {
+        if self.aborted {
+            return;
+        }
+        alarm.set(tokio::time::Instant::now() + LINGERING);
+        let _ = poll_fn(|cx| match self.io.poll_shutdown(cx) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => alarm.poll(cx),
+        })
+        .await;
+        let mut discarded = 0;
+        poll_fn(|cx| {
+            loop {
+                discarded += self.io.input.len();
+                self.io.input.clear();
+                match self.io.poll_fill(cx) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(_)) if discarded < LINGERING_BYTES_MAX => {}
+                    Poll::Ready(Ok(_)) => return Poll::Ready(()),
+                    Poll::Pending => return alarm.poll(cx),
+                }
+            }
+        })
+        .await;
+    }
+
+    fn out(&mut self) -> &mut Vec<u8> {
+        self.io.output()
+    }
+}
+
+impl Client for Http1Client {
+    fn head(&self) -> Result<RequestHead<'_>, ClientHeadError> {
+        match self.parse()? {
+            Parsed::Complete { head, .. } => Ok(head),
+            Parsed::Partial if self.late => Err(ClientHeadError::Late),
+            Parsed::Partial => Err(HeadError::HeadTooLarge.into()),
+        }
+    }
+
+    fn started(&self) -> Instant {
+        self.started
+    }
+
+    fn peer(&self) -> &Rc<Peer> {
+        &self.peer
+    }
+
+    fn accept_head(&mut self, body: BodyLength) {
+        let (length, version, persists) = match self.parse() {
+            Ok(Parsed::Complete { head, length }) => (length, head.version, keeps_alive(head.version, &head.fields)),
+            Ok(Parsed::Partial) | Err(_) => (self.io.input.len(), Version::Http11, false),
+        };
+        self.io.input.advance(length);
+        self.version = version;
+        self.wants_close = !persists;
+        self.body = BodyDecoder::new(body);
+    }
+
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut Vec<u8>,
+        coding: Coding,
+    ) -> Poll<Result<BodyStep, ClientFault>> {
+        loop {
+            if self.body.finished() {
+                return Poll::Ready(Ok(BodyStep::End));
+            }
+            if !self.io.input.is_empty() {
+                let decoded = self.body.decode(&self.io.input).map_err(ClientFault::Body)?;
+                let data = &self.io.input[decoded.data.clone()];
+                match coding {
+                    Coding::Plain => into.extend_from_slice(data),
+                    Coding::Chunked => write_chunk(into, data),
+                }
+                self.io.input.advance(decoded.consumed);
+                if !decoded.data.is_empty() {
+                    return Poll::Ready(Ok(BodyStep::Data(decoded.data.len())));
+                }
+                if decoded.ended {
+                    return Poll::Ready(Ok(BodyStep::End));
+                }
+            }
+            match self.io.poll_fill(cx) {
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(self.body.at_eof().map(|()| BodyStep::End).map_err(|_| ClientFault::Gone));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn trailers(&self) -> Fields<'_> {
+        self.body.trailers()
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // What a client sends ahead of its next request stays in the buffer, up to the size of a head.
+        while self.io.input.len() < self.limits().head_bytes {
+            match self.io.poll_fill(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
+    }
+
+    fn takes_interim(&self) -> bool {
+        self.version == Version::Http11
+    }
+
+    fn begin(&mut self, status: u16, reason: &[u8]) {
+        // A reason that cannot be written is left out: it means nothing (RFC 9112 §4).
+        if write_status_line(self.out(), status, reason).is_err() {
+            let _ = write_status_line(self.out(), status, b"");
+        }
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        // What could end the line early is not written at all.
+        let _ = write_field(self.out(), name, value);
+    }
+
+    fn finish_interim(&mut self) {
+        self.out().extend_from_slice(b"\r\n");
+    }
+
+    fn finish_head(&mut self, length: ResponseLength, close: bool) {
+        self.answering = Answering::Plain;
+        match length {
+            ResponseLength::Nothing => {}
+            ResponseLength::Announced(length) | ResponseLength::Known(length) => {
+                write_content_length(self.out(), length);
+            }
+            ResponseLength::Streamed if self.version == Version::Http11 => {
+                self.answering = Answering::Chunked;
+                write_chunked_coding(self.out());
+            }
+            // HTTP/1.0 knows no chunks: the end of the connection is the end of the answer.
+            ResponseLength::Streamed => self.wants_close = true,
+        }
+        self.wants_close |= close || self.draining;
+        if self.wants_close {
+            self.out().extend_from_slice(b"Connection: close\r\n");
+        } else if self.version == Version::Http10 {
+            self.out().extend_from_slice(b"Connection: keep-alive\r\n");
+        }
+        self.out().extend_from_slice(b"\r\n");
+    }
+
+    fn data(&mut self, bytes: &[u8]) {
+        match self.answering {
+            Answering::Plain => self.out().extend_from_slice(bytes),
+            Answering::Chunked => write_chunk(self.out(), bytes),
+        }
+    }
+
+    fn end(&mut self, trailers: &Fields<'_>) {
+        if self.answering == Answering::Chunked {
+            self.answering = Answering::Plain;
+            if write_last_chunk(self.out(), trailers).is_err() {
+                let _ = write_last_chunk(self.out(), &Fields::default());
+            }
+        }
+    }
+
+    fn become_tunnel(&mut self) {
+        self.tunnel = true;
+        self.wants_close = true;
+        self.answering = Answering::Plain;
+        self.body = BodyDecoder::new(BodyLength::UntilClose);
+    }
+
+    fn unsent(&self) -> usize {
+        self.io.unsent()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.io.poll_flush(cx)
+    }
+
+    fn abort(&mut self) {
+        self.aborted = true;
+    }
+
+    fn persists(&self) -> bool {
+        !self.wants_close && !self.aborted && self.body.finished()
+    }
+
+    fn leaves_body(&self) -> bool {
+        !self.body.finished()
+    }
+}

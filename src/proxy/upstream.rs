@@ -1,0 +1,392 @@
+//! Connections to upstreams: a pool per worker, and limits that hold across all workers.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+    io,
+    net::{IpAddr, SocketAddr},
+    ops::{Deref, DerefMut},
+    rc::Rc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    config::model::{UpstreamAddress, UpstreamConfig},
+    net::{stream::Stream, tls::ClientTls},
+    telemetry::metrics::{UpstreamError, UpstreamMetrics},
+};
+
+use super::buffered::Buffered;
+
+/// How long a resolved name is used before it is asked for again.
+const RESOLVED_FOR: Duration = Duration::from_secs(10);
+
+/// The limits of every upstream, shared by all workers.
+#[derive(Debug, Clone, Default)]
+pub struct Upstreams(Arc<Mutex<HashMap<UpstreamLimits, Arc<Shared>>>>);
+
+/// An upstream and its limits: other limits are other counters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct UpstreamLimits {
+    name: Box<str>,
+    connections: usize,
+    pending: usize,
+}
+
+/// What the workers share of one upstream.
+#[derive(Debug)]
+struct Shared {
+    connections: Arc<Semaphore>,
+    pending: AtomicUsize,
+    pending_max: usize,
+    /// Rung when somebody waits while connections idle in the pools of others.
+    wanted: Notify,
+}
+
+impl Upstreams {
+    fn shared(&self, config: &UpstreamConfig) -> Arc<Shared> {
+        let limits = UpstreamLimits {
+            name: config.name.clone(),
+            connections: config.connections,
+            pending: config.pending,
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known, shared| *known == limits || Arc::strong_count(shared) > 1);
+        let shared = all.entry(limits).or_insert_with(|| {
+            Arc::new(Shared {
+                connections: Arc::new(Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS))),
+                pending: AtomicUsize::new(0),
+                pending_max: config.pending,
+                wanted: Notify::new(),
+            })
+        });
+        Arc::clone(shared)
+    }
+}
+
+/// Why no connection to an upstream came about.
+#[derive(Debug)]
+pub(super) enum Unreachable {
+    /// Its connections are all in use and as many requests wait as may.
+    Full,
+    /// No connection in time.
+    Late,
+    /// Its name does not resolve.
+    Resolve(io::Error),
+    /// It resolves to an address that is not connected to.
+    Forbidden(IpAddr),
+    /// It refuses.
+    Connect(io::Error),
+    /// It cannot be verified, or its TLS fails otherwise.
+    Tls(io::Error),
+}
+
+impl Unreachable {
+    pub(super) fn error(&self) -> UpstreamError {
+        match self {
+            Self::Full => UpstreamError::Full,
+            Self::Late => UpstreamError::ConnectTimeout,
+            Self::Resolve(_) | Self::Forbidden(_) => UpstreamError::Resolve,
+            Self::Connect(_) => UpstreamError::Connect,
+            Self::Tls(_) => UpstreamError::Tls,
+        }
+    }
+}
+
+/// How connections to an upstream are secured.
+#[derive(Debug)]
+pub(super) enum UpstreamSecurity {
+    /// Not at all.
+    Clear,
+    /// By TLS, always verified.
+    Tls(ClientTls),
+    /// They should be, and cannot: there are none.
+    Broken,
+}
+
+/// One worker's connections to one upstream.
+#[derive(Debug)]
+pub(super) struct Pool {
+    pub(super) config: UpstreamConfig,
+    pub(super) metrics: UpstreamMetrics,
+    security: UpstreamSecurity,
+    shared: Arc<Shared>,
+    /// The most recently used at the end.
+    idle: RefCell<Vec<Idle>>,
+    waiting: RefCell<VecDeque<oneshot::Sender<Connection>>>,
+    resolved: RefCell<Option<(Rc<[SocketAddr]>, Instant)>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    until: Instant,
+}
+
+/// A connection and the right to have it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    io: Buffered,
+    _permit: OwnedSemaphorePermit,
+    /// How long the upstream keeps it open between requests, as far as known.
+    keep_alive: Duration,
+    /// Whether it has carried a request before.
+    pub(super) reused: bool,
+}
+
+/// A connection that carries an exchange; counted until it is dropped or released.
+#[derive(Debug)]
+pub(super) struct InUse {
+    connection: Option<Connection>,
+    pool: Rc<Pool>,
+}
+
+impl Deref for InUse {
+    type Target = Buffered;
+
+    #[expect(clippy::expect_used, reason = "taken only by `release`, which consumes it")]
+    fn deref(&self) -> &Buffered {
+        &self.connection.as_ref().expect("in use").io
+    }
+}
+
+impl DerefMut for InUse {
+    #[expect(clippy::expect_used, reason = "taken only by `release`, which consumes it")]
+    fn deref_mut(&mut self) -> &mut Buffered {
+        &mut self.connection.as_mut().expect("in use").io
+    }
+}
+
+impl InUse {
+    fn new(pool: &Rc<Pool>, connection: Connection) -> Self {
+        pool.metrics.in_use.rise();
+        Self { connection: Some(connection), pool: Rc::clone(pool) }
+    }
+
+    /// Whether it has carried a request before: only then may a failure mean that it had been closed meanwhile.
+    pub(super) fn is_reused(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.reused)
+    }
+
+    /// Notes that the upstream closes it after `idle` (`Keep-Alive: timeout`).
+    pub(super) fn kept_alive_for(&mut self, idle: Duration) {
+        if let Some(connection) = &mut self.connection {
+            connection.keep_alive = connection.keep_alive.min(idle);
+        }
+    }
+
+    /// Gives it back for the next request. Only after a request that was sent whole and a response that was read
+    /// whole, with nothing left over.
+    pub(super) fn release(mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.reused = true;
+            self.pool.metrics.in_use.fall();
+            Pool::keep(&self.pool, connection);
+        }
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if self.connection.is_some() {
+            self.pool.metrics.in_use.fall();
+        }
+    }
+}
+
+impl Pool {
+    /// The pool of `config`.
+    pub(super) fn new(
+        config: UpstreamConfig,
+        security: UpstreamSecurity,
+        upstreams: &Upstreams,
+        metrics: UpstreamMetrics,
+    ) -> Rc<Self> {
+        let shared = upstreams.shared(&config);
+        let pool = Rc::new(Self {
+            config,
+            metrics,
+            security,
+            shared,
+            idle: RefCell::default(),
+            waiting: RefCell::default(),
+            resolved: RefCell::default(),
+        });
+        tokio::task::spawn_local(sweep(Rc::downgrade(&pool), Arc::clone(&pool.shared)));
+        pool
+    }
+
+    /// An idle connection, else a new one, else the next one that is free. `fresh` passes over idle ones.
+    pub(super) async fn connection(self: &Rc<Self>, fresh: bool) -> Result<InUse, Unreachable> {
+        if !fresh && let Some(connection) = self.take_idle() {
+            return Ok(InUse::new(self, connection));
+        }
+        let deadline = Instant::now() + self.config.timeouts.connect;
+        let connection = match Arc::clone(&self.shared.connections).try_acquire_owned() {
+            Ok(permit) => self.connect(permit, deadline).await?,
+            Err(_) => self.wait(deadline).await?,
+        };
+        Ok(InUse::new(self, connection))
+    }
+
+    fn take_idle(&self) -> Option<Connection> {
+        let now = Instant::now();
+        loop {
+            let mut idle = self.idle.borrow_mut().pop()?;
+            self.metrics.idle.fall();
+            if idle.until > now && idle.connection.io.input.is_empty() && idle.connection.io.stream.is_reusable() {
+                return Some(idle.connection);
+            }
+        }
+    }
+
+    fn keep(pool: &Rc<Self>, mut connection: Connection) {
+        loop {
+            let Some(waiter) = pool.waiting.borrow_mut().pop_front() else { break };
+            match waiter.send(connection) {
+                Ok(()) => return,
+                Err(unsent) => connection = unsent,
+            }
+        }
+        if pool.shared.pending.load(Ordering::Relaxed) > 0 {
+            // Somebody waits at another worker: the permit is worth more than the connection.
+            return;
+        }
+        let until = Instant::now() + connection.keep_alive;
+        pool.metrics.idle.rise();
+        pool.idle.borrow_mut().push(Idle { connection, until });
+    }
+
+    async fn wait(self: &Rc<Self>, deadline: Instant) -> Result<Connection, Unreachable> {
+        let _pending = Pending::enter(&self.shared).ok_or(Unreachable::Full)?;
+        self.shared.wanted.notify_waiters();
+        let (sender, released) = oneshot::channel();
+        self.waiting.borrow_mut().push_back(sender);
+        let permit = Arc::clone(&self.shared.connections).acquire_owned();
+        let waited = timeout_at(deadline, async {
+            tokio::select! {
+                biased;
+                Ok(connection) = released => Ok(connection),
+                Ok(permit) = permit => Err(permit),
+            }
+        });
+        match waited.await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(permit)) => self.connect(permit, deadline).await,
+            Err(_) => Err(Unreachable::Full),
+        }
+    }
+
+    async fn connect(&self, permit: OwnedSemaphorePermit, deadline: Instant) -> Result<Connection, Unreachable> {
+        let began = Instant::now();
+        let stream = timeout_at(deadline, self.open()).await.map_err(|_| Unreachable::Late)??;
+        self.metrics.connect.observe(began.elapsed());
+        Ok(Connection {
+            io: Buffered::new(stream, BytesMut::new()),
+            _permit: permit,
+            keep_alive: self.config.timeouts.keep_alive,
+            reused: false,
+        })
+    }
+
+    async fn open(&self) -> Result<Stream, Unreachable> {
+        let stream = match &self.config.address {
+            UpstreamAddress::Unix(path) => Stream::connect_unix(path).await.map_err(Unreachable::Connect)?,
+            UpstreamAddress::Tcp { host, port } => self.open_tcp(host, *port).await?,
+        };
+        match &self.security {
+            UpstreamSecurity::Clear => Ok(stream),
+            UpstreamSecurity::Tls(tls) => tls.connect(stream).await.map_err(Unreachable::Tls),
+            UpstreamSecurity::Broken => Err(Unreachable::Tls(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    async fn open_tcp(&self, host: &str, port: u16) -> Result<Stream, Unreachable> {
+        let mut failed = io::Error::from(io::ErrorKind::NotFound);
+        for &address in self.resolve(host, port).await?.iter() {
+            if !self.config.allow_link_local && is_forbidden(address.ip()) {
+                return Err(Unreachable::Forbidden(address.ip()));
+            }
+            match Stream::connect_tcp(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            }
+        }
+        // What did not answer may have moved.
+        self.resolved.replace(None);
+        Err(Unreachable::Connect(failed))
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> Result<Rc<[SocketAddr]>, Unreachable> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(Rc::new([SocketAddr::new(ip, port)]));
+        }
+        let now = Instant::now();
+        if let Some((addresses, until)) = &*self.resolved.borrow()
+            && *until > now
+        {
+            return Ok(Rc::clone(addresses));
+        }
+        let found = tokio::net::lookup_host((host, port)).await.map_err(Unreachable::Resolve)?;
+        let addresses: Rc<[SocketAddr]> = found.collect();
+        self.resolved.replace(Some((Rc::clone(&addresses), now + RESOLVED_FOR)));
+        Ok(addresses)
+    }
+
+    fn close_expired(&self, all: bool) {
+        let now = Instant::now();
+        self.idle.borrow_mut().retain(|idle| {
+            let keeps = !all && idle.until > now;
+            if !keeps {
+                self.metrics.idle.fall();
+            }
+            keeps
+        });
+    }
+}
+
+/// A place among those who wait.
+struct Pending<'s>(&'s Shared);
+
+impl<'s> Pending<'s> {
+    fn enter(shared: &'s Shared) -> Option<Self> {
+        let before = shared.pending.fetch_add(1, Ordering::Relaxed);
+        let place = Self(shared);
+        (before < shared.pending_max).then_some(place)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Closes connections that idled too long, and all that idle when another worker waits for one.
+async fn sweep(pool: std::rc::Weak<Pool>, shared: Arc<Shared>) {
+    loop {
+        let wanted = tokio::time::timeout(Duration::from_secs(1), shared.wanted.notified()).await.is_ok();
+        let Some(pool) = pool.upgrade() else { return };
+        pool.close_expired(wanted);
+    }
+}
+
+/// Addresses at which clouds serve credentials to whoever asks from inside, and link-local ones (RFC 3927, RFC 4291).
+fn is_forbidden(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.octets() == [100, 100, 100, 200] || v4.octets() == [192, 0, 0, 192],
+        IpAddr::V6(v6) => {
+            v6.segments()[0] & 0xffc0 == 0xfe80 || v6.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+        }
+    }
+}
