@@ -12,5 +12,6 @@ pub mod live;
 pub mod message;
 pub mod net;
 pub mod policy;
+pub mod proxy;
 pub mod telemetry;
 pub mod yaml;

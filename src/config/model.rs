@@ -1,7 +1,9 @@
 //! The configuration as the rest of the program sees it: resolved, checked, complete. Each struct is one concern; the
 //! doc of each field names its default and what it does.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use ipnet::IpNet;
 
@@ -16,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Config {
     /// Where clients are served; at least one.
-    pub listeners: Vec<ListenerConfig>,
+    pub listeners: Vec<Arc<ListenerConfig>>,
     /// Where probes and scrapers are served; default `127.0.0.1:8082`, `None` turns it off.
     pub health: Option<SocketAddr>,
     /// The upstreams, by name in the order of the file; at least one unless every route is answered here.

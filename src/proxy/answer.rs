@@ -192,9 +192,10 @@ fn challenge(denial: &Denial<'_>) -> Option<String> {
             "Bearer realm=\"keygate\", error=\"invalid_token\", error_description=\"{}\"",
             denial.detail.replace(['"', '\\'], "'")
         )),
-        Reason::AddressNotAllowed => {
-            Some("Bearer realm=\"keygate\", error=\"invalid_token\", error_description=\"address not allowed\"".to_owned())
-        }
+        Reason::AddressNotAllowed => Some(
+            "Bearer realm=\"keygate\", error=\"invalid_token\", error_description=\"address not allowed\""
+                .to_owned(),
+        ),
         Reason::ScopeInsufficient => {
             let scope = denial.missing_scope.map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
             Some(format!("Bearer realm=\"keygate\", error=\"insufficient_scope\"{scope}"))

@@ -41,13 +41,10 @@ impl Buffered {
         self.input.reserve(self.read_bytes);
         let room = self.input.capacity() - self.input.len();
         let polled = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
-        match &polled {
-            Poll::Ready(Ok(read)) if *read == room => {
-                self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
-            }
-            Poll::Ready(_) => {}
-            Poll::Pending if self.input.is_empty() => self.input = BytesMut::new(),
-            Poll::Pending => {}
+        if polled.is_pending() && self.input.is_empty() {
+            self.input = BytesMut::new();
+        } else if matches!(&polled, Poll::Ready(Ok(read)) if *read == room) {
+            self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
         }
         polled
     }

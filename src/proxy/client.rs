@@ -4,6 +4,7 @@ use std::{
     io,
     net::IpAddr,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
@@ -16,13 +17,13 @@ use crate::{
 
 /// Who is at the other end of a connection, and how it came in.
 #[derive(Debug)]
-pub struct Peer {
+pub(super) struct Peer {
     /// Its address; loopback for a Unix socket.
-    pub address: IpAddr,
+    pub(super) address: IpAddr,
     /// Whether the connection is encrypted.
-    pub is_tls: bool,
+    pub(super) is_tls: bool,
     /// The listener it came in by.
-    pub listener: Rc<ListenerConfig>,
+    pub(super) listener: Arc<ListenerConfig>,
 }
 
 impl Peer {
@@ -61,12 +62,33 @@ pub(super) enum ClientFault {
     /// It closed, or the connection broke.
     Gone,
     /// Its body is malformed.
-    Body(BodyError),
+    Body,
+}
+
+impl From<BodyError> for ClientFault {
+    fn from(_: BodyError) -> Self {
+        Self::Body
+    }
 }
 
 impl From<io::Error> for ClientFault {
     fn from(_: io::Error) -> Self {
         Self::Gone
+    }
+}
+
+/// Why there is no head to judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeadFault {
+    /// It is malformed, or too large.
+    Malformed(HeadError),
+    /// It did not come in time.
+    Late,
+}
+
+impl From<HeadError> for HeadFault {
+    fn from(error: HeadError) -> Self {
+        Self::Malformed(error)
     }
 }
 
@@ -89,7 +111,7 @@ pub(super) enum ResponseLength {
 /// number of interim answers, one `begin`, its `field`s, `finish_head`, `data`, `end`.
 pub(super) trait Client {
     /// The head of the request.
-    fn head(&self) -> Result<RequestHead<'_>, HeadError>;
+    fn head(&self) -> Result<RequestHead<'_>, HeadFault>;
     /// When its first byte came.
     fn started(&self) -> Instant;
     /// Who sent it.
@@ -129,6 +151,8 @@ pub(super) trait Client {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     /// The answer cannot be completed: the client must see that it is cut short.
     fn abort(&mut self);
-    /// Whether more of the request is to come that nobody will read.
-    fn leaves_body(&self) -> bool;
+    /// Whether more of the request is to come that nobody will read; what has come already is dropped.
+    fn leaves_body(&mut self) -> bool;
+    /// Whether the connection may carry another request.
+    fn persists(&self) -> bool;
 }

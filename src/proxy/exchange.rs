@@ -2,7 +2,7 @@
 //! buffers, so that the slower side holds back the faster one.
 
 use std::{
-    io,
+    fmt, io,
     task::{Context, Poll},
     time::Duration,
 };
@@ -35,7 +35,7 @@ use super::{
 /// How long an upstream may stay silent about `Expect: 100-continue` before the client is told to go on.
 const CONTINUE_AFTER: Duration = Duration::from_secs(1);
 /// How long an upgraded connection or an event stream may be silent.
-const STREAM_IDLE: Duration = Duration::from_secs(3600);
+const STREAM_IDLE: Duration = Duration::from_hours(1);
 /// The most interim answers that one request may have.
 const INTERIM_MAX: usize = 64;
 /// What an upstream's head may measure.
@@ -71,6 +71,21 @@ pub(super) enum Failure {
     ClientLate,
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unanswered => formatter.write_str("it closed without an answer"),
+            Self::UpstreamClosed => formatter.write_str("it closed before its answer was whole"),
+            Self::UpstreamProtocol(what) => formatter.write_str(what),
+            Self::UpstreamLate => formatter.write_str("it was late"),
+            Self::ClientGone => formatter.write_str("the client went away"),
+            Self::ClientBody => formatter.write_str("the client's body is malformed"),
+            Self::ClientBodyTooLarge => formatter.write_str("the client's body is over the limit"),
+            Self::ClientLate => formatter.write_str("the client was late with its body"),
+        }
+    }
+}
+
 impl Failure {
     /// What a client is told that waits for its answer; `None` where nobody waits.
     pub(super) fn reason(&self) -> Option<(Reason, &'static str)> {
@@ -87,7 +102,9 @@ impl Failure {
             Self::ClientBodyTooLarge => {
                 Some((Reason::ContentTooLarge, "The body of the request is larger than permitted."))
             }
-            Self::ClientLate => Some((Reason::RequestTimeout, "The body of the request did not come in time.")),
+            Self::ClientLate => {
+                Some((Reason::RequestTimeout, "The body of the request did not come in time."))
+            }
         }
     }
 }
@@ -114,6 +131,7 @@ enum Receiving {
 }
 
 /// One exchange.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the exchange")]
 pub(super) struct Exchange<'e, C> {
     client: &'e mut C,
     upstream: &'e mut InUse,
@@ -215,7 +233,7 @@ impl<'e, C: Client> Exchange<'e, C> {
                 Poll::Ready(Ok(BodyStep::End)) => self.end_body()?,
                 Poll::Ready(Err(ClientFault::Gone)) if self.is_tunnel() => self.receiving = Receiving::Whole,
                 Poll::Ready(Err(ClientFault::Gone)) => return Err(Failure::ClientGone),
-                Poll::Ready(Err(ClientFault::Body(_))) => return Err(Failure::ClientBody),
+                Poll::Ready(Err(ClientFault::Body)) => return Err(Failure::ClientBody),
                 Poll::Pending => break,
             }
             moved = true;
@@ -250,7 +268,10 @@ impl<'e, C: Client> Exchange<'e, C> {
         }
         let waited = self.began.elapsed();
         let rate = self.timeouts.0.body_rate_bytes;
-        if waited > self.timeouts.0.idle && !self.committed && self.received < rate.saturating_mul(waited.as_secs()) {
+        if waited > self.timeouts.0.idle
+            && !self.committed
+            && self.received < rate.saturating_mul(waited.as_secs())
+        {
             return Err(Failure::ClientLate);
         }
         Ok(())
@@ -369,7 +390,13 @@ impl<'e, C: Client> Exchange<'e, C> {
         if self.client.takes_interim() {
             self.client.begin(head.status, head.reason);
             if head.status != 100 {
-                forward_response(self.client, head, &self.outgoing.site.config, None, &self.outgoing.request_id);
+                forward_response(
+                    self.client,
+                    head,
+                    &self.outgoing.site.config,
+                    None,
+                    &self.outgoing.request_id,
+                );
             }
             self.client.finish_interim();
         }
@@ -383,7 +410,9 @@ impl<'e, C: Client> Exchange<'e, C> {
             BodyLength::Known(length) => ResponseLength::Known(length),
             BodyLength::Chunked | BodyLength::UntilClose => ResponseLength::Streamed,
             BodyLength::Empty => match declared_length(head.version, &head.fields) {
-                Ok(Some(BodyLength::Known(length))) if head.status != 204 => ResponseLength::Announced(length),
+                Ok(Some(BodyLength::Known(length))) if head.status != 204 => {
+                    ResponseLength::Announced(length)
+                }
                 Ok(_) | Err(_) => ResponseLength::Nothing,
             },
         };
@@ -395,7 +424,13 @@ impl<'e, C: Client> Exchange<'e, C> {
         self.close_client |= self.sending != Sending::Whole;
         self.client.begin(head.status, head.reason);
         let outgoing = self.outgoing;
-        forward_response(self.client, head, &outgoing.site.config, outgoing.cors.as_ref(), &outgoing.request_id);
+        forward_response(
+            self.client,
+            head,
+            &outgoing.site.config,
+            outgoing.cors.as_ref(),
+            &outgoing.request_id,
+        );
         self.client.finish_head(length, self.close_client);
         self.commit(head.status);
         if body.is_empty() {
@@ -445,16 +480,16 @@ impl<'e, C: Client> Exchange<'e, C> {
         if upstream.input.is_empty() || self.client.unsent() >= OUTPUT_BYTES_MAX {
             return Ok(false);
         }
-        let decoded = decoder
+        let step = decoder
             .decode(&upstream.input)
             .map_err(|_| Failure::UpstreamProtocol("the body of its answer is malformed"))?;
-        self.outcome.sent(decoded.data.len());
-        self.client.data(&upstream.input[decoded.data.clone()]);
-        upstream.input.advance(decoded.consumed);
-        if decoded.ended {
+        self.outcome.sent(step.data.len());
+        self.client.data(&upstream.input[step.data.clone()]);
+        upstream.input.advance(step.consumed);
+        if step.ended {
             self.end_answer();
         }
-        Ok(decoded.consumed > 0)
+        Ok(step.consumed > 0)
     }
 
     fn end_answer(&mut self) {
@@ -463,7 +498,8 @@ impl<'e, C: Client> Exchange<'e, C> {
             Receiving::Body(decoder) => {
                 let names = &self.outgoing.site.config.policy.identity_names;
                 let trailers = decoder.trailers();
-                self.client.end(&trailers.iter().copied().filter(|field| !names.contains(field.name)).collect());
+                self.client
+                    .end(&trailers.iter().copied().filter(|field| !names.contains(field.name)).collect());
             }
             Receiving::Head | Receiving::Whole => self.client.end(&Fields::default()),
         }

@@ -1,17 +1,12 @@
 //! One request, top to bottom. Start reading at [`Gateway::handle`].
 
-use std::{
-    cell::{Cell, RefCell},
-    net::IpAddr,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc};
 
 use tokio::time::Instant;
 
 use crate::{
     clock::{Clock, SystemClock},
-    config::model::{Config, UpstreamConfig},
+    config::model::{Config, ListenerConfig, UpstreamConfig},
     gate::{self, Denial, Judgement, Request, Verdict, request::head_error_reason},
     http1::framing::{BodyLength, connection_tokens},
     live::{LiveReader, Published},
@@ -32,7 +27,7 @@ use crate::{
 use super::{
     alarm::Alarm,
     answer::{Answer, Form},
-    client::{Client, Peer},
+    client::{Client, HeadFault, Peer},
     exchange::{Exchange, Failure, Finished},
     headers::{Composition, CorsFields, forwarded_names},
     upstream::{InUse, Pool, Unreachable, UpstreamSecurity, Upstreams},
@@ -58,6 +53,7 @@ pub(super) struct Site {
 /// A request that policy permits, composed and ready to be sent. Made of a [`Permit`] and nothing else, and all that
 /// [`Exchange`] sends.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the request")]
 pub(super) struct Outgoing {
     pub(super) head: Vec<u8>,
     pub(super) body: BodyLength,
@@ -120,6 +116,13 @@ impl Gateway {
         })
     }
 
+    /// The listener number `index` of the config in force; what a restart must change stays as it was bound.
+    pub(super) fn listener(&self, index: usize) -> Arc<ListenerConfig> {
+        let mut live = self.live.borrow_mut();
+        let listeners = &live.load().config.listeners;
+        Arc::clone(listeners.get(index).unwrap_or(&listeners[0]))
+    }
+
     /// Serves one request of `client`: judges its head, and forwards it or answers it. Infallible: whatever happens
     /// becomes an answer, or the end of the connection. Emits one outcome.
     ///
@@ -160,8 +163,8 @@ impl Gateway {
         };
         let head = match client.head() {
             Ok(head) => head,
-            Err(error) => {
-                let denial = Denial::outside_table(head_error_reason(error), format!("{}.", capitalised(&error)));
+            Err(fault) => {
+                let denial = head_denial(fault);
                 outcome.decided(published.revision, None);
                 outcome.identified(context.request_id, TraceId::default());
                 return (context.refuse(&denial, None, Close::Always), BodyLength::Empty);
@@ -175,11 +178,8 @@ impl Gateway {
         let trace = self.telemetry.trace(parent);
         outcome.identified(context.request_id, trace.trace_id);
 
-        let client_address = client_address(
-            peer.address,
-            head.fields.all("x-forwarded-for"),
-            &peer.listener.trusted_proxies,
-        );
+        let client_address =
+            client_address(peer.address, head.fields.all("x-forwarded-for"), &peer.listener.trusted_proxies);
         outcome.request(head.method, head.target, *client_address.as_ref().unwrap_or(&peer.address));
         let policy = &published.config.policy;
         let read = client_address
@@ -194,7 +194,10 @@ impl Gateway {
         };
         let body = request.body;
         let judgement = gate::judge(policy, published.keys.as_ref(), &request, address, SystemClock.now());
-        outcome.decided(published.revision, judgement.key.as_ref().map(|key| (key.id.as_str(), secret_slot(key.is_previous_secret))));
+        outcome.decided(
+            published.revision,
+            judgement.key.as_ref().map(|key| (key.id.as_str(), secret_slot(key.is_previous_secret))),
+        );
         let Judgement { verdict, route, strip_credential, .. } = judgement;
         let admission = match verdict {
             Err(denial) => {
@@ -209,13 +212,18 @@ impl Gateway {
             }
             Ok(Verdict::Forward(permit)) => {
                 outcome.routed(&permit.route().pattern, permit.project());
-                let composed = context.compose(&permit, &head, &request, &Origin {
-                    client: address,
-                    strip_credential,
-                    trace,
-                    continues_trace: parent.is_some(),
-                    forwarded_names: &self.forwarded_names,
-                });
+                let composed = context.compose(
+                    &permit,
+                    &head,
+                    &request,
+                    &Origin {
+                        client: address,
+                        strip_credential,
+                        trace,
+                        continues_trace: parent.is_some(),
+                        forwarded_names: &self.forwarded_names,
+                    },
+                );
                 match composed {
                     Ok(outgoing) => Admission::Forward(Box::new(outgoing)),
                     Err(denial) => context.refuse_for(&denial, Some(permit.route()), &head),
@@ -250,7 +258,9 @@ impl Gateway {
         loop {
             let mut upstream = match outgoing.pool.connection(fresh).await {
                 Ok(upstream) => upstream,
-                Err(unreachable) => return refuse_unreachable(client, outgoing, outcome, &unreachable, alarm).await,
+                Err(unreachable) => {
+                    return refuse_unreachable(client, outgoing, outcome, &unreachable, alarm).await;
+                }
             };
             outcome.sent_upstream(&outgoing.pool.metrics, Instant::now().into_std());
             let timeouts = (&peer.listener.timeouts, &outgoing.pool.config.timeouts);
@@ -292,11 +302,18 @@ async fn refuse_unreachable<C: Client>(
 ) -> bool {
     let name = &outgoing.pool.config.name;
     outgoing.pool.metrics.failed(unreachable.error());
-    tracing::warn!(upstream = %name, cause = ?unreachable, "no connection to the upstream");
+    tracing::warn!(upstream = %name, cause = %unreachable, "no connection to the upstream");
     let mut denial = match unreachable {
-        Unreachable::Full => Denial::outside_table(Reason::Overloaded, "There is no room for the request right now."),
-        Unreachable::Late => Denial::outside_table(Reason::UpstreamTimeout, "The upstream did not answer in time."),
-        Unreachable::Resolve(_) | Unreachable::Forbidden(_) | Unreachable::Connect(_) | Unreachable::Tls(_) => {
+        Unreachable::Full => {
+            Denial::outside_table(Reason::Overloaded, "There is no room for the request right now.")
+        }
+        Unreachable::Late => {
+            Denial::outside_table(Reason::UpstreamTimeout, "The upstream did not answer in time.")
+        }
+        Unreachable::Resolve(_)
+        | Unreachable::Forbidden(_)
+        | Unreachable::Connect(_)
+        | Unreachable::Tls(_) => {
             Denial::outside_table(Reason::UpstreamUnreachable, "The upstream cannot be reached.")
         }
     };
@@ -318,14 +335,17 @@ async fn fail<C: Client>(
         Failure::ClientGone | Failure::ClientBody | Failure::ClientBodyTooLarge | Failure::ClientLate => {
             AbortedBy::Client
         }
-        Failure::Unanswered | Failure::UpstreamClosed | Failure::UpstreamProtocol(_) | Failure::UpstreamLate => {
+        Failure::Unanswered
+        | Failure::UpstreamClosed
+        | Failure::UpstreamProtocol(_)
+        | Failure::UpstreamLate => {
             let error = match failure {
                 Failure::UpstreamProtocol(_) => UpstreamError::Protocol,
                 Failure::UpstreamLate => UpstreamError::ResponseTimeout,
                 _ => UpstreamError::Closed,
             };
             outgoing.pool.metrics.failed(error);
-            tracing::warn!(upstream = %outgoing.pool.config.name, cause = ?failure, "the exchange with the upstream failed");
+            tracing::warn!(upstream = %outgoing.pool.config.name, cause = %failure, "the exchange with the upstream failed");
             AbortedBy::Upstream
         }
     };
@@ -398,13 +418,11 @@ impl Context<'_> {
 
     fn preflight(&self, route: &Route, head: &RequestHead<'_>, request: &Request<'_>) -> Admission {
         let method = request.preflight_method.unwrap_or_default();
-        match &self.published.config.forwardings[route.forwarding].cors {
-            Some(cors) => Admission::Answer(Answer::preflight(cors, &head.fields, method, &self.request_id)),
-            None => {
-                let denial = Denial::outside_table(Reason::Internal, "The request cannot be answered.");
-                self.refuse(&denial, None, Close::IfBodyIsLeft)
-            }
-        }
+        let Some(cors) = &self.published.config.forwardings[route.forwarding].cors else {
+            let denial = Denial::outside_table(Reason::Internal, "The request cannot be answered.");
+            return self.refuse(&denial, None, Close::IfBodyIsLeft);
+        };
+        Admission::Answer(Answer::preflight(cors, &head.fields, method, &self.request_id))
     }
 
     /// Makes of a permitted request what is sent.
@@ -465,7 +483,12 @@ impl Context<'_> {
 
 impl Site {
     /// What this worker makes of `config`; pools of upstreams that did not change are kept.
-    fn new(config: Arc<Config>, upstreams: &Upstreams, telemetry: &WorkerTelemetry, old: Option<&Self>) -> Self {
+    fn new(
+        config: Arc<Config>,
+        upstreams: &Upstreams,
+        telemetry: &WorkerTelemetry,
+        old: Option<&Self>,
+    ) -> Self {
         let pools = config
             .upstreams
             .iter()
@@ -524,8 +547,13 @@ fn secret_slot(is_previous: bool) -> SecretSlot {
     if is_previous { SecretSlot::Previous } else { SecretSlot::Current }
 }
 
-fn capitalised(error: &impl std::fmt::Display) -> String {
-    let text = error.to_string();
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+fn head_denial(fault: HeadFault) -> Denial<'static> {
+    match fault {
+        HeadFault::Malformed(error) => {
+            Denial::outside_table(head_error_reason(error), format!("The request is malformed: {error}."))
+        }
+        HeadFault::Late => {
+            Denial::outside_table(Reason::RequestTimeout, "The head of the request did not come in time.")
+        }
+    }
 }

@@ -17,6 +17,8 @@ use crate::{
     telemetry::trace_context::{RequestId, TraceParent},
 };
 
+use smallvec::SmallVec;
+
 use super::client::{Client, Peer};
 
 /// The most bytes of visible projects that an upstream is told; with more the request is refused, never cut short.
@@ -78,10 +80,9 @@ impl Composition<'_, '_> {
         write_request_line(out, self.request.method(), self.request.target)
             .map_err(|_| Denial::outside_table(Reason::Internal, "The request cannot be forwarded."))?;
         self.write_host(out);
-        let named: Fields<'_> =
-            connection_tokens(&self.head.fields).map(|name| Field { name, value: b"" }).collect();
+        let named = connection_options(&self.head.fields);
         for field in self.head.fields.iter() {
-            if self.goes_on(field, &named) {
+            if !self.is_stripped(field, &named) {
                 put(out, field.name, field.value);
             }
         }
@@ -91,7 +92,13 @@ impl Composition<'_, '_> {
             put(out, name.as_bytes(), value.0.as_bytes());
         }
         if let Some(principal) = self.permit.principal() {
-            write_identity(out, &self.config.identity, &self.config.policy.scopes, principal, self.permit.project())?;
+            write_identity(
+                out,
+                &self.config.identity,
+                &self.config.policy.scopes,
+                principal,
+                self.permit.project(),
+            )?;
         }
         out.extend_from_slice(HEAD_END);
         Ok(())
@@ -106,17 +113,21 @@ impl Composition<'_, '_> {
         put(out, b"Host", host.as_bytes());
     }
 
-    fn goes_on(&self, field: &Field<'_>, named: &Fields<'_>) -> bool {
+    fn is_stripped(&self, field: &Field<'_>, named: &[&[u8]]) -> bool {
         let policy = &self.config.policy;
-        !is_hop_by_hop(field)
-            && !is_regenerated(field)
-            && !named.iter().any(|option| option.name.eq_ignore_ascii_case(field.name))
-            && !(self.strip_credential && policy.credentials.include(field))
-            && !policy.identity_names.contains(field.name)
-            && !(self.forwarded_names.contains(field.name) && !self.believes(field))
-            && (self.continues_trace || !field.is("tracestate"))
-            && !self.upstream.set_headers.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(field.name))
-            && (is_plain_name(field.name) || self.is_listed(field.name))
+        is_hop_by_hop(field)
+            || is_regenerated(field)
+            || is_named(field, named)
+            || (self.strip_credential && policy.credentials.include(field))
+            || policy.identity_names.contains(field.name)
+            || (self.forwarded_names.contains(field.name) && !self.believes(field))
+            || (field.is("tracestate") && !self.continues_trace)
+            || self
+                .upstream
+                .set_headers
+                .iter()
+                .any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(field.name))
+            || !(is_plain_name(field.name) || self.is_listed(field.name))
     }
 
     fn believes(&self, field: &Field<'_>) -> bool {
@@ -186,6 +197,15 @@ fn is_hop_by_hop(field: &Field<'_>) -> bool {
         19 => field.is("proxy-authorization"),
         _ => false,
     }
+}
+
+/// The options that `Connection` names; each names a field that goes no further.
+fn connection_options<'b>(fields: &Fields<'b>) -> SmallVec<[&'b [u8]; 8]> {
+    connection_tokens(fields).collect()
+}
+
+fn is_named(field: &Field<'_>, options: &[&[u8]]) -> bool {
+    options.iter().any(|option| option.eq_ignore_ascii_case(field.name))
 }
 
 /// Fields that the gateway writes itself.
@@ -297,15 +317,15 @@ pub(super) fn forward_response<C: Client>(
     cors: Option<&CorsFields>,
     request_id: &RequestId,
 ) {
-    let named: Fields<'_> = connection_tokens(&head.fields).map(|name| Field { name, value: b"" }).collect();
+    let named = connection_options(&head.fields);
     for field in head.fields.iter() {
-        let goes_on = !is_hop_by_hop(field)
-            && !field.is("content-length")
-            && !field.is("x-request-id")
-            && !named.iter().any(|option| option.name.eq_ignore_ascii_case(field.name))
-            && !config.policy.identity_names.contains(field.name)
-            && !(cors.is_some() && is_cors_field(field));
-        if goes_on {
+        let stripped = is_hop_by_hop(field)
+            || field.is("content-length")
+            || field.is("x-request-id")
+            || is_named(field, &named)
+            || config.policy.identity_names.contains(field.name)
+            || (cors.is_some() && is_cors_field(field));
+        if !stripped {
             client.field(field.name, field.value);
         }
     }
@@ -341,7 +361,12 @@ impl CorsFields {
     }
 
     /// The fields of the answer to a preflight that asks for `method` and `headers`.
-    pub(super) fn of_preflight(cors: &Cors, origin: Option<&[u8]>, method: &str, headers: Option<&[u8]>) -> Self {
+    pub(super) fn of_preflight(
+        cors: &Cors,
+        origin: Option<&[u8]>,
+        method: &str,
+        headers: Option<&[u8]>,
+    ) -> Self {
         let mut fields = vec![(
             "Vary",
             "Origin, Access-Control-Request-Method, Access-Control-Request-Headers".to_owned(),

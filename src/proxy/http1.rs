@@ -1,7 +1,8 @@
 //! Serves HTTP/1.1 (RFC 9112) to one client: request after request on one connection.
 
 use std::{
-    future::poll_fn,
+    cell::Cell,
+    future::{Future, poll_fn},
     io,
     rc::Rc,
     task::{Context, Poll},
@@ -13,7 +14,10 @@ use bytes::{Buf, BytesMut};
 use crate::{
     http1::{
         body::BodyDecoder,
-        encode::{write_chunk, write_chunked_coding, write_content_length, write_field, write_last_chunk, write_status_line},
+        encode::{
+            write_chunk, write_chunked_coding, write_content_length, write_field, write_last_chunk,
+            write_status_line,
+        },
         framing::{BodyLength, keeps_alive},
         parse::{HeadError, HeadLimits, Parsed, find_head_end, parse_request},
     },
@@ -27,23 +31,27 @@ use crate::{
 use super::{
     alarm::Alarm,
     buffered::Buffered,
-    client::{BodyStep, Client, ClientFault, Coding, Peer, ResponseLength},
+    client::{BodyStep, Client, ClientFault, Coding, HeadFault, Peer, ResponseLength},
     gateway::Gateway,
 };
 
-/// A body that a refused client still sends is read and dropped up to here, so that the connection can go on.
-const DISCARDED_BYTES_MAX: u64 = 64 * 1024;
 /// What a client that must close is still allowed to send before the connection is torn down.
 const LINGERING_BYTES_MAX: usize = 256 * 1024;
 /// How long the above may take.
 const LINGERING: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Serves `stream`, of which `ahead` was read before, until the client or we close, or the drain ends it.
-pub async fn serve(gateway: Rc<Gateway>, stream: Stream, ahead: BytesMut, peer: Rc<Peer>, mut live: LiveConnection) {
+pub(super) async fn serve(
+    gateway: Rc<Gateway>,
+    stream: Stream,
+    ahead: BytesMut,
+    peer: Rc<Peer>,
+    live: LiveConnection,
+) {
     let mut client = Http1Client::new(stream, ahead, peer);
     let mut alarm = Alarm::new();
     let forced = loop {
-        let next = poll_fn(|cx| match live.poll_reached(cx, Phase::Draining) {
+        let next = poll_fn(|cx| match live.poll_reached(Phase::Draining, cx) {
             // A request that has begun is still served; an idle connection is not kept.
             Poll::Ready(()) if client.io.input.is_empty() => Poll::Ready(Next::End),
             Poll::Ready(()) | Poll::Pending => client.poll_next(cx, &mut alarm),
@@ -55,7 +63,7 @@ pub async fn serve(gateway: Rc<Gateway>, stream: Stream, ahead: BytesMut, peer: 
         client.draining = live.phase() >= Phase::Draining;
         let served = {
             let mut handle = std::pin::pin!(gateway.handle(&mut client, &mut alarm));
-            poll_fn(|cx| match live.poll_reached(cx, Phase::Forced) {
+            poll_fn(|cx| match live.poll_reached(Phase::Forced, cx) {
                 Poll::Ready(()) => Poll::Ready(None),
                 Poll::Pending => handle.as_mut().poll(cx).map(Some),
             })
@@ -65,6 +73,7 @@ pub async fn serve(gateway: Rc<Gateway>, stream: Stream, ahead: BytesMut, peer: 
             None => break true,
             Some(false) => break false,
             Some(true) if live.phase() >= Phase::Draining => break false,
+            Some(true) if !client.persists() => break false,
             Some(true) => client.next(),
         }
     };
@@ -81,6 +90,14 @@ enum Next {
     End,
 }
 
+/// What the connection itself must know of the head that was judged.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    length: usize,
+    version: Version,
+    persists: bool,
+}
+
 /// Where the connection's current answer stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answering {
@@ -90,14 +107,15 @@ enum Answering {
 
 /// One client that speaks HTTP/1.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about the connection")]
 struct Http1Client {
     io: Buffered,
     peer: Rc<Peer>,
     started: Instant,
     /// Bytes of the input that hold no end of a head.
     scanned: usize,
-    head_bytes: usize,
     late: bool,
+    seen: Cell<Seen>,
     version: Version,
     wants_close: bool,
     draining: bool,
@@ -114,8 +132,8 @@ impl Http1Client {
             peer,
             started: crate::clock::monotonic(),
             scanned: 0,
-            head_bytes: 0,
             late: false,
+            seen: Cell::new(Seen { length: 0, version: Version::Http11, persists: false }),
             version: Version::Http11,
             wants_close: false,
             draining: false,
@@ -132,7 +150,7 @@ impl Http1Client {
 
     /// Ready for the next request.
     fn next(&mut self) {
-        (self.scanned, self.head_bytes) = (0, 0);
+        self.scanned = 0;
         if !self.io.input.is_empty() {
             self.started = crate::clock::monotonic();
         }
@@ -152,7 +170,11 @@ impl Http1Client {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
                     let now = tokio::time::Instant::now();
-                    alarm.set(if was_idle { now + timeouts.keep_alive } else { tokio::time::Instant::from_std(self.started) + timeouts.head });
+                    alarm.set(if was_idle {
+                        now + timeouts.keep_alive
+                    } else {
+                        tokio::time::Instant::from_std(self.started) + timeouts.head
+                    });
                     if alarm.poll(cx).is_pending() {
                         return Poll::Pending;
                     }
@@ -183,7 +205,7 @@ impl Http1Client {
             return;
         }
         alarm.set(tokio::time::Instant::now() + LINGERING);
-        let _ = poll_fn(|cx| match self.io.poll_shutdown(cx) {
+        poll_fn(|cx| match self.io.poll_shutdown(cx) {
             Poll::Ready(_) => Poll::Ready(()),
             Poll::Pending => alarm.poll(cx),
         })
@@ -210,10 +232,15 @@ impl Http1Client {
 }
 
 impl Client for Http1Client {
-    fn head(&self) -> Result<RequestHead<'_>, ClientHeadError> {
+    fn head(&self) -> Result<RequestHead<'_>, HeadFault> {
+        self.seen.set(Seen { length: self.io.input.len(), version: Version::Http11, persists: false });
         match self.parse()? {
-            Parsed::Complete { head, .. } => Ok(head),
-            Parsed::Partial if self.late => Err(ClientHeadError::Late),
+            Parsed::Complete { head, length } => {
+                let persists = keeps_alive(head.version, &head.fields);
+                self.seen.set(Seen { length, version: head.version, persists });
+                Ok(head)
+            }
+            Parsed::Partial if self.late => Err(HeadFault::Late),
             Parsed::Partial => Err(HeadError::HeadTooLarge.into()),
         }
     }
@@ -227,10 +254,7 @@ impl Client for Http1Client {
     }
 
     fn accept_head(&mut self, body: BodyLength) {
-        let (length, version, persists) = match self.parse() {
-            Ok(Parsed::Complete { head, length }) => (length, head.version, keeps_alive(head.version, &head.fields)),
-            Ok(Parsed::Partial) | Err(_) => (self.io.input.len(), Version::Http11, false),
-        };
+        let Seen { length, version, persists } = self.seen.get();
         self.io.input.advance(length);
         self.version = version;
         self.wants_close = !persists;
@@ -248,7 +272,7 @@ impl Client for Http1Client {
                 return Poll::Ready(Ok(BodyStep::End));
             }
             if !self.io.input.is_empty() {
-                let decoded = self.body.decode(&self.io.input).map_err(ClientFault::Body)?;
+                let decoded = self.body.decode(&self.io.input)?;
                 let data = &self.io.input[decoded.data.clone()];
                 match coding {
                     Coding::Plain => into.extend_from_slice(data),
@@ -264,7 +288,9 @@ impl Client for Http1Client {
             }
             match self.io.poll_fill(cx) {
                 Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(self.body.at_eof().map(|()| BodyStep::End).map_err(|_| ClientFault::Gone));
+                    return Poll::Ready(
+                        self.body.at_eof().map(|()| BodyStep::End).map_err(|_| ClientFault::Gone),
+                    );
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
@@ -371,7 +397,13 @@ impl Client for Http1Client {
         !self.wants_close && !self.aborted && self.body.finished()
     }
 
-    fn leaves_body(&self) -> bool {
+    fn leaves_body(&mut self) -> bool {
+        while !self.body.finished() && !self.io.input.is_empty() {
+            match self.body.decode(&self.io.input) {
+                Ok(decoded) => self.io.input.advance(decoded.consumed),
+                Err(_) => return true,
+            }
+        }
         !self.body.finished()
     }
 }

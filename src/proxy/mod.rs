@@ -9,9 +9,6 @@ pub mod gateway;
 mod headers;
 mod http1;
 mod upstream;
+pub mod worker;
 
-pub use self::{
-    client::Peer,
-    http1::serve as serve_http1,
-    upstream::Upstreams,
-};
+pub use self::upstream::Upstreams;

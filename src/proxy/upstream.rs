@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
-    io,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     ops::{Deref, DerefMut},
     rc::Rc,
@@ -89,6 +89,26 @@ pub(super) enum Unreachable {
     Connect(io::Error),
     /// It cannot be verified, or its TLS fails otherwise.
     Tls(io::Error),
+}
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => {
+                formatter.write_str("its connections are all in use (max_connections, max_pending)")
+            }
+            Self::Late => formatter.write_str("no connection in time (timeouts.connect)"),
+            Self::Resolve(error) => write!(formatter, "its name does not resolve: {error}"),
+            Self::Forbidden(address) => {
+                write!(
+                    formatter,
+                    "{address} is a link-local or metadata address (allow_link_local permits it)"
+                )
+            }
+            Self::Connect(error) => write!(formatter, "it cannot be connected to: {error}"),
+            Self::Tls(error) => write!(formatter, "TLS with it fails: {error}"),
+        }
+    }
 }
 
 impl Unreachable {
@@ -244,7 +264,10 @@ impl Pool {
         loop {
             let mut idle = self.idle.borrow_mut().pop()?;
             self.metrics.idle.fall();
-            if idle.until > now && idle.connection.io.input.is_empty() && idle.connection.io.stream.is_reusable() {
+            if idle.until > now
+                && idle.connection.io.input.is_empty()
+                && idle.connection.io.stream.is_reusable()
+            {
                 return Some(idle.connection);
             }
         }
@@ -287,7 +310,11 @@ impl Pool {
         }
     }
 
-    async fn connect(&self, permit: OwnedSemaphorePermit, deadline: Instant) -> Result<Connection, Unreachable> {
+    async fn connect(
+        &self,
+        permit: OwnedSemaphorePermit,
+        deadline: Instant,
+    ) -> Result<Connection, Unreachable> {
         let began = Instant::now();
         let stream = timeout_at(deadline, self.open()).await.map_err(|_| Unreachable::Late)??;
         self.metrics.connect.observe(began.elapsed());
@@ -384,7 +411,9 @@ async fn sweep(pool: std::rc::Weak<Pool>, shared: Arc<Shared>) {
 /// Addresses at which clouds serve credentials to whoever asks from inside, and link-local ones (RFC 3927, RFC 4291).
 fn is_forbidden(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(v4) => v4.is_link_local() || v4.octets() == [100, 100, 100, 200] || v4.octets() == [192, 0, 0, 192],
+        IpAddr::V4(v4) => {
+            v4.is_link_local() || v4.octets() == [100, 100, 100, 200] || v4.octets() == [192, 0, 0, 192]
+        }
         IpAddr::V6(v6) => {
             v6.segments()[0] & 0xffc0 == 0xfe80 || v6.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
         }
