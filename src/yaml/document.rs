@@ -1,5 +1,6 @@
 //! A document as a tree that remembers where everything stood.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -65,7 +66,7 @@ pub(super) struct Raw {
 
 /// A parsed document. Scalars that stand in the text as they mean are not copied.
 pub struct Document<'t> {
-    pub(super) text: &'t str,
+    pub(super) text: Cow<'t, str>,
     pub(super) nodes: Vec<Raw>,
     pub(super) owned: Vec<Box<str>>,
 }
@@ -78,6 +79,11 @@ impl fmt::Debug for Document<'_> {
 }
 
 impl Document<'_> {
+    /// The document with a text of its own.
+    pub(super) fn into_owned(self) -> Document<'static> {
+        Document { text: Cow::Owned(self.text.into_owned()), nodes: self.nodes, owned: self.owned }
+    }
+
     /// The topmost node.
     pub fn root(&self) -> Node<'_> {
         Node { document: self, id: 0 }

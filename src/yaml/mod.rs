@@ -9,11 +9,13 @@
 //! - [`Document::interpolate`] replaces `${VAR}` and its kin in values.
 //! - [`decode`] gives plain `#[derive(Deserialize)]` types; [`Field`] keeps a value's place and lets the rest of the
 //!   document be checked when that value is wrong.
+//! - [`edit::Editor`] changes a text and leaves everything else as it was.
 //!
 //! A value that came from interpolation may be a secret, so no problem ever shows one.
 
 mod decode;
 mod document;
+pub mod edit;
 mod interpolate;
 mod problem;
 mod read;

@@ -1,5 +1,6 @@
 //! From bytes to a [`Document`]: saphyr gives events, this module the tree, the limits and the refusals.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span};
@@ -166,6 +167,7 @@ struct Open {
 /// The tree as far as it was read.
 #[derive(Debug)]
 struct Reader<'t> {
+    text: &'t str,
     document: Document<'t>,
     open: Vec<Open>,
     /// Where the last token that made a node ended.
@@ -182,7 +184,12 @@ impl<'t> Reader<'t> {
     fn new(text: &'t str, limits: &Limits) -> Self {
         Self {
             // A node takes some twelve bytes of text; one growth at most.
-            document: Document { text, nodes: Vec::with_capacity(text.len() / 24), owned: Vec::new() },
+            text,
+            document: Document {
+                text: Cow::Borrowed(text),
+                nodes: Vec::with_capacity(text.len() / 24),
+                owned: Vec::new(),
+            },
             open: Vec::new(),
             last: 0,
             complete: false,
@@ -216,7 +223,7 @@ impl<'t> Reader<'t> {
                 self.open(Shape::Mapping { flow }, span)
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let end = self.cursor.seek(span.end.index());
+                let end = self.after_bracket(span);
                 self.close(end);
                 Ok(())
             }
@@ -224,7 +231,7 @@ impl<'t> Reader<'t> {
     }
 
     fn text_at(&mut self, span: Span) -> &'t str {
-        &self.document.text[self.cursor.seek(span.start.index())..]
+        &self.text[self.cursor.seek(span.start.index())..]
     }
 
     fn start_of_document(&mut self, explicit: bool, span: Span) -> Step {
@@ -274,7 +281,7 @@ impl<'t> Reader<'t> {
             ScalarStyle::Folded => Style::Folded,
         };
         let (start, end, place) = self.extent(text, style, span);
-        let source = &self.document.text[start..end];
+        let source = &self.text[start..end];
         let unquoted = match style {
             Style::Plain => Some(source),
             Style::SingleQuoted | Style::DoubleQuoted => source.get(1..source.len().saturating_sub(1)),
@@ -299,17 +306,23 @@ impl<'t> Reader<'t> {
     fn extent(&mut self, text: &str, style: Style, span: Span) -> (usize, usize, Place) {
         let start = self.cursor.seek(span.start.index());
         let end = self.cursor.seek(span.end.index());
-        let missing = style == Style::Plain && text.is_empty();
-        if !missing && !matches!(style, Style::Literal | Style::Folded) {
-            return (start, end, place(span.start));
-        }
+        let missing = match style {
+            Style::Plain if !text.is_empty() => return (start, end, place(span.start)),
+            Style::SingleQuoted | Style::DoubleQuoted => {
+                // saphyr counts the comment after a quoted scalar as part of it.
+                let length = quoted_length(&self.text.as_bytes()[start..end], style);
+                return (start, start + length, place(span.start));
+            }
+            Style::Plain => true,
+            Style::Literal | Style::Folded => false,
+        };
         let start = if missing { self.after_indicators(1).0 } else { self.after_indicators(usize::MAX).1 };
         (start, if missing { start } else { end }, self.place_at(start))
     }
 
     /// The place of `at`, where between the last node and there are only blanks, comments and indicators.
     fn place_at(&self, at: usize) -> Place {
-        let text = self.document.text;
+        let text = self.text;
         let line = self.line_of_last() + place_after(&text[self.last.min(at)..at]).line - 1;
         let line_start = text[..at].rfind(['\n', '\r']).map_or(0, |end| end + 1);
         Place { line, column: offset(text[line_start..at].chars().count()) + 1 }
@@ -318,22 +331,21 @@ impl<'t> Reader<'t> {
     /// The line on which [`Reader::last`] is.
     fn line_of_last(&self) -> u32 {
         let Some(raw) = self.document.nodes.last() else {
-            return place_after(&self.document.text[..self.last]).line;
+            return place_after(&self.text[..self.last]).line;
         };
-        raw.place.line
-            + place_after(&self.document.text[raw.start as usize..self.last.max(raw.start as usize)]).line
+        raw.place.line + place_after(&self.text[raw.start as usize..self.last.max(raw.start as usize)]).line
             - 1
     }
 
     /// After the last node, and at most `most` of the indicators (`-`, `:`, `?`) that follow among blanks and comments:
     /// the end of the last such indicator, and of the blanks and comments behind it.
     fn after_indicators(&self, most: usize) -> (usize, usize) {
-        let bytes = self.document.text.as_bytes();
+        let bytes = self.text.as_bytes();
         let (mut at, mut settled, mut seen) = (self.last, self.last, 0);
         while let Some(&byte) = bytes.get(at) {
             match byte {
                 b' ' | b'\t' | b'\n' | b'\r' => at += 1,
-                b'#' => at += bytes[at..].iter().take_while(|&&byte| byte != b'\n' && byte != b'\r').count(),
+                b'#' => at += comment_length(&bytes[at..]),
                 b'-' | b':' | b'?' if seen < most => {
                     seen += 1;
                     at += 1;
@@ -347,7 +359,6 @@ impl<'t> Reader<'t> {
 
     fn open(&mut self, shape: Shape, span: Span) -> Step {
         let (start, place) = self.start_of_container(shape, span);
-        let end = self.cursor.seek(span.end.index());
         if self.enter()? {
             self.problems.push(syntax::complex_key(place));
         }
@@ -362,11 +373,22 @@ impl<'t> Reader<'t> {
             Shape::Sequence { flow: false } | Shape::Mapping { flow: false } | Shape::Scalar(_) => {
                 self.last.max(start)
             }
-            Shape::Sequence { flow: true } | Shape::Mapping { flow: true } => end,
+            Shape::Sequence { flow: true } | Shape::Mapping { flow: true } => start + 1,
         };
         self.open.push(Open { id: offset(self.document.nodes.len()), children: 0 });
-        self.push(shape, start, end.max(start), place, Content::None);
+        self.push(shape, start, start, place, Content::None);
         Ok(())
+    }
+
+    /// Where the bracket at the end of a flow collection ends. saphyr gives the comma before it, if there is one, and
+    /// counts the comment after it as part of it.
+    fn after_bracket(&mut self, span: Span) -> usize {
+        let bytes = self.text.as_bytes();
+        let mut at = self.cursor.seek(span.start.index());
+        while let Some(b' ' | b'\t' | b'\n' | b'\r' | b',' | b'#') = bytes.get(at) {
+            at += if bytes[at] == b'#' { comment_length(&bytes[at..]) } else { 1 };
+        }
+        (at + 1).min(bytes.len())
     }
 
     /// Where a container begins. saphyr gives the first item, not its `-`, for a list that is not indented.
@@ -376,13 +398,13 @@ impl<'t> Reader<'t> {
             return (start, place(span.start));
         }
         let (_, dash) = self.after_indicators(usize::from(!self.open.is_empty()));
-        if dash < start && self.document.text[dash..].starts_with('-') {
+        if dash < start && self.text[dash..].starts_with('-') {
             return (dash, self.place_at(dash));
         }
         (start, place(span.start))
     }
 
-    /// Ends the innermost container, the last byte of which is before `end`.
+    /// Ends the innermost container; if it has brackets, at `end`.
     fn close(&mut self, end: usize) {
         let Some(Open { id, .. }) = self.open.pop() else { return };
         let next = offset(self.document.nodes.len());
@@ -465,13 +487,13 @@ impl<'t> Reader<'t> {
     }
 
     fn syntax_error(&mut self, error: &ScanError) -> Problem {
-        let (read, rest) = self.document.text.split_at(self.cursor.seek(error.marker().index()));
+        let (read, rest) = self.text.split_at(self.cursor.seek(error.marker().index()));
         syntax::error(error, place(*error.marker()), read, rest)
     }
 
     fn beyond_horizon(&self) -> Problem {
         Problem::new(
-            place_after(&self.document.text[..self.last]),
+            place_after(&self.text[..self.last]),
             format!("a value or bracketed collection after this is longer than {} MiB", HORIZON >> 20),
             "write lists and mappings on lines of their own, without [ ] and { }",
         )
@@ -484,6 +506,25 @@ impl<'t> Reader<'t> {
         }
         self.problems.unless(self.document)
     }
+}
+
+/// How far the comment at the start of `rest` goes.
+fn comment_length(rest: &[u8]) -> usize {
+    rest.iter().take_while(|&&byte| byte != b'\n' && byte != b'\r').count()
+}
+
+/// How long the quoted scalar at the start of `rest` is, with its quotes.
+fn quoted_length(rest: &[u8], style: Style) -> usize {
+    let mut at = 1;
+    while let Some(&byte) = rest.get(at) {
+        match (byte, style) {
+            (b'\\', Style::DoubleQuoted) => at += 2,
+            (b'\'', Style::SingleQuoted) if rest.get(at + 1) == Some(&b'\'') => at += 2,
+            (b'\'', Style::SingleQuoted) | (b'"', Style::DoubleQuoted) => return at + 1,
+            _ => at += 1,
+        }
+    }
+    rest.len()
 }
 
 fn place(marker: Marker) -> Place {

@@ -57,6 +57,10 @@ fn every_node_knows_its_place_and_span() {
         ),
         ("|\n x\n", r#"1:1 "|\n x\n""#),
         ("--- |\n x\n", r#"1:5 "|\n x\n""#),
+        (
+            "a: 'x'  # c\nb: [1]  # c\nc: {x: [2] # d\n  } # e\n",
+            r#"1:1 "a: 'x'  # c\nb: [1]  # c\nc: {x: [2] # d\n  }" (1:1 "a" 1:4 "'x'" 2:1 "b" 2:4 "[1]" (2:5 "1") 3:1 "c" 3:4 "{x: [2] # d\n  }" (3:5 "x" 3:8 "[2]" (3:9 "2")))"#,
+        ),
         ("a: b\n  c\n", r#"1:1 "a: b\n  c" (1:1 "a" 1:4 "b\n  c")"#),
         ("[a: b, c]", r#"1:1 "[a: b, c]" (1:2 "a: b" (1:2 "a" 1:5 "b") 1:8 "c")"#),
         ("? a\n: b\n", r#"1:1 "? a\n: b" (1:3 "a" 2:3 "b")"#),
@@ -403,6 +407,19 @@ proptest! {
                 for node in (0..document.nodes.len()).map(|id| Node { document: &document, id: u32::try_from(id).unwrap() }) {
                     prop_assert!(body.get(node.span()).is_some(), "{:?} {:?}", node, node.span());
                     prop_assert_eq!(read::place_after(&body[..node.span().start]), node.place());
+                    let span = &body[node.span()];
+                    let ends = match node.shape() {
+                        Shape::Sequence { flow: true } => span.starts_with('[') && span.ends_with(']'),
+                        Shape::Mapping { flow: true } => span.starts_with('{') && span.ends_with('}'),
+                        Shape::Sequence { flow: false } => span.starts_with('-'),
+                        Shape::Scalar(Style::SingleQuoted) => span.starts_with('\'') && span.ends_with('\''),
+                        Shape::Scalar(Style::DoubleQuoted) => span.starts_with('"') && span.ends_with('"'),
+                        Shape::Scalar(Style::Literal) => span.starts_with('|'),
+                        Shape::Scalar(Style::Folded) => span.starts_with('>'),
+                        Shape::Scalar(Style::Plain) => span.trim() == span,
+                        Shape::Mapping { flow: false } => true,
+                    };
+                    prop_assert!(ends, "{:?} {:?}", node, span);
                     for child in node.children() {
                         prop_assert!(child.span().start >= node.span().start && child.span().end <= node.span().end, "{:?} in {:?}", child, node);
                     }
