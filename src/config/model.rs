@@ -2,11 +2,17 @@
 //! doc of each field names its default and what it does.
 
 use std::{
-    collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration,
+    collections::BTreeMap,
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
 };
 
 use ipnet::IpNet;
 
+use super::address::ListenAddress;
 use crate::{
     gate::Policy,
     http1::parse::HeadLimits,
@@ -21,7 +27,7 @@ pub struct Config {
     pub listeners: Vec<Arc<ListenerConfig>>,
     /// Where probes and scrapers are served; default `127.0.0.1:8082`, `None` turns it off.
     pub health: Option<SocketAddr>,
-    /// The upstreams, by name in the order of the file; at least one unless every route is answered here.
+    /// The upstreams, by name in the order of the file; at least one.
     pub upstreams: Vec<UpstreamConfig>,
     /// Where keys, people and projects come from.
     pub keys: KeySource,
@@ -45,6 +51,9 @@ pub struct Config {
     pub cors: Option<Cors>,
     /// The access log.
     pub access_log: AccessLog,
+    /// Whether the trace of a client's `traceparent` goes on (W3C Trace Context §3.2); default yes, else each request
+    /// begins one.
+    pub continue_traces: bool,
     /// Shutdown.
     pub shutdown: Shutdown,
     /// How often sources are looked at although no watcher spoke; default 10 s.
@@ -59,7 +68,9 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerConfig {
     /// `127.0.0.1:8080`, `[::]:8443` or `unix:/run/keygate.sock`.
-    pub address: ListenAddressText,
+    pub address: ListenAddress,
+    /// Permission bits of a Unix socket; default `0660`.
+    pub unix_mode: u32,
     /// TLS; `None` is cleartext.
     pub tls: Option<ListenerTls>,
     /// Peers whose `X-Forwarded-*` is believed; default nobody.
@@ -69,9 +80,6 @@ pub struct ListenerConfig {
     /// How long a client may take.
     pub timeouts: ListenerTimeouts,
 }
-
-/// An address to listen on.
-pub type ListenAddressText = String;
 
 /// Certificates of a listener; the first is the default, others are chosen by server name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -325,7 +333,7 @@ pub enum TemplatePart {
     RequestId,
 }
 
-/// The access log.
+/// The access log; default: refusals and failures, one in 100 of the rest, to standard output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessLog {
     /// Which requests.
@@ -340,7 +348,7 @@ pub enum AccessLogMode {
     /// None.
     Off,
     /// Every refusal and failure, and one in so many of the others.
-    Sampled(u32),
+    Sampled(NonZeroU32),
     /// All.
     All,
 }
@@ -359,7 +367,7 @@ pub enum AccessLogPath {
 /// Shutdown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shutdown {
-    /// From *not ready* to *accept no more*; default 0 s; load balancers need a few.
+    /// From *not ready* to *accept no more*; default 0 s; load balancers need a few seconds.
     pub delay: Duration,
     /// How long requests in flight may take; default 30 s.
     pub deadline: Duration,

@@ -17,13 +17,13 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, TcpKeepalive, Type};
 
 use super::stream::{Address, Socket, Stream};
+pub use crate::config::ListenAddress;
 
 /// Connections that may wait in the accept queue of one socket; the kernel caps it at `net.core.somaxconn`.
 pub const BACKLOG: i32 = 4096;
@@ -33,16 +33,6 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Shortest time between two log lines about failing accepts.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Where to listen, as the operator writes it: `127.0.0.1:8080`, `[::]:8443` (both families) or
-/// `unix:/run/keygate.sock`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum ListenAddress {
-    /// TCP; port 0 lets the system choose.
-    Tcp(SocketAddr),
-    /// A Unix socket at this path.
-    Unix(PathBuf),
-}
 
 /// Where and how to listen.
 #[derive(Clone, Debug)]
@@ -400,53 +390,6 @@ impl Complaints {
     }
 }
 
-impl FromStr for ListenAddress {
-    type Err = ListenAddressError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.strip_prefix("unix:") {
-            Some(path) if path.starts_with('/') && SockAddr::unix(path).is_ok() => {
-                Ok(Self::Unix(PathBuf::from(path)))
-            }
-            Some(_) => Err(ListenAddressError::UnixPath),
-            None => text.parse().map(Self::Tcp).map_err(|_| ListenAddressError::TcpAddress),
-        }
-    }
-}
-
-/// What is wrong with the text of a listen address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenAddressError {
-    /// After `unix:` an absolute path of at most 107 bytes is expected.
-    UnixPath,
-    /// An IP address and a port are expected.
-    TcpAddress,
-}
-
-impl fmt::Display for ListenAddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::UnixPath => {
-                "expected an absolute path of at most 107 bytes after `unix:`, as in unix:/run/keygate.sock"
-            }
-            Self::TcpAddress => {
-                "expected an IP address and a port, as in 127.0.0.1:8080 or [::]:8443, or unix:/path"
-            }
-        })
-    }
-}
-
-impl std::error::Error for ListenAddressError {}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
 impl From<io::Error> for BindCause {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -499,26 +442,6 @@ impl std::error::Error for BindProblem {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_read_as_operators_write_them() {
-        let cases: [(&str, Result<&str, ListenAddressError>); 8] = [
-            ("127.0.0.1:8080", Ok("127.0.0.1:8080")),
-            ("[::]:8443", Ok("[::]:8443")),
-            ("unix:/run/keygate.sock", Ok("unix:/run/keygate.sock")),
-            ("unix:run/keygate.sock", Err(ListenAddressError::UnixPath)),
-            ("unix:", Err(ListenAddressError::UnixPath)),
-            ("8080", Err(ListenAddressError::TcpAddress)),
-            ("localhost:8080", Err(ListenAddressError::TcpAddress)),
-            ("127.0.0.1:80800", Err(ListenAddressError::TcpAddress)),
-        ];
-        for (text, expected) in cases {
-            let found = text.parse::<ListenAddress>().map(|address| address.to_string());
-            assert_eq!(found, expected.map(str::to_owned), "{text}");
-        }
-        let long = format!("unix:/{}", "a".repeat(200));
-        assert_eq!(long.parse::<ListenAddress>(), Err(ListenAddressError::UnixPath));
-    }
 
     #[test]
     fn only_failures_that_leave_the_connection_queued_pause() {

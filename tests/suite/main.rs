@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod config;
 mod fuzz_http1;
 mod harness;
 mod net;

@@ -1,0 +1,197 @@
+//! Reads a configuration: bytes, then YAML, then `${…}`, then values, then meaning; every problem in one run.
+
+use std::{
+    cell::RefCell,
+    fmt, fs,
+    io::{self, Read},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    model::Config,
+    problem::{Findings, Problem},
+    raw::File,
+    resolve,
+};
+use crate::yaml::{self, Interpolation, Limits, Place};
+
+/// How much a configuration may hold: far more than anyone writes, far less than hurts.
+pub const LIMITS: Limits = Limits { bytes: 4 << 20, depth: 16, nodes: 200_000 };
+
+/// The most bytes of a file that `${file:…}` names.
+const INCLUDED_MAX: u64 = 64 << 10;
+
+/// What a configuration asks of the process it is read in.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'s> {
+    /// The value of an environment variable.
+    pub variable: &'s dyn Fn(&str) -> Option<String>,
+    /// The bytes of a file, no more than so many (else an error of the kind `FileTooLarge`).
+    pub read: &'s dyn Fn(&Path, u64) -> io::Result<Vec<u8>>,
+    /// The name this process goes by in `Via`: `keygate-` and something that is its own.
+    pub via: &'s str,
+    /// How many cores the process may use.
+    pub cores: NonZeroUsize,
+}
+
+impl<'s> Surroundings<'s> {
+    /// Those of this process, whose name in `Via` is `via`.
+    pub fn of_process(via: &'s str) -> Self {
+        Self {
+            variable: &|name| std::env::var(name).ok(),
+            read: &read_file,
+            via,
+            cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+}
+
+impl fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Surroundings").field("via", &self.via).finish_non_exhaustive()
+    }
+}
+
+/// What became of a configuration.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration, or everything that is wrong, in the order of the file; at least one problem.
+    pub result: Result<Config, Vec<Problem>>,
+    /// What is permitted and probably not meant, in the order of the file.
+    pub warnings: Vec<Problem>,
+    /// The files that were read for it, there or not (`${file:…}`, authorities of upstreams): a change of one changes the
+    /// configuration.
+    pub included: Vec<PathBuf>,
+}
+
+/// Reads the configuration in the file `path`. Neither key files nor certificates are looked at: they are sources of
+/// their own.
+pub fn load(path: &Path, surroundings: &Surroundings<'_>) -> Loaded {
+    match (surroundings.read)(path, LIMITS.bytes as u64) {
+        Ok(text) => parse(path, &text, surroundings),
+        Err(error) => {
+            let (message, remedy) = unreadable(&error);
+            let mut findings = Findings::new(path);
+            findings.wrong(Place::default(), message, remedy);
+            finish(None, findings, Vec::new())
+        }
+    }
+}
+
+/// As [`load`], where the bytes of the file are `text`. Relative paths start at the folder of `path`.
+///
+/// Cost: linear in the text, but for pairs of routes, upstreams and scopes.
+pub fn parse(path: &Path, text: &[u8], surroundings: &Surroundings<'_>) -> Loaded {
+    let base = path.parent().unwrap_or(Path::new(""));
+    let folder = Folder { base, surroundings: *surroundings, included: RefCell::default() };
+    let mut findings = Findings::new(path);
+    let file = read(text, &folder, &mut findings);
+    let config = file.and_then(|file| resolve::resolve(&file, &folder, &mut findings));
+    finish(config, findings, folder.included.into_inner())
+}
+
+/// The folder of a configuration, and what was read from it.
+#[derive(Debug)]
+pub(super) struct Folder<'s> {
+    base: &'s Path,
+    pub(super) surroundings: Surroundings<'s>,
+    included: RefCell<Vec<PathBuf>>,
+}
+
+impl Folder<'_> {
+    /// `path` as seen from here.
+    pub(super) fn path(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+
+    /// The bytes of the file `path`, at most `most`; a change of it changes the configuration.
+    pub(super) fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        let path = self.path(path);
+        let bytes = (self.surroundings.read)(&path, most);
+        let mut included = self.included.borrow_mut();
+        if !included.contains(&path) {
+            included.push(path);
+        }
+        bytes
+    }
+}
+
+/// The file as it is written.
+fn read(text: &[u8], folder: &Folder<'_>, findings: &mut Findings<'_>) -> Option<File> {
+    let mut document = yaml::parse(text, &LIMITS).map_err(|problems| findings.adopt(problems)).ok()?;
+    let unresolved = document.interpolate(&|asked| interpolated(asked, folder)).err().unwrap_or_default();
+    let is_resolved = |problem: &yaml::Problem| !unresolved.iter().any(|other| other.place == problem.place);
+    let file = yaml::decode::<File>(&document).map_err(|mut problems| {
+        // What could not be replaced still reads `${…}`, and is wrong for that reason alone.
+        problems.retain(is_resolved);
+        findings.adopt(problems);
+    });
+    let file = file.ok().filter(|_| unresolved.is_empty());
+    findings.adopt(unresolved);
+    file
+}
+
+/// What stands for a `${…}`.
+fn interpolated(asked: Interpolation<'_>, folder: &Folder<'_>) -> Result<Option<String>, String> {
+    match asked {
+        Interpolation::Variable(name) => Ok((folder.surroundings.variable)(name)),
+        Interpolation::File(path) => match folder.read(Path::new(path), INCLUDED_MAX) {
+            Ok(bytes) => included_text(bytes).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(&error).0),
+        },
+    }
+}
+
+/// The text of an included file without the line break that editors leave at its end.
+fn included_text(bytes: Vec<u8>) -> Result<String, String> {
+    let mut text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+fn finish(config: Option<Config>, findings: Findings<'_>, included: Vec<PathBuf>) -> Loaded {
+    let (problems, warnings) = findings.into_parts();
+    let result = match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        Some(_) | None => Err(problems),
+    };
+    Loaded { result, warnings, included }
+}
+
+/// What an operator is told of a file that cannot be read.
+pub(super) fn unreadable(error: &io::Error) -> (String, String) {
+    match error.kind() {
+        io::ErrorKind::NotFound => ("the file is not there".into(), "create it, or correct the path".into()),
+        io::ErrorKind::PermissionDenied => {
+            ("the file may not be read".into(), "let the user that keygate runs as read it".into())
+        }
+        io::ErrorKind::IsADirectory => ("this is a directory".into(), "give the path of a file".into()),
+        io::ErrorKind::FileTooLarge => ("the file is too large".into(), "keep it below 4 MiB".into()),
+        _ => (format!("the file cannot be read: {error}"), "make it readable".into()),
+    }
+}
+
+/// The bytes of the file `path`, at most `most` of them. Only regular files and what stands for one: a pipe or device
+/// may never end.
+///
+/// # Errors
+/// What the system says; `FileTooLarge`; `InvalidInput` for what is no file.
+fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !kind.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+}

@@ -1,0 +1,224 @@
+//! `keygate.yaml` as it is written. The docs here become the descriptions of its JSON Schema.
+
+pub mod answer;
+pub mod http;
+pub mod listen;
+pub mod route;
+pub mod scalar;
+pub mod text;
+pub mod upstream;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use self::{
+    answer::{AccessLog, CorsRules, ErrorBody, IdentityHeaders, Tracing},
+    http::HeaderName,
+    listen::Listener,
+    route::Route,
+    scalar::Version,
+    text::{Switch, Text},
+    upstream::Upstream,
+};
+use crate::{
+    keys::secret::Brand,
+    yaml::{Field, Map, OneOrMany, StringOr},
+};
+
+/// A configuration of Keygate: where it listens, what it stands in front of, where keys come from, and which request
+/// needs what.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Keygate configuration")]
+pub struct File {
+    /// The format of this file: 1.
+    pub version: Field<Text<Version>>,
+    /// Where clients are served: one listener or a list. A changed address needs a restart.
+    pub listen: Field<OneOrMany<Listener>>,
+    /// Where `/livez`, `/readyz` and `/metrics` are served, to any Host and without key. Default: 127.0.0.1:8082; null
+    /// turns it off.
+    #[serde(default)]
+    pub health: Switch<Field<Health>>,
+    /// The admin listener comes in a later version; only null is accepted.
+    #[serde(default)]
+    pub admin: Switch<Field<Later>>,
+    /// The APIs behind the gateway, by name; at least one.
+    pub upstreams: Field<Map<Field<Upstream>>>,
+    /// Where keys, people and projects come from.
+    pub keys: Field<Keys>,
+    /// Folder for what must outlive the process: last use of keys, revocations seen. Default: none, and then lists say
+    /// "since start" and a revocation that the key file takes back is refused only until the next start.
+    #[serde(default)]
+    pub state: Option<Field<Text<PathBuf>>>,
+    /// The form of the keys that are made here. Keys that exist already are accepted in whatever form they have.
+    #[serde(default)]
+    pub key_format: Option<Field<KeyFormat>>,
+    /// Which request needs what, at least one. The order does not matter: a literal segment beats {name} beats {*rest}.
+    pub routes: Field<Vec<Field<Route>>>,
+    /// Where a request may carry its key.
+    #[serde(default)]
+    pub credential: Option<Field<CredentialFields>>,
+    /// The scopes, each with those it implies. Default: read; write, which implies read; admin, which implies write.
+    #[serde(default)]
+    pub scopes: Option<Field<Map<Option<Field<Scope>>>>>,
+    /// The scopes that the keys of a person have at most, by the person's role. Default: owner and admin all, member
+    /// write, viewer read. Must be given where `scopes` lacks one of read, write and admin.
+    #[serde(default)]
+    pub role_caps: Option<Field<RoleCaps>>,
+    /// Bodies of refusals in the API's own envelope, by status or `default`. Default: application/problem+json
+    /// (RFC 9457).
+    #[serde(default)]
+    pub errors: Option<Field<Map<Field<StringOr<ErrorBody>>>>>,
+    /// How a request is refused whose key lacks the scope: 403 with the missing scope named, or as a path that is not
+    /// there. Default: forbidden.
+    #[serde(default)]
+    pub insufficient_scope: Option<Field<InsufficientScope>>,
+    /// Cross-origin requests, for every route that does not say otherwise. Default: none are answered.
+    #[serde(default)]
+    pub cors: Option<Field<CorsRules>>,
+    /// The names under which the upstream learns who asks. Default: X-Auth-Key-Id and its kin.
+    #[serde(default)]
+    pub identity_headers: Option<Field<IdentityHeaders>>,
+    /// Header names with `_` or `.` that reach the upstream. Default: none, since many back ends read `_`, `.` and `-`
+    /// as the same.
+    #[serde(default)]
+    pub forward_headers: OneOrMany<Text<HeaderName>>,
+    /// The access log. Default: refusals and failures, and one in 100 of the rest, to stdout.
+    #[serde(default)]
+    pub access_log: Option<Field<AccessLog>>,
+    /// W3C trace context.
+    #[serde(default)]
+    pub tracing: Option<Field<Tracing>>,
+    /// How the gateway stops.
+    #[serde(default)]
+    pub shutdown: Option<Field<Shutdown>>,
+    /// For how long keys are trusted while their database is away: only for databases, which come in a later version.
+    #[serde(default)]
+    pub staleness: Switch<Field<Later>>,
+    /// How often files are looked at although no watcher spoke. Default: 10s.
+    #[serde(default)]
+    pub poll: Option<Field<Text<Duration>>>,
+    /// Whether key files that their group can write are refused instead of warned about. Default: false.
+    #[serde(default)]
+    pub strict_permissions: Option<Field<bool>>,
+    /// Number of worker threads. Default: one per core that the process may use; `KEYGATE_WORKERS` in the environment
+    /// overrides both. A change needs a restart.
+    #[serde(default)]
+    pub workers: Option<Field<u64>>,
+}
+
+/// The listener for probes and scrapers.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Its address.
+    pub address: Field<Text<SocketAddr>>,
+}
+
+/// Something that this version does not know yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Later;
+
+impl<'de> Deserialize<'de> for Later {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+impl JsonSchema for Later {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Later".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "null" })
+    }
+}
+
+/// Where keys, people and projects come from: exactly one of these.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// One key file.
+    #[serde(default)]
+    pub file: Option<Field<Text<PathBuf>>>,
+    /// A folder; every *.yaml in it is a key file.
+    #[serde(default)]
+    pub directory: Option<Field<Text<PathBuf>>>,
+    /// Databases come in a later version; only null is accepted.
+    #[serde(default)]
+    pub database: Option<Field<Later>>,
+}
+
+/// The form of the keys that are made here.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyFormat {
+    /// The first part of every new key: 1 to 9 lower-case letters and digits. Default: kg.
+    #[serde(default)]
+    pub brand: Option<Field<Text<Brand>>>,
+}
+
+/// Where a request may carry its key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialFields {
+    /// Header names, 1 to 8. Default: authorization, whose value is `Bearer` and the key; any other holds the key alone. A
+    /// request with two of them is refused.
+    pub headers: Field<OneOrMany<Text<HeaderName>>>,
+}
+
+/// One scope.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// Scopes that its holder also has. Default: none.
+    #[serde(default)]
+    pub implies: OneOrMany<String>,
+}
+
+/// The scopes that the keys of a person have at most.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoleCaps {
+    /// Of owners: `all`, or a list of scopes. Default: all.
+    #[serde(default)]
+    pub owner: Option<Field<StringOr<Vec<Field<String>>>>>,
+    /// Of admins. Default: all.
+    #[serde(default)]
+    pub admin: Option<Field<StringOr<Vec<Field<String>>>>>,
+    /// Of members. Default: write.
+    #[serde(default)]
+    pub member: Option<Field<StringOr<Vec<Field<String>>>>>,
+    /// Of viewers. Default: read.
+    #[serde(default)]
+    pub viewer: Option<Field<StringOr<Vec<Field<String>>>>>,
+}
+
+/// How a request is refused whose key lacks the scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InsufficientScope {
+    /// 403, with the missing scope named.
+    Forbidden,
+    /// 404, as if nothing were there.
+    NotFound,
+}
+
+/// How the gateway stops.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shutdown {
+    /// From "not ready" to "accepts no more": as long as a load balancer takes to notice. Default: 0s.
+    #[serde(default)]
+    pub delay: Option<Field<Text<Duration>>>,
+    /// How long requests in flight may take after that. Default: 30s.
+    #[serde(default)]
+    pub deadline: Option<Field<Text<Duration>>>,
+}

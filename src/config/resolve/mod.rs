@@ -1,0 +1,248 @@
+//! From what is written to what is meant: checks what no single value can tell, and fills in the defaults.
+
+mod answer;
+mod doubt;
+mod header;
+mod listen;
+mod range;
+mod route;
+mod scope;
+mod upstream;
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+pub use self::upstream::is_link_local;
+use super::{
+    load::{Folder, Surroundings},
+    model::{Config, KeySource, Shutdown},
+    problem::Findings,
+    raw::{
+        self, File,
+        answer::IncomingTrace,
+        http::HeaderName,
+        text::{Switch, Text, quoted},
+    },
+};
+use crate::{
+    gate::Policy,
+    keys::{
+        credential::{CredentialSources, CredentialSourcesError},
+        secret::Brand,
+    },
+    policy::fold::ManagedNames,
+    yaml::{Field, OneOrMany, Place},
+};
+
+/// The configuration that `raw` means; relative paths start at `folder`. `None` if anything in `findings` is wrong.
+pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'_>) -> Option<Config> {
+    let surroundings = &folder.surroundings;
+    let listeners = listen::listeners(&raw.listen, folder, findings);
+    let health = listen::health(&raw.health, &listeners, findings);
+    not_in_this_version(raw, findings);
+
+    let credentials = credentials(raw.credential.as_ref(), findings);
+    let identity = answer::identity_headers(raw.identity_headers.as_ref(), &credentials, findings);
+    let identity_names = header::managed_names(identity.names());
+    credentials_are_not_identity(raw.credential.as_ref(), findings);
+    let upstreams = upstream::upstreams(&raw.upstreams, folder, &identity_names, findings);
+
+    let scopes = scope::scopes(raw.scopes.as_ref(), findings);
+    let scopes_place = raw.scopes.as_ref().map(Field::place).unwrap_or_default();
+    let role_caps = scopes
+        .as_ref()
+        .map(|scopes| scope::role_caps(raw.role_caps.as_ref(), scopes, scopes_place, findings));
+
+    let cors = raw.cors.as_ref().map(|cors| answer::cors(cors, findings));
+    let known = route::Surroundings { scopes: scopes.as_ref(), upstreams: &upstreams, cors: cors.as_ref() };
+    let routes = route::routes(&raw.routes, known, findings);
+    if let Some((table, forwardings)) = &routes {
+        doubt::routes(&raw.routes, table.routes(), findings);
+        doubt::unused_upstreams(&raw.upstreams, &upstreams, forwardings, findings);
+    }
+
+    let brand = brand(raw);
+    let keys = keys(&raw.keys, folder, findings);
+    let error_templates = answer::error_templates(raw.errors.as_ref(), findings);
+    let access_log = answer::access_log(raw.access_log.as_deref(), folder, findings);
+    let shutdown = shutdown(raw.shutdown.as_deref(), findings);
+    let poll_range = Duration::from_secs(1)..=Duration::from_hours(1);
+    let poll = range::duration(raw.poll.as_ref(), Duration::from_secs(10), poll_range, findings);
+    let workers = workers(raw.workers.as_ref(), surroundings, findings);
+    let forwarded_headers = forwarded_headers(&raw.forward_headers, &identity_names, findings);
+
+    let (routes, forwardings) = routes?;
+    let config = Config {
+        listeners: listeners.into_iter().map(Arc::new).collect(),
+        health,
+        upstreams,
+        keys: keys?,
+        state: raw.state.as_ref().map(|path| folder.path(path.value())),
+        brand: brand.clone(),
+        role_caps: role_caps?,
+        policy: Policy {
+            routes,
+            scopes: scopes?,
+            credentials,
+            identity_names,
+            brand,
+            hide_insufficient_scope: raw.insufficient_scope.as_deref()
+                == Some(&raw::InsufficientScope::NotFound),
+            via: surroundings.via.into(),
+        },
+        forwardings,
+        identity,
+        forwarded_headers,
+        error_templates,
+        cors,
+        access_log,
+        continue_traces: raw
+            .tracing
+            .as_ref()
+            .and_then(|tracing| tracing.incoming.as_deref().copied())
+            .unwrap_or_default()
+            == IncomingTrace::Continue,
+        shutdown,
+        poll,
+        strict_permissions: raw.strict_permissions.as_deref().copied().unwrap_or(false),
+        workers,
+    };
+    (!findings.any_wrong()).then_some(config)
+}
+
+fn not_in_this_version(raw: &File, findings: &mut Findings<'_>) {
+    if let Switch::On(later) = &raw.admin {
+        findings.wrong(
+            later.place(),
+            "the admin listener comes in a later version",
+            "remove admin, or write admin: null",
+        );
+    }
+    if let Switch::On(later) = &raw.staleness {
+        findings.wrong(
+            later.place(),
+            "staleness is for key databases, which come in a later version",
+            "remove it: a key file that cannot be read leaves the last good one in force",
+        );
+    }
+}
+
+fn credentials(raw: Option<&Field<raw::CredentialFields>>, findings: &mut Findings<'_>) -> CredentialSources {
+    let Some(raw) = raw else { return CredentialSources::default() };
+    let names: Vec<&str> = raw.headers.iter().map(|name| &*name.0.0).collect();
+    CredentialSources::new(&names).unwrap_or_else(|error| {
+        let place_of = |wanted: &str| {
+            let mut places =
+                raw.headers.iter().filter(|name| name.0.0.eq_ignore_ascii_case(wanted)).map(Field::place);
+            places.next_back()
+        };
+        let (place, remedy) = match &error {
+            CredentialSourcesError::Count(_) => (None, "write headers: [authorization]"),
+            CredentialSourcesError::BadName(name) => (place_of(name), "choose a name such as x-api-key"),
+            CredentialSourcesError::Duplicate(name) => (place_of(name), "remove one of them"),
+        };
+        findings.wrong(place.unwrap_or_else(|| raw.headers.place()), error.to_string(), remedy);
+        CredentialSources::default()
+    })
+}
+
+/// Every client copy of an identity header is removed, so none can bring a key.
+fn credentials_are_not_identity(raw: Option<&Field<raw::CredentialFields>>, findings: &mut Findings<'_>) {
+    // Those that were chosen in this file are told at their own place.
+    let identity = header::managed_names(std::iter::empty());
+    for name in raw.iter().flat_map(|raw| raw.headers.iter()) {
+        if header::is_set_by_gateway(&name.0.0, &identity) {
+            findings.wrong(
+                name.place(),
+                format!("{} is the gateway's to set and never taken from a client", &name.0.0),
+                "choose a name such as x-api-key",
+            );
+        }
+    }
+}
+
+fn forwarded_headers(
+    raw: &OneOrMany<Text<HeaderName>>,
+    identity: &ManagedNames,
+    findings: &mut Findings<'_>,
+) -> Vec<Box<str>> {
+    for field in raw {
+        let name = &*field.0.0;
+        if !name.contains(['_', '.']) {
+            findings.wrong(
+                field.place(),
+                format!("{name} is forwarded anyway"),
+                "list only names with \"_\" or \".\"",
+            );
+        } else if header::is_set_by_gateway(name, identity) {
+            findings.wrong(
+                field.place(),
+                format!("a back end may read {name} as a header that only the gateway sets"),
+                "remove it, and let clients use another name",
+            );
+        }
+    }
+    raw.iter().map(|name| name.0.0.to_ascii_lowercase().into()).collect()
+}
+
+fn brand(raw: &File) -> Brand {
+    let brand = raw.key_format.as_ref().and_then(|format| format.brand.as_ref());
+    brand.map_or_else(Brand::default, |brand| brand.0.clone())
+}
+
+fn keys(raw: &Field<raw::Keys>, folder: &Folder<'_>, findings: &mut Findings<'_>) -> Option<KeySource> {
+    if let Some(database) = &raw.database {
+        findings.wrong(
+            database.place(),
+            "keys in a database come in a later version",
+            "write keys: {file: keys.yaml} or keys: {directory: keys.d}",
+        );
+    }
+    match (&raw.file, &raw.directory) {
+        (Some(file), None) => Some(KeySource::File(folder.path(file.value()))),
+        (None, Some(directory)) => Some(KeySource::Directory(folder.path(directory.value()))),
+        (Some(_), Some(directory)) => {
+            findings.wrong(
+                directory.place(),
+                "keys come from a file and from a directory",
+                "remove one of them",
+            );
+            None
+        }
+        (None, None) => {
+            if raw.database.is_none() {
+                findings.wrong(raw.place(), "keys come from nowhere", "write keys: {file: keys.yaml}");
+            }
+            None
+        }
+    }
+}
+
+fn shutdown(raw: Option<&raw::Shutdown>, findings: &mut Findings<'_>) -> Shutdown {
+    let [delay, deadline] =
+        [raw.and_then(|raw| raw.delay.as_ref()), raw.and_then(|raw| raw.deadline.as_ref())];
+    let range = Duration::ZERO..=Duration::from_hours(24);
+    Shutdown {
+        delay: range::duration(delay, Duration::ZERO, range.clone(), findings),
+        deadline: range::duration(deadline, Duration::from_secs(30), range, findings),
+    }
+}
+
+/// `KEYGATE_WORKERS`, else `workers`, else one per core.
+fn workers(
+    raw: Option<&Field<u64>>,
+    surroundings: &Surroundings<'_>,
+    findings: &mut Findings<'_>,
+) -> NonZeroUsize {
+    const WORKERS_MAX: usize = 1024;
+    let configured = range::count(raw, surroundings.cores.get(), 1..=WORKERS_MAX as u64, findings);
+    let configured = NonZeroUsize::new(configured).unwrap_or(NonZeroUsize::MIN);
+    let Some(text) = (surroundings.variable)("KEYGATE_WORKERS") else { return configured };
+    text.parse().ok().filter(|workers: &NonZeroUsize| workers.get() <= WORKERS_MAX).unwrap_or_else(|| {
+        findings.wrong(
+            Place::default(),
+            format!("the environment variable KEYGATE_WORKERS is {}", quoted(&text)),
+            format!("set it to a number from 1 to {WORKERS_MAX}, or unset it"),
+        );
+        configured
+    })
+}
