@@ -3,6 +3,7 @@
 //! *policy decides, keys identify, store remembers, control publishes, proxy enforces, admin changes.*
 //! Modules stand in the order of their layers; `tests/suite/tidy.rs` keeps who may import whom.
 
+pub mod admin;
 pub mod clock;
 pub mod config;
 pub mod gate;

@@ -178,7 +178,7 @@ fn encode_control(encoder: &mut DescriptorEncoder, control: &ControlState) -> fm
             sample_gauge(&mut failed, &[("source", &**source)], &at.as_second())?;
         }
     }
-    let wrong = control.sources.values().filter(|state| state.wrong).count();
+    let wrong = control.sources.values().filter(|state| state.wrong.is_some()).count();
     gauge(encoder, &names::SOURCES_WRONG, &(wrong as u64))?;
     gauge(encoder, &names::REVOCATIONS_UNDONE, &control.revocations_undone)
 }

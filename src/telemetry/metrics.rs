@@ -25,6 +25,9 @@ use crate::policy::reason::Reason;
 const SOURCES_MAX: usize = 1_000;
 const OTHER_SOURCES: &str = "(others)";
 
+/// The longest text about a wrong source.
+const PROBLEM_BYTES_MAX: usize = 1_000;
+
 /// A count that only grows; written by one thread.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -350,12 +353,41 @@ impl KeyTally {
     }
 }
 
-/// When a source was last taken, and last found wrong.
-#[derive(Debug, Clone, Copy, Default)]
+/// When a source was last taken, last found wrong, and what is wrong with it now.
+#[derive(Debug, Clone, Default)]
 pub(super) struct SourceState {
     pub(super) succeeded: Option<Timestamp>,
     pub(super) failed: Option<Timestamp>,
-    pub(super) wrong: bool,
+    pub(super) wrong: Option<Wrong>,
+}
+
+impl SourceState {
+    /// `None` of a source of which nothing was stated yet.
+    fn status(&self, name: &str) -> Option<SourceStatus> {
+        let (since, problem) = match &self.wrong {
+            Some(wrong) => (wrong.since, Some(wrong.problem.clone())),
+            None => (self.succeeded?, None),
+        };
+        Some(SourceStatus { name: name.into(), since, problem })
+    }
+}
+
+/// What is wrong with a source, without a break since when.
+#[derive(Debug, Clone)]
+pub(super) struct Wrong {
+    since: Timestamp,
+    problem: Box<str>,
+}
+
+/// How one source stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceStatus {
+    /// Its name, as the operator knows it.
+    pub name: Box<str>,
+    /// When it was last taken into force; where it is wrong, since when.
+    pub since: Timestamp,
+    /// The first thing that is wrong with it, if something is.
+    pub problem: Option<Box<str>>,
 }
 
 /// What the control side states; the data path never touches it.
@@ -433,12 +465,17 @@ impl Metrics {
 
     /// States that `source`, a name the operator knows, was taken into force at `at`.
     pub fn source_taken(&self, source: &str, at: Timestamp) {
-        self.with_source(source, |state| (state.succeeded, state.wrong) = (Some(at), false));
+        self.with_source(source, |state| (state.succeeded, state.wrong) = (Some(at), None));
     }
 
-    /// States that `source` was found wrong at `at`.
-    pub fn source_wrong(&self, source: &str, at: Timestamp) {
-        self.with_source(source, |state| (state.failed, state.wrong) = (Some(at), true));
+    /// States that `source` was found wrong at `at`. `problem` is the first thing wrong, with its file, line and
+    /// column; it is shown to whoever reads `/readyz`, so it must quote no secret. Cut after 1,000 bytes.
+    pub fn source_wrong(&self, source: &str, at: Timestamp, problem: &str) {
+        let problem: Box<str> = problem[..problem.floor_char_boundary(PROBLEM_BYTES_MAX)].into();
+        self.with_source(source, |state| {
+            let since = state.wrong.as_ref().map_or(at, |wrong| wrong.since);
+            (state.failed, state.wrong) = (Some(at), Some(Wrong { since, problem }));
+        });
     }
 
     /// States that `source` is no more, as a removed file of a directory.
@@ -446,9 +483,10 @@ impl Metrics {
         lock(&self.0.control).sources.remove(source);
     }
 
-    /// How many sources are wrong now.
-    pub fn sources_wrong(&self) -> usize {
-        lock(&self.0.control).sources.values().filter(|state| state.wrong).count()
+    /// How every source stands, in the order of their names. Cost: a copy of each.
+    pub fn sources(&self) -> Vec<SourceStatus> {
+        let sources = &lock(&self.0.control).sources;
+        sources.iter().filter_map(|(name, state)| state.status(name)).collect()
     }
 
     fn with_source(&self, source: &str, change: impl FnOnce(&mut SourceState)) {
@@ -508,12 +546,36 @@ mod tests {
     fn sources_beyond_the_limit_share_an_entry() {
         let metrics =
             Metrics::new(BuildInfo { version: "0", revision: "0", target: "t" }, Timestamp::UNIX_EPOCH);
+        let wrong = || metrics.sources().iter().filter(|source| source.problem.is_some()).count();
         for n in 0..SOURCES_MAX + 50 {
-            metrics.source_wrong(&n.to_string(), Timestamp::UNIX_EPOCH);
+            metrics.source_wrong(&n.to_string(), Timestamp::UNIX_EPOCH, "keys.yaml:1:1: no");
         }
-        assert_eq!(metrics.sources_wrong(), SOURCES_MAX + 1);
+        assert_eq!(wrong(), SOURCES_MAX + 1);
         metrics.source_taken("0", Timestamp::UNIX_EPOCH);
         metrics.source_removed("1");
-        assert_eq!(metrics.sources_wrong(), SOURCES_MAX - 1);
+        assert_eq!(wrong(), SOURCES_MAX - 1);
+    }
+
+    #[test]
+    fn a_source_is_wrong_since_it_was_first_found_so() {
+        let metrics =
+            Metrics::new(BuildInfo { version: "0", revision: "0", target: "t" }, Timestamp::UNIX_EPOCH);
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let status = |second, problem: Option<&str>| {
+            vec![SourceStatus {
+                name: "keys.yaml".into(),
+                since: at(second),
+                problem: problem.map(Into::into),
+            }]
+        };
+        metrics.source_taken("keys.yaml", at(1));
+        assert_eq!(metrics.sources(), status(1, None));
+        metrics.source_wrong("keys.yaml", at(2), "keys.yaml:3:5: one");
+        metrics.source_wrong("keys.yaml", at(3), "keys.yaml:4:5: other");
+        assert_eq!(metrics.sources(), status(2, Some("keys.yaml:4:5: other")));
+        metrics.source_taken("keys.yaml", at(4));
+        assert_eq!(metrics.sources(), status(4, None));
+        metrics.source_wrong("keys.yaml", at(5), &"ü".repeat(PROBLEM_BYTES_MAX));
+        assert_eq!(metrics.sources(), status(5, Some(&"ü".repeat(PROBLEM_BYTES_MAX / 2))));
     }
 }

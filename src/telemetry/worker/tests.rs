@@ -76,7 +76,7 @@ fn every_metric_of_the_list_is_scraped() {
     let metrics = telemetry.metrics();
     metrics.set_revision(7, KeyTally { active: 3, revoked: 1, ..KeyTally::default() });
     metrics.source_taken("keys.yaml", Timestamp::from_second(5).unwrap());
-    metrics.source_wrong("keys.yaml", Timestamp::from_second(6).unwrap());
+    metrics.source_wrong("keys.yaml", Timestamp::from_second(6).unwrap(), "keys.yaml:1:1: no");
     metrics.set_revocations_undone(2);
     let scrape = metrics.render();
     let samples = samples(&scrape);
