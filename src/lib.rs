@@ -14,5 +14,6 @@ pub mod message;
 pub mod net;
 pub mod policy;
 pub mod proxy;
+pub mod store;
 pub mod telemetry;
 pub mod yaml;

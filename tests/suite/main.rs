@@ -13,3 +13,4 @@ mod net;
 mod rust_text;
 mod tidy;
 mod tls;
+mod wrong_key_files;

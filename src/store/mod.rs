@@ -1,0 +1,19 @@
+//! What outlives the process: key files, and the folder where the gateway keeps what it must not forget.
+//!
+//! The contract: [`KeyFiles::look`] reads what changed and keeps of every file its last good content;
+//! [`KeyFiles::resolve`] makes of them one snapshot, tells what is wrong and where, and which revocations the wrong
+//! ones mark; [`KeyFiles::accept`] says that this is in force now. Nothing here asks a clock.
+//!
+//! [`KeyFiles::look`]: key_files::KeyFiles::look
+//! [`KeyFiles::resolve`]: key_files::KeyFiles::resolve
+//! [`KeyFiles::accept`]: key_files::KeyFiles::accept
+
+mod directory;
+pub mod file;
+pub mod key_files;
+mod merge;
+mod raw;
+pub mod read;
+pub mod state;
+
+pub use raw::json_schema as key_file_schema;

@@ -1,0 +1,261 @@
+//! The `state:` folder: what the gateway itself must not forget. Revocations that it saw, one line of JSON each, and
+//! the uses of keys. Files have mode 0600 and are only ever appended to or replaced as a whole.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    fs::{DirBuilder, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::keys::{digest::KeyDigest, record::KeyId};
+
+const REVOCATIONS: &str = "revocations-seen.jsonl";
+const USAGE: &str = "usage.json";
+const LOCK: &str = "lock";
+
+/// A file of the folder that cannot be used.
+#[derive(Debug)]
+pub struct StateError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub remedy: &'static str,
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.path.display(), self.message, self.remedy)
+    }
+}
+
+impl std::error::Error for StateError {}
+
+/// A revocation that was in force once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenRevocation {
+    /// Since when.
+    pub at: Timestamp,
+    /// The key, if it is known.
+    pub key_id: Option<KeyId>,
+}
+
+/// Every digest that was ever seen revoked.
+pub type SeenRevocations = HashMap<KeyDigest, SeenRevocation>;
+
+/// The folder. Several processes may use one: what they append is not lost.
+#[derive(Debug, Clone)]
+pub struct StateFolder {
+    path: PathBuf,
+}
+
+impl StateFolder {
+    /// The folder at `path`, which is created with mode 0700 if it is missing.
+    ///
+    /// # Errors
+    /// Where it cannot be created or written.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let folder = Self { path: path.to_owned() };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .and_then(|()| folder.lock().map(drop))
+            .map_err(|error| folder.error("", &error))?;
+        Ok(folder)
+    }
+
+    /// The path of the folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The revocations that were seen. Half a line at the end, left by a crash before it was acknowledged, is dropped.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or any other line is not one of ours: then none is forgotten in silence.
+    pub fn load_revocations(&self) -> Result<SeenRevocations, StateError> {
+        let _lock = self.lock().map_err(|error| self.error(LOCK, &error))?;
+        let text = match std::fs::read(self.path.join(REVOCATIONS)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SeenRevocations::new()),
+            Err(error) => return Err(self.error(REVOCATIONS, &error)),
+        };
+        let lines = self.parse_revocations(&text)?;
+        if lines.is_torn || lines.count > lines.seen.len() {
+            self.compact(&lines.seen)?;
+        }
+        Ok(lines.seen)
+    }
+
+    fn compact(&self, seen: &SeenRevocations) -> Result<(), StateError> {
+        let text: String = seen.iter().map(|(digest, seen)| line(digest, seen)).collect();
+        self.replace(REVOCATIONS, text.as_bytes()).map_err(|error| self.error(REVOCATIONS, &error))
+    }
+
+    fn parse_revocations(&self, text: &[u8]) -> Result<Lines, StateError> {
+        let mut lines = Lines::default();
+        for (number, bytes) in (1..).zip(text.split_inclusive(|byte| *byte == b'\n')) {
+            match parse_line(bytes) {
+                Some((digest, seen)) => {
+                    lines.seen.entry(digest).or_insert(seen);
+                    lines.count += 1;
+                    lines.is_torn |= !bytes.ends_with(b"\n");
+                }
+                None if !bytes.ends_with(b"\n") => lines.is_torn = true,
+                None => return Err(self.corrupt(number)),
+            }
+        }
+        Ok(lines)
+    }
+
+    fn corrupt(&self, line: usize) -> StateError {
+        StateError {
+            path: self.path.join(REVOCATIONS),
+            message: format!("line {line} is no revocation"),
+            remedy: "restore the file from a backup, or remove that line and see that the key files mark every revoked \
+                     key",
+        }
+    }
+
+    /// Appends revocations; on disk when this returns. Cost: one write and one sync for all of them.
+    ///
+    /// # Errors
+    /// Where they cannot be written, as on a full disk: then none of them is.
+    pub fn append_revocations<'r>(
+        &self,
+        revocations: impl IntoIterator<Item = (&'r KeyDigest, &'r SeenRevocation)>,
+    ) -> Result<(), StateError> {
+        let lines: String = revocations.into_iter().map(|(digest, seen)| line(digest, seen)).collect();
+        if lines.is_empty() || self.append(&lines).map_err(|error| self.error(REVOCATIONS, &error))? {
+            return Ok(());
+        }
+        // Half a line of a process that crashed: it goes before others follow it.
+        self.load_revocations()?;
+        self.append(&lines).map(drop).map_err(|error| self.error(REVOCATIONS, &error))
+    }
+
+    /// Whether the lines were appended: not to a file that ends within a line.
+    fn append(&self, lines: &str) -> io::Result<bool> {
+        let _lock = self.lock()?;
+        let path = self.path.join(REVOCATIONS);
+        let is_new = !path.exists();
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
+        let length = file.metadata()?.len();
+        if length > 0 && !ends_with_newline(&file, length)? {
+            return Ok(false);
+        }
+        if let Err(error) = file.write_all(lines.as_bytes()) {
+            file.set_len(length)?;
+            return Err(error);
+        }
+        file.sync_data()?;
+        if is_new {
+            self.sync_folder()?;
+        }
+        Ok(true)
+    }
+
+    /// The uses of keys, if they were written before.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or is not one of ours.
+    pub fn read_usage<T: DeserializeOwned>(&self) -> Result<Option<T>, StateError> {
+        let text = match std::fs::read(self.path.join(USAGE)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.error(USAGE, &error)),
+        };
+        serde_json::from_slice(&text).map(Some).map_err(|error| StateError {
+            path: self.path.join(USAGE),
+            message: format!("it does not hold uses of keys: {error}"),
+            remedy: "restore it from a backup, or move it away: then uses are counted from now on",
+        })
+    }
+
+    /// Replaces the uses of keys; whole or not at all, on disk when this returns.
+    ///
+    /// # Errors
+    /// Where they cannot be written; then the old ones stay.
+    pub fn write_usage<T: Serialize>(&self, usage: &T) -> Result<(), StateError> {
+        let write = || self.replace(USAGE, &serde_json::to_vec(usage)?);
+        write().map_err(|error| self.error(USAGE, &error))
+    }
+
+    /// Writes beside, syncs, renames, syncs the folder.
+    fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".").suffix(".new").tempfile_in(&self.path)?;
+        file.write_all(content)?;
+        file.as_file().sync_data()?;
+        file.persist(self.path.join(name)).map_err(|error| error.error)?;
+        self.sync_folder()
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    /// Other processes wait until the file is dropped; it is held only while lines are appended or compacted.
+    fn lock(&self) -> io::Result<File> {
+        let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).clone();
+        let file = options.open(self.path.join(LOCK))?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(file)
+    }
+
+    fn error(&self, name: &str, error: &io::Error) -> StateError {
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                "let this process's user write the folder, or name another one in `state:`"
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
+            _ => "mend the folder, or name another one in `state:`",
+        };
+        StateError { path: self.path.join(name), message: error.to_string(), remedy }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    seen: SeenRevocations,
+    count: usize,
+    is_torn: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    digest: String,
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
+}
+
+fn line(digest: &KeyDigest, seen: &SeenRevocation) -> String {
+    let key_id = seen.key_id.map(|id| id.as_str().to_owned());
+    let line = Line { digest: digest.to_text(), at: seen.at, key_id };
+    let mut text = serde_json::to_string(&line).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn parse_line(bytes: &[u8]) -> Option<(KeyDigest, SeenRevocation)> {
+    let line: Line = serde_json::from_slice(bytes).ok()?;
+    let key_id = line.key_id.map(|id| KeyId::parse(&id)).transpose().ok()?;
+    Some((KeyDigest::parse(&line.digest).ok()?, SeenRevocation { at: line.at, key_id }))
+}
+
+fn ends_with_newline(file: &File, length: u64) -> io::Result<bool> {
+    use std::os::unix::fs::FileExt as _;
+    let mut last = [0];
+    file.read_exact_at(&mut last, length - 1)?;
+    Ok(last == *b"\n")
+}
