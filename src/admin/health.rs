@@ -55,7 +55,7 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// As much of an answer as [`healthcheck`] reads.
-const HEALTHCHECK_BYTES_MAX: u64 = 64 * 1024;
+const HEALTHCHECK_BYTES_MAX: usize = 64 * 1024;
 
 type Headers = [(HeaderName, &'static str); 2];
 
@@ -190,8 +190,11 @@ pub enum Unhealthy {
 pub fn healthcheck(address: SocketAddr) -> Result<(), Unhealthy> {
     let address = reachable(address);
     let answer = ask(address).map_err(|error| Unhealthy::Unreachable(address, error))?;
-    let (status, detail) = parse_answer(&answer).ok_or(Unhealthy::NotHttp(address))?;
-    if status == 200 { Ok(()) } else { Err(Unhealthy::NotReady(status, detail.to_owned())) }
+    match parse_answer(&String::from_utf8_lossy(&answer)) {
+        Some((200, _)) => Ok(()),
+        Some((status, detail)) => Err(Unhealthy::NotReady(status, detail.to_owned())),
+        None => Err(Unhealthy::NotHttp(address)),
+    }
 }
 
 fn reachable(mut address: SocketAddr) -> SocketAddr {
@@ -212,7 +215,7 @@ fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
         format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
     )?;
     let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
-    while (answer.len() as u64) < HEALTHCHECK_BYTES_MAX {
+    while answer.len() < HEALTHCHECK_BYTES_MAX {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
@@ -227,8 +230,8 @@ fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {
 }
 
 /// Status and body, by the status line of RFC 9112 §4.
-fn parse_answer(answer: &[u8]) -> Option<(u16, &str)> {
-    let (head, body) = std::str::from_utf8(answer).ok()?.split_once("\r\n\r\n")?;
+fn parse_answer(answer: &str) -> Option<(u16, &str)> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     Some((status, body.trim_end()))
 }

@@ -9,6 +9,7 @@
 mod config;
 mod fuzz_http1;
 mod harness;
+mod health;
 mod net;
 mod rust_text;
 mod tidy;
