@@ -11,7 +11,7 @@ use std::{
 use super::{
     model::Config,
     problem::{Findings, Problem},
-    raw::File,
+    raw::{File, salvage::salvage, text::quoted},
     resolve,
 };
 use crate::yaml::{self, Interpolation, Limits, Place};
@@ -84,10 +84,18 @@ pub fn load(path: &Path, surroundings: &Surroundings<'_>) -> Loaded {
 /// Cost: linear in the text, but for pairs of routes, upstreams and scopes.
 pub fn parse(path: &Path, text: &[u8], surroundings: &Surroundings<'_>) -> Loaded {
     let base = path.parent().unwrap_or(Path::new(""));
-    let folder = Folder { base, surroundings: *surroundings, included: RefCell::default() };
     let mut findings = Findings::new(path);
-    let file = read(text, &folder, &mut findings);
-    let config = file.and_then(|file| resolve::resolve(&file, &folder, &mut findings));
+    let workers = environment_workers(surroundings, &mut findings);
+    let folder = Folder { base, surroundings: *surroundings, workers, included: RefCell::default() };
+    let Some(read) = read(text, &folder, &mut findings) else {
+        return finish(None, findings, folder.included.into_inner());
+    };
+    let mut meaning = Findings::new(path);
+    let config = resolve::resolve(&read.file, &folder, &mut meaning);
+    match read.untrue {
+        None => findings.extend(meaning),
+        Some(untrue) => findings.extend_from_salvage(meaning, &untrue),
+    }
     finish(config, findings, folder.included.into_inner())
 }
 
@@ -96,6 +104,8 @@ pub fn parse(path: &Path, text: &[u8], surroundings: &Surroundings<'_>) -> Loade
 pub(super) struct Folder<'s> {
     base: &'s Path,
     pub(super) surroundings: Surroundings<'s>,
+    /// What `KEYGATE_WORKERS` says.
+    pub(super) workers: Option<NonZeroUsize>,
     included: RefCell<Vec<PathBuf>>,
 }
 
@@ -117,19 +127,28 @@ impl Folder<'_> {
     }
 }
 
-/// The file as it is written.
-fn read(text: &[u8], folder: &Folder<'_>, findings: &mut Findings<'_>) -> Option<File> {
+/// A file as it is written.
+struct ReadFile {
+    file: File,
+    /// `None` if everything was read; else these are only the sound parts, and at these places is `${…}` instead of what
+    /// it stands for.
+    untrue: Option<Vec<Place>>,
+}
+
+/// Reads the file; `None` if it is not even YAML.
+fn read(text: &[u8], folder: &Folder<'_>, findings: &mut Findings<'_>) -> Option<ReadFile> {
     let mut document = yaml::parse(text, &LIMITS).map_err(|problems| findings.adopt(problems)).ok()?;
     let unresolved = document.interpolate(&|asked| interpolated(asked, folder)).err().unwrap_or_default();
-    let is_resolved = |problem: &yaml::Problem| !unresolved.iter().any(|other| other.place == problem.place);
-    let file = yaml::decode::<File>(&document).map_err(|mut problems| {
-        // What could not be replaced still reads `${…}`, and is wrong for that reason alone.
-        problems.retain(is_resolved);
-        findings.adopt(problems);
-    });
-    let file = file.ok().filter(|_| unresolved.is_empty());
+    let untrue: Vec<Place> = unresolved.iter().map(|problem| problem.place).collect();
     findings.adopt(unresolved);
-    file
+    match yaml::decode::<File>(&document) {
+        Ok(file) => Some(ReadFile { file, untrue: Some(untrue).filter(|untrue| !untrue.is_empty()) }),
+        Err(mut problems) => {
+            problems.retain(|problem| !untrue.contains(&problem.place));
+            findings.adopt(problems);
+            Some(ReadFile { file: salvage(document.root()), untrue: Some(untrue) })
+        }
+    }
 }
 
 /// What stands for a `${…}`.
@@ -163,6 +182,23 @@ fn finish(config: Option<Config>, findings: Findings<'_>, included: Vec<PathBuf>
         Some(_) | None => Err(problems),
     };
     Loaded { result, warnings, included }
+}
+
+/// The most worker threads.
+pub(super) const WORKERS_MAX: usize = 1024;
+
+/// What `KEYGATE_WORKERS` says.
+fn environment_workers(surroundings: &Surroundings<'_>, findings: &mut Findings<'_>) -> Option<NonZeroUsize> {
+    let text = (surroundings.variable)("KEYGATE_WORKERS")?;
+    let workers = text.parse().ok().filter(|workers: &NonZeroUsize| workers.get() <= WORKERS_MAX);
+    if workers.is_none() {
+        findings.wrong(
+            Place::default(),
+            format!("the environment variable KEYGATE_WORKERS is {}", quoted(&text)),
+            format!("set it to a number from 1 to {WORKERS_MAX}, or unset it"),
+        );
+    }
+    workers
 }
 
 /// What an operator is told of a file that cannot be read.

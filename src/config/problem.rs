@@ -65,6 +65,21 @@ impl<'f> Findings<'f> {
         }
     }
 
+    /// Takes over what `other` found about the same file.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.problems.extend(other.problems);
+        self.warnings.extend(other.warnings);
+    }
+
+    /// Takes over the problems that `other` found in the sound parts of a file that is wrong elsewhere, but for those
+    /// at `untrue`, whose value is not what it should be. Warnings wait until the whole is read.
+    pub(super) fn extend_from_salvage(&mut self, mut other: Self, untrue: &[Place]) {
+        other
+            .problems
+            .retain(|problem| problem.place != Place::default() && !untrue.contains(&problem.place));
+        self.problems.extend(other.problems);
+    }
+
     pub(super) fn any_wrong(&self) -> bool {
         !self.problems.is_empty()
     }

@@ -23,7 +23,7 @@ mod scalar;
 mod source;
 mod syntax;
 
-pub use decode::{Field, Items, List, Map, OneOrMany, StringOr, decode};
+pub use decode::{Field, Items, List, Map, OneOrMany, StringOr, decode, decode_node};
 pub use document::{Document, Node, Shape, Style};
 pub use interpolate::Interpolation;
 pub use problem::{Place, Problem};

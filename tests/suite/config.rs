@@ -7,8 +7,17 @@ use std::{
 };
 
 use keygate::{
-    config::{Config, ListenAddress, Loaded, Problem, Surroundings, load, model::*, parse, schema},
+    config::{
+        Config, ListenAddress, Loaded, Problem, Surroundings, load,
+        model::{IdentityHeaders, KeySource, TemplatePart, UpstreamAddress, UpstreamHost},
+        parse, schema,
+    },
     policy::principal::Role,
+};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
 };
 
 /// Loads `path` as a process with a small, fixed environment would.
@@ -262,5 +271,135 @@ fn a_file_that_cannot_be_read_is_a_problem() {
         let surroundings = Surroundings::of_process("keygate-00000000");
         let problems = load(&root().join(path), &surroundings).result.unwrap_err();
         assert!(problems[0].to_string().contains(message), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_huge_file_is_refused_without_being_kept() {
+    let huge = "a".repeat(5 << 20);
+    let problems = load_text(&huge).result.unwrap_err();
+    assert!(told(&problems).contains("5242880 bytes"), "{}", told(&problems));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keygate.yaml");
+    fs::write(&path, huge).unwrap();
+    let problems = load(&path, &Surroundings::of_process("keygate-00000000")).result.unwrap_err();
+    assert!(told(&problems).contains("the file is too large"), "{}", told(&problems));
+}
+
+/// The full example, which uses every field.
+fn full() -> String {
+    fs::read_to_string(root().join("config/full.yaml")).unwrap()
+}
+
+#[test]
+fn the_full_example_names_every_field() {
+    let full = full();
+    let schema = schema();
+    let definitions = schema["$defs"].as_object().unwrap().values();
+    for object in definitions.chain([&schema]) {
+        for name in object["properties"].as_object().into_iter().flat_map(|properties| properties.keys()) {
+            let later = ["database", "addresses", "staleness"].contains(&name.as_str());
+            let identity =
+                ["key_id", "user", "email", "role", "scopes", "projects", "project", "organization"];
+            let named = full.contains(&format!("{name}:"));
+            assert!(named || later || identity.contains(&name.as_str()), "{name} is not in config/full.yaml");
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_short_anywhere_is_never_a_panic_and_never_the_whole() {
+    let full = full();
+    let whole = load_text(&full).result.unwrap();
+    for end in (0..full.len()).step_by(17).filter(|end| full.is_char_boundary(*end)) {
+        if let Ok(config) = load_text(&full[..end]).result {
+            assert!(config.policy.routes.routes().len() <= whole.policy.routes.routes().len());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bytes_of_any_kind_are_a_configuration_or_problems(bytes in any::<Vec<u8>>()) {
+        let loaded = parse(Path::new("keygate.yaml"), &bytes, &surroundings());
+        if let Err(problems) = loaded.result {
+            prop_assert!(!problems.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_mutated_example_is_a_configuration_or_problems_with_places(
+        mutations in vec((any::<Index>(), select(MUTATIONS)), 1..6),
+    ) {
+        let full = full();
+        let mut lines: Vec<String> = full.lines().map(str::to_owned).collect();
+        for (at, mutation) in mutations {
+            mutation.apply(&mut lines, at);
+        }
+        let loaded = load_text(&lines.join("\n"));
+        if let Err(problems) = loaded.result {
+            prop_assert!(!problems.is_empty());
+            for problem in problems {
+                prop_assert!(problem.place.line as usize <= lines.len() + 1, "{}", problem);
+                prop_assert!(!problem.remedy.is_empty(), "{}", problem);
+            }
+        }
+    }
+
+    #[test]
+    fn what_came_from_the_environment_as_a_secret_is_in_no_problem(at in any::<Index>()) {
+        let mut lines: Vec<String> = full().lines().map(str::to_owned).collect();
+        Mutation::Interpolate.apply(&mut lines, at);
+        let loaded = load_text(&lines.join("\n"));
+        let line = lines.iter().find(|line| line.contains("${SECRET}")).cloned().unwrap_or_default();
+        if let Err(problems) = loaded.result {
+            prop_assert!(!told(&problems).contains("hunter2"), "{}\n{}", line, told(&problems));
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Mutation {
+    Remove,
+    Repeat,
+    Indent,
+    Dedent,
+    EmptyValue,
+    Interpolate,
+    Bracket,
+    Number,
+}
+
+const MUTATIONS: &[Mutation] = &[
+    Mutation::Remove,
+    Mutation::Repeat,
+    Mutation::Indent,
+    Mutation::Dedent,
+    Mutation::EmptyValue,
+    Mutation::Interpolate,
+    Mutation::Bracket,
+    Mutation::Number,
+];
+
+impl Mutation {
+    fn apply(self, lines: &mut Vec<String>, at: Index) {
+        let at = at.index(lines.len());
+        let line = lines[at].clone();
+        let with_value = |value: &str| match line.split_once(": ") {
+            Some((name, _)) => format!("{name}: {value}"),
+            None => line.clone(),
+        };
+        match self {
+            Self::Remove => drop(lines.remove(at)),
+            Self::Repeat => lines.insert(at, line),
+            Self::Indent => lines[at] = format!("  {line}"),
+            Self::Dedent => line.strip_prefix("  ").unwrap_or(&line).clone_into(&mut lines[at]),
+            Self::EmptyValue => lines[at] = with_value(""),
+            Self::Interpolate => lines[at] = with_value("${SECRET}"),
+            Self::Bracket => lines[at] = with_value("[{}]"),
+            Self::Number => lines[at] = with_value("18446744073709551616"),
+        }
     }
 }

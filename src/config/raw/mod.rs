@@ -4,6 +4,7 @@ pub mod answer;
 pub mod http;
 pub mod listen;
 pub mod route;
+pub(super) mod salvage;
 pub mod scalar;
 pub mod text;
 pub mod upstream;
@@ -142,7 +143,7 @@ impl JsonSchema for Later {
 }
 
 /// Where keys, people and projects come from: exactly one of these.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Keys {
     /// One key file.
@@ -184,7 +185,7 @@ pub struct Scope {
 }
 
 /// The scopes that the keys of a person have at most.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoleCaps {
     /// Of owners: `all`, or a list of scopes. Default: all.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// An API behind the gateway.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
     /// `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`, without path: the upstream sees paths as they came.

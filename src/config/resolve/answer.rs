@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 use super::{
     header::{is_field_value, is_reserved},
     range::{count, duration},
+    shown,
 };
 use crate::{
     config::{
@@ -22,7 +23,7 @@ use crate::{
     },
     keys::credential::CredentialSources,
     policy::reason::Reason,
-    yaml::{Field, Map, OneOrMany, Place, StringOr},
+    yaml::{Field, Map, OneOrMany, StringOr},
 };
 
 /// The CORS rules in `raw`.
@@ -176,25 +177,23 @@ pub(super) fn identity_headers(
         (&mut names.projects, &given.projects),
         (&mut names.project, &given.project),
     ];
-    let mut places: Vec<(Box<str>, Place)> = Vec::new();
+    let mut chosen: Vec<&Field<Text<HeaderName>>> = Vec::new();
     for (name, given) in slots {
         match given {
             Switch::Unsaid => {}
             Switch::Off => *name = None,
             Switch::On(field) => {
                 check_identity_name(field, credentials, findings);
-                places.push((field.0.0.clone(), field.place()));
+                chosen.push(field);
                 *name = Some(field.0.0.clone());
             }
         }
     }
-    for (name, place) in places {
-        if names.names().filter(|known| known.eq_ignore_ascii_case(&name)).count() > 1 {
-            findings.wrong(
-                place,
-                format!("two identity headers have the name {name}"),
-                "give each its own name",
-            );
+    for field in chosen {
+        let name = &*field.0.0;
+        if names.names().filter(|known| known.eq_ignore_ascii_case(name)).count() > 1 {
+            let message = format!("two identity headers have the name {}", shown(field, name));
+            findings.wrong(field.place(), message, "give each its own name");
         }
     }
     names
@@ -207,6 +206,7 @@ fn check_identity_name(
     findings: &mut Findings<'_>,
 ) {
     let name = &*field.0.0;
+    let named = shown(field, name);
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let standard =
         ["authorization", "proxy-authorization", "cookie", "accept", "user-agent", "date", "origin", "range"];
@@ -214,19 +214,19 @@ fn check_identity_name(
     if !plain {
         findings.wrong(
             field.place(),
-            format!("{name} cannot name an identity header"),
+            format!("{named} cannot name an identity header"),
             "use letters, digits and \"-\" only, since back ends read \"_\" and \".\" as \"-\"",
         );
     } else if is_reserved(name) || standard.contains(&&*lower) || lower.starts_with("content-") {
         findings.wrong(
             field.place(),
-            format!("{name} means something else than identity"),
+            format!("{named} means something else than identity"),
             "choose a name of your own, such as X-Api-User",
         );
     } else if credentials.names().any(|source| source == lower) {
         findings.wrong(
             field.place(),
-            format!("{name} carries the credential"),
+            format!("{named} carries the credential"),
             "choose another name, or remove it from credential.headers",
         );
     }

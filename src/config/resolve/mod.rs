@@ -13,7 +13,7 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 pub use self::upstream::is_link_local;
 use super::{
-    load::{Folder, Surroundings},
+    load::{Folder, WORKERS_MAX},
     model::{Config, KeySource, Shutdown},
     problem::Findings,
     raw::{
@@ -30,12 +30,11 @@ use crate::{
         secret::Brand,
     },
     policy::fold::ManagedNames,
-    yaml::{Field, OneOrMany, Place},
+    yaml::{Field, OneOrMany},
 };
 
 /// The configuration that `raw` means; relative paths start at `folder`. `None` if anything in `findings` is wrong.
 pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'_>) -> Option<Config> {
-    let surroundings = &folder.surroundings;
     let listeners = listen::listeners(&raw.listen, folder, findings);
     let health = listen::health(&raw.health, &listeners, findings);
     not_in_this_version(raw, findings);
@@ -67,7 +66,7 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
     let shutdown = shutdown(raw.shutdown.as_deref(), findings);
     let poll_range = Duration::from_secs(1)..=Duration::from_hours(1);
     let poll = range::duration(raw.poll.as_ref(), Duration::from_secs(10), poll_range, findings);
-    let workers = workers(raw.workers.as_ref(), surroundings, findings);
+    let workers = workers(raw.workers.as_ref(), folder, findings);
     let forwarded_headers = forwarded_headers(&raw.forward_headers, &identity_names, findings);
 
     let (routes, forwardings) = routes?;
@@ -87,7 +86,7 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
             brand,
             hide_insufficient_scope: raw.insufficient_scope.as_deref()
                 == Some(&raw::InsufficientScope::NotFound),
-            via: surroundings.via.into(),
+            via: folder.surroundings.via.into(),
         },
         forwardings,
         identity,
@@ -107,6 +106,11 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
         workers,
     };
     (!findings.any_wrong()).then_some(config)
+}
+
+/// `text`, which is in `field`, as a message may show it: not if it may be a secret.
+fn shown<T>(field: &Field<T>, text: &str) -> String {
+    if field.is_interpolated() { "(interpolated)".into() } else { quoted(text) }
 }
 
 fn not_in_this_version(raw: &File, findings: &mut Findings<'_>) {
@@ -140,7 +144,13 @@ fn credentials(raw: Option<&Field<raw::CredentialFields>>, findings: &mut Findin
             CredentialSourcesError::BadName(name) => (place_of(name), "choose a name such as x-api-key"),
             CredentialSourcesError::Duplicate(name) => (place_of(name), "remove one of them"),
         };
-        findings.wrong(place.unwrap_or_else(|| raw.headers.place()), error.to_string(), remedy);
+        let interpolated = raw.headers.iter().any(Field::is_interpolated);
+        let message = if interpolated {
+            "the interpolated headers cannot carry a credential".to_owned()
+        } else {
+            error.to_string()
+        };
+        findings.wrong(place.unwrap_or_else(|| raw.headers.place()), message, remedy);
         CredentialSources::default()
     })
 }
@@ -153,7 +163,7 @@ fn credentials_are_not_identity(raw: Option<&Field<raw::CredentialFields>>, find
         if header::is_set_by_gateway(&name.0.0, &identity) {
             findings.wrong(
                 name.place(),
-                format!("{} is the gateway's to set and never taken from a client", &name.0.0),
+                format!("{} is the gateway's to set and never taken from a client", shown(name, &name.0.0)),
                 "choose a name such as x-api-key",
             );
         }
@@ -167,16 +177,17 @@ fn forwarded_headers(
 ) -> Vec<Box<str>> {
     for field in raw {
         let name = &*field.0.0;
+        let named = shown(field, name);
         if !name.contains(['_', '.']) {
             findings.wrong(
                 field.place(),
-                format!("{name} is forwarded anyway"),
+                format!("{named} is forwarded anyway"),
                 "list only names with \"_\" or \".\"",
             );
         } else if header::is_set_by_gateway(name, identity) {
             findings.wrong(
                 field.place(),
-                format!("a back end may read {name} as a header that only the gateway sets"),
+                format!("a back end may read {named} as a header that only the gateway sets"),
                 "remove it, and let clients use another name",
             );
         }
@@ -228,21 +239,8 @@ fn shutdown(raw: Option<&raw::Shutdown>, findings: &mut Findings<'_>) -> Shutdow
 }
 
 /// `KEYGATE_WORKERS`, else `workers`, else one per core.
-fn workers(
-    raw: Option<&Field<u64>>,
-    surroundings: &Surroundings<'_>,
-    findings: &mut Findings<'_>,
-) -> NonZeroUsize {
-    const WORKERS_MAX: usize = 1024;
-    let configured = range::count(raw, surroundings.cores.get(), 1..=WORKERS_MAX as u64, findings);
-    let configured = NonZeroUsize::new(configured).unwrap_or(NonZeroUsize::MIN);
-    let Some(text) = (surroundings.variable)("KEYGATE_WORKERS") else { return configured };
-    text.parse().ok().filter(|workers: &NonZeroUsize| workers.get() <= WORKERS_MAX).unwrap_or_else(|| {
-        findings.wrong(
-            Place::default(),
-            format!("the environment variable KEYGATE_WORKERS is {}", quoted(&text)),
-            format!("set it to a number from 1 to {WORKERS_MAX}, or unset it"),
-        );
-        configured
-    })
+fn workers(raw: Option<&Field<u64>>, folder: &Folder<'_>, findings: &mut Findings<'_>) -> NonZeroUsize {
+    let cores = folder.surroundings.cores;
+    let configured = range::count(raw, cores.get(), 1..=WORKERS_MAX as u64, findings);
+    folder.workers.or(NonZeroUsize::new(configured)).unwrap_or(cores)
 }

@@ -1,6 +1,6 @@
 //! Routes: each on its own, then all of them as one table.
 
-use super::{answer, range::size, scope};
+use super::{answer, range::size, scope, shown};
 use crate::{
     config::{
         model::{Cors, Forwarding, UpstreamConfig},
@@ -11,13 +11,13 @@ use crate::{
                 Access as RawAccess, Case, GetBody, MethodOverride, Methods, Route as RawRoute, ScopedMethod,
                 TailItem, TrailingSlash,
             },
-            text::{Switch, Text, quoted},
+            text::{Switch, Text},
         },
     },
     policy::{
         path::TailAllowance,
         project::{ProjectPattern, ProjectSource},
-        route::{Access, Route, RouteTable, parameters},
+        route::{Access, Route, RouteProblem, RouteTable, parameters},
         scope::{ScopeSet, Scopes},
     },
     yaml::{Field, Place},
@@ -53,18 +53,25 @@ pub(super) fn routes(
         Ok(table) => Some((table, forwardings)),
         Err(problems) => {
             for problem in problems {
-                let place = raw.get(problem.route).map_or_else(|| raw.place(), |route| route.path.place());
-                let other =
-                    problem.other.filter(|other| *other != problem.route).and_then(|other| raw.get(other));
-                let message = match other {
-                    Some(other) => format!("{} (first at {})", problem.message, other.path.place()),
-                    None => problem.message,
-                };
-                findings.wrong(place, message, problem.remedy);
+                route_problem(problem, raw, findings);
             }
             None
         }
     }
+}
+
+/// Tells `problem` at the path of its route, with the place of the other one.
+fn route_problem(problem: RouteProblem, raw: &Field<Vec<Field<RawRoute>>>, findings: &mut Findings<'_>) {
+    let path = |at: usize| raw.get(at).map(|route| &route.path);
+    let place = path(problem.route).map_or_else(|| raw.place(), Field::place);
+    let other = problem.other.filter(|other| *other != problem.route).and_then(path);
+    let interpolated = [path(problem.route), other].into_iter().flatten().any(Field::is_interpolated);
+    let message = match (interpolated, other) {
+        (true, _) => "the path, some of it interpolated, cannot stand".into(),
+        (false, Some(other)) => format!("{} (first at {})", problem.message, other.place()),
+        (false, None) => problem.message,
+    };
+    findings.wrong(place, message, problem.remedy);
 }
 
 fn resolve(at: usize, raw: &RawRoute, known: Surroundings<'_>, findings: &mut Findings<'_>) -> Route {
@@ -132,7 +139,7 @@ fn accesses(
         (None, None) => {
             findings.wrong(
                 raw.path.place(),
-                format!("the route {} maps no method", quoted(&raw.path)),
+                format!("the route {} maps no method", shown(&raw.path, &raw.path)),
                 "add methods: {GET: read, '*': write}, or access: public",
             );
             (Vec::new(), None)
@@ -228,7 +235,7 @@ fn restricted_keys(
     for method in raw.restricted_keys.iter().filter(|method| !maps_all && !mapped(&method.0.0)) {
         findings.wrong(
             method.place(),
-            format!("restricted_keys names {}, which the route does not map", &method.0.0),
+            format!("restricted_keys names {}, which the route does not map", shown(method, &method.0.0)),
             "map it in methods, or remove it here",
         );
     }
@@ -252,9 +259,13 @@ fn project(
     if at.is_none() {
         findings.wrong(
             place.place(),
-            format!("the path {} has no segment {{{name}}}", quoted(&raw.path)),
+            format!(
+                "the path {} has no segment {}",
+                shown(&raw.path, &raw.path),
+                shown(place, &format!("{{{name}}}"))
+            ),
             if names.is_empty() {
-                format!("write {{{name}}} for a segment of the path, or project: query:NAME, header:NAME or host:N")
+                "write {NAME} for a segment of the path, or project: query:NAME, header:NAME or host:N".into()
             } else {
                 scope::suggestion(name, names.iter().map(String::as_str))
             },
@@ -337,16 +348,19 @@ fn upstream(raw: &RawRoute, upstreams: &[UpstreamConfig], findings: &mut Finding
         if upstreams.len() > 1 {
             findings.wrong(
                 raw.path.place(),
-                format!("the route {} does not say which upstream it is for", quoted(&raw.path)),
+                format!("the route {} does not say which upstream it is for", shown(&raw.path, &raw.path)),
                 format!("add upstream: {}", names().collect::<Vec<_>>().join(" or ")),
             );
         }
         return 0;
     };
+    if upstreams.is_empty() {
+        return 0; // told where the upstreams are
+    }
     names().position(|known| *known == **name).unwrap_or_else(|| {
         findings.wrong(
             name.place(),
-            format!("the upstream {} is not defined", quoted(name)),
+            format!("the upstream {} is not defined", shown(name, name)),
             scope::suggestion(name, names()),
         );
         0

@@ -1,10 +1,8 @@
 //! Scopes and what each role caps.
 
+use super::shown;
 use crate::{
-    config::{
-        problem::Findings,
-        raw::{self, text::quoted},
-    },
+    config::{problem::Findings, raw},
     keys::caps::RoleCaps,
     policy::{
         principal::Role,
@@ -50,7 +48,15 @@ pub(super) fn scopes(
                 }
                 ScopesError::Cycle(_) => "let a scope imply only lesser ones".to_owned(),
             };
-            findings.wrong(place_of(&error, raw), error.to_string(), remedy);
+            let interpolated = raw.iter().filter_map(|(_, scope)| scope.as_ref());
+            let interpolated =
+                interpolated.flat_map(|scope| scope.implies.iter()).any(Field::is_interpolated);
+            let message = if interpolated {
+                "the scopes, some of them interpolated, cannot stand".into()
+            } else {
+                error.to_string()
+            };
+            findings.wrong(place_of(&error, raw), message, remedy);
             None
         }
     }
@@ -80,14 +86,9 @@ fn place_of(error: &ScopesError, raw: &Field<Map<Option<Field<raw::Scope>>>>) ->
 /// The closure of the scope in `name`; one that is not defined is a problem, and gives nothing.
 pub(super) fn scope(name: &Field<String>, scopes: &Scopes, findings: &mut Findings<'_>) -> ScopeSet {
     scopes.get(name).unwrap_or_else(|| {
-        let what = if name.is_interpolated() {
-            "the interpolated scope".to_owned()
-        } else {
-            format!("the scope {}", quoted(name))
-        };
         findings.wrong(
             name.place(),
-            format!("{what} is not defined"),
+            format!("the scope {} is not defined", shown(name, name)),
             suggestion(name, scopes.names(scopes.all())),
         );
         ScopeSet::EMPTY

@@ -38,8 +38,17 @@ pub use shapes::{Items, List, Map, OneOrMany, StringOr};
 /// # Errors
 /// All problems, at least one, in the order of their places. No value from interpolation stands in them.
 pub fn decode<T: DeserializeOwned>(document: &Document<'_>) -> Result<T, Vec<Problem>> {
+    decode_node(document.root())
+}
+
+/// As [`decode`], of one node: what of a wrong document can still be checked. A key is no node for this: it would be
+/// read as the value it looks like.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_node<T: DeserializeOwned>(node: Node<'_>) -> Result<T, Vec<Problem>> {
     let context = Context::default();
-    let root = Decoder { context: &context, node: document.root(), key: None, names: false };
+    let root = Decoder { context: &context, node, key: None, names: false };
     let value = root.attempt(PhantomData::<T>);
     let problems = context.problems.into_inner();
     problems.unless(()).and_then(|()| value.map_err(|_| Vec::new()))
