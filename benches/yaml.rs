@@ -8,6 +8,10 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keygate::yaml::{Field, Limits, Map, StringOr, decode, parse};
 use serde::Deserialize;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Deserialize)]
 struct KeyFile {
     version: Field<u32>,

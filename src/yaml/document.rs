@@ -39,6 +39,16 @@ pub enum Shape {
     },
 }
 
+impl Shape {
+    /// Whether this is a container in brackets or braces.
+    pub fn is_flow(self) -> bool {
+        match self {
+            Self::Sequence { flow } | Self::Mapping { flow } => flow,
+            Self::Scalar(_) => false,
+        }
+    }
+}
+
 /// Where the content of a scalar is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Content {

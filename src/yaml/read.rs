@@ -62,17 +62,16 @@ pub fn parse<'t, T: AsRef<[u8]> + ?Sized>(
 
 /// The text of `bytes` without byte order mark.
 fn as_text<'t>(bytes: &'t [u8], limits: &Limits) -> Result<&'t str, Box<Problem>> {
-    let start = Place { line: 1, column: 1 };
     let most = limits.bytes.min(u32::MAX as usize);
     if bytes.len() > most {
         return Err(Box::new(Problem::new(
-            start,
+            START,
             format!("the file has {} bytes", bytes.len()),
             format!("at most {most} are read; split it"),
         )));
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(Box::new(Problem::new(start, "this is UTF-16, not UTF-8", "save the file as UTF-8")));
+        return Err(Box::new(Problem::new(START, "this is UTF-16, not UTF-8", "save the file as UTF-8")));
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -109,19 +108,37 @@ fn first_unprintable(text: &str) -> Option<(usize, char)> {
     text.char_indices().find(|found| !printable(found))
 }
 
-/// The place of the character that follows `before`.
+/// The place where a text begins.
+const START: Place = Place { line: 1, column: 1 };
+
+/// The place of the character that follows `before`, a text from its start.
 pub(super) fn place_after(before: &str) -> Place {
-    let (mut line, mut column) = (1, 1);
-    let mut characters = before.chars().peekable();
-    while let Some(character) = characters.next() {
-        if character == '\n' || (character == '\r' && characters.peek() != Some(&'\n')) {
-            line += 1;
-            column = 1;
-        } else if character != '\r' {
-            column += 1;
+    Position { byte: 0, place: START }.advanced(before, before.len()).place
+}
+
+/// A byte of the text and its place.
+#[derive(Debug, Clone, Copy)]
+struct Position {
+    byte: usize,
+    place: Place,
+}
+
+impl Position {
+    /// The position at byte `to` of `text`, at or after this one. Cost: linear in the distance.
+    fn advanced(self, text: &str, to: usize) -> Self {
+        let to = to.min(text.len());
+        let Place { mut line, mut column } = self.place;
+        let mut characters = text.get(self.byte..to).unwrap_or_default().chars().peekable();
+        while let Some(character) = characters.next() {
+            if character == '\n' || (character == '\r' && characters.peek() != Some(&'\n')) {
+                line += 1;
+                column = 1;
+            } else if character != '\r' {
+                column += 1;
+            }
         }
+        Self { byte: to, place: Place { line, column } }
     }
-    Place { line, column }
 }
 
 /// Turns saphyr's character counts into bytes. Events come in order, so it only ever steps a little.
@@ -171,7 +188,7 @@ struct Reader<'t> {
     document: Document<'t>,
     open: Vec<Open>,
     /// Where the last token that made a node ended.
-    last: usize,
+    last: Position,
     complete: bool,
     limits: Limits,
     cursor: Cursor<'t>,
@@ -183,15 +200,15 @@ type Step = Result<(), Box<Problem>>;
 impl<'t> Reader<'t> {
     fn new(text: &'t str, limits: &Limits) -> Self {
         Self {
-            // A node takes some twelve bytes of text; one growth at most.
+            // A node takes some twelve bytes of text; memory that is not used is not touched.
             text,
             document: Document {
                 text: Cow::Borrowed(text),
-                nodes: Vec::with_capacity(text.len() / 24),
+                nodes: Vec::with_capacity(text.len() / 12),
                 owned: Vec::new(),
             },
             open: Vec::new(),
-            last: 0,
+            last: Position { byte: 0, place: START },
             complete: false,
             limits: *limits,
             cursor: Cursor { text, ascii: text.is_ascii(), index: 0, byte: 0 },
@@ -243,7 +260,7 @@ impl<'t> Reader<'t> {
             )));
         }
         if explicit {
-            self.last = self.cursor.seek(span.end.index());
+            self.last = Position { byte: self.cursor.seek(span.end.index()), place: place(span.end) };
         }
         Ok(())
     }
@@ -255,7 +272,7 @@ impl<'t> Reader<'t> {
         };
         if nothing && self.problems.total() == 0 {
             return Err(Box::new(Problem::new(
-                Place { line: 1, column: 1 },
+                START,
                 "the file is empty",
                 "write at least one `name: value` line",
             )));
@@ -280,8 +297,8 @@ impl<'t> Reader<'t> {
             ScalarStyle::Literal => Style::Literal,
             ScalarStyle::Folded => Style::Folded,
         };
-        let (start, end, place) = self.extent(text, style, span);
-        let source = &self.text[start..end];
+        let (start, end) = self.extent(text, style, span);
+        let source = &self.text[start.byte..end.byte];
         let unquoted = match style {
             Style::Plain => Some(source),
             Style::SingleQuoted | Style::DoubleQuoted => source.get(1..source.len().saturating_sub(1)),
@@ -294,54 +311,39 @@ impl<'t> Reader<'t> {
             Content::Owned(offset(self.document.owned.len() - 1))
         };
         if self.enter()? {
-            self.check_key(text, style, place);
+            self.check_key(text, style, start.place);
         }
         self.last = end;
-        self.push(Shape::Scalar(style), start, end, place, content);
+        self.push(Shape::Scalar(style), start, end.byte, content);
         Ok(())
     }
 
-    /// Where a scalar begins and ends, and its place. saphyr gives the neighbouring token for a value that is not
-    /// there, and the first line of content for a block scalar.
-    fn extent(&mut self, text: &str, style: Style, span: Span) -> (usize, usize, Place) {
-        let start = self.cursor.seek(span.start.index());
-        let end = self.cursor.seek(span.end.index());
-        let missing = match style {
-            Style::Plain if !text.is_empty() => return (start, end, place(span.start)),
-            Style::SingleQuoted | Style::DoubleQuoted => {
-                // saphyr counts the comment after a quoted scalar as part of it.
-                let length = quoted_length(&self.text.as_bytes()[start..end], style);
-                return (start, start + length, place(span.start));
+    /// Where a scalar begins and ends. saphyr gives the neighbouring token for a value that is not there, the first
+    /// line of content for a block scalar, and counts the comment after a quoted scalar as part of it.
+    fn extent(&mut self, text: &str, style: Style, span: Span) -> (Position, Position) {
+        let start = Position { byte: self.cursor.seek(span.start.index()), place: place(span.start) };
+        let end = Position { byte: self.cursor.seek(span.end.index()), place: place(span.end) };
+        match style {
+            Style::Plain if text.is_empty() => {
+                let missing = self.last.advanced(self.text, self.after_indicators(1).0);
+                (missing, missing)
             }
-            Style::Plain => true,
-            Style::Literal | Style::Folded => false,
-        };
-        let start = if missing { self.after_indicators(1).0 } else { self.after_indicators(usize::MAX).1 };
-        (start, if missing { start } else { end }, self.place_at(start))
-    }
-
-    /// The place of `at`, where between the last node and there are only blanks, comments and indicators.
-    fn place_at(&self, at: usize) -> Place {
-        let text = self.text;
-        let line = self.line_of_last() + place_after(&text[self.last.min(at)..at]).line - 1;
-        let line_start = text[..at].rfind(['\n', '\r']).map_or(0, |end| end + 1);
-        Place { line, column: offset(text[line_start..at].chars().count()) + 1 }
-    }
-
-    /// The line on which [`Reader::last`] is.
-    fn line_of_last(&self) -> u32 {
-        let Some(raw) = self.document.nodes.last() else {
-            return place_after(&self.text[..self.last]).line;
-        };
-        raw.place.line + place_after(&self.text[raw.start as usize..self.last.max(raw.start as usize)]).line
-            - 1
+            Style::Plain => (start, end),
+            Style::SingleQuoted | Style::DoubleQuoted => {
+                let length = quoted_length(&self.text.as_bytes()[start.byte..end.byte], style);
+                (start, start.advanced(self.text, start.byte + length))
+            }
+            Style::Literal | Style::Folded => {
+                (self.last.advanced(self.text, self.after_indicators(usize::MAX).1), end)
+            }
+        }
     }
 
     /// After the last node, and at most `most` of the indicators (`-`, `:`, `?`) that follow among blanks and comments:
     /// the end of the last such indicator, and of the blanks and comments behind it.
     fn after_indicators(&self, most: usize) -> (usize, usize) {
         let bytes = self.text.as_bytes();
-        let (mut at, mut settled, mut seen) = (self.last, self.last, 0);
+        let (mut at, mut settled, mut seen) = (self.last.byte, self.last.byte, 0);
         while let Some(&byte) = bytes.get(at) {
             match byte {
                 b' ' | b'\t' | b'\n' | b'\r' => at += 1,
@@ -358,64 +360,63 @@ impl<'t> Reader<'t> {
     }
 
     fn open(&mut self, shape: Shape, span: Span) -> Step {
-        let (start, place) = self.start_of_container(shape, span);
+        let start = self.start_of_container(shape, span);
         if self.enter()? {
-            self.problems.push(syntax::complex_key(place));
+            self.problems.push(syntax::complex_key(start.place));
         }
         if self.open.len() >= self.limits.depth {
             return Err(Box::new(Problem::new(
-                place,
+                start.place,
                 format!("more than {} lists and mappings inside each other", self.limits.depth),
                 "nest them less deeply",
             )));
         }
-        self.last = match shape {
-            Shape::Sequence { flow: false } | Shape::Mapping { flow: false } | Shape::Scalar(_) => {
-                self.last.max(start)
-            }
-            Shape::Sequence { flow: true } | Shape::Mapping { flow: true } => start + 1,
-        };
+        if shape.is_flow() {
+            self.last = start.advanced(self.text, start.byte + 1);
+        } else if start.byte > self.last.byte {
+            self.last = start;
+        }
         self.open.push(Open { id: offset(self.document.nodes.len()), children: 0 });
-        self.push(shape, start, start, place, Content::None);
+        self.push(shape, start, start.byte, Content::None);
         Ok(())
     }
 
     /// Where the bracket at the end of a flow collection ends. saphyr gives the comma before it, if there is one, and
     /// counts the comment after it as part of it.
-    fn after_bracket(&mut self, span: Span) -> usize {
+    fn after_bracket(&mut self, span: Span) -> Position {
         let bytes = self.text.as_bytes();
-        let mut at = self.cursor.seek(span.start.index());
+        let start = Position { byte: self.cursor.seek(span.start.index()), place: place(span.start) };
+        let mut at = start.byte;
         while let Some(b' ' | b'\t' | b'\n' | b'\r' | b',' | b'#') = bytes.get(at) {
             at += if bytes[at] == b'#' { comment_length(&bytes[at..]) } else { 1 };
         }
-        (at + 1).min(bytes.len())
+        start.advanced(self.text, at + 1)
     }
 
     /// Where a container begins. saphyr gives the first item, not its `-`, for a list that is not indented.
-    fn start_of_container(&mut self, shape: Shape, span: Span) -> (usize, Place) {
-        let start = self.cursor.seek(span.start.index());
+    fn start_of_container(&mut self, shape: Shape, span: Span) -> Position {
+        let start = Position { byte: self.cursor.seek(span.start.index()), place: place(span.start) };
         if shape != (Shape::Sequence { flow: false }) {
-            return (start, place(span.start));
+            return start;
         }
         let (_, dash) = self.after_indicators(usize::from(!self.open.is_empty()));
-        if dash < start && self.text[dash..].starts_with('-') {
-            return (dash, self.place_at(dash));
+        if dash < start.byte && self.text[dash..].starts_with('-') {
+            return self.last.advanced(self.text, dash);
         }
-        (start, place(span.start))
+        start
     }
 
-    /// Ends the innermost container; if it has brackets, at `end`.
-    fn close(&mut self, end: usize) {
+    /// Ends the innermost container; if it has brackets, at `end`. The end of a block is no token of its own: saphyr
+    /// gives the next one, which is too far.
+    fn close(&mut self, end: Position) {
         let Some(Open { id, .. }) = self.open.pop() else { return };
         let next = offset(self.document.nodes.len());
         let raw = &mut self.document.nodes[id as usize];
         raw.next = next;
-        match raw.shape {
-            Shape::Sequence { flow: true } | Shape::Mapping { flow: true } => self.last = end,
-            // The end of a block is where the next token begins: too far.
-            Shape::Sequence { flow: false } | Shape::Mapping { flow: false } | Shape::Scalar(_) => {}
+        if raw.shape.is_flow() {
+            self.last = end;
         }
-        raw.end = raw.end.max(offset(self.last));
+        raw.end = raw.end.max(offset(self.last.byte));
         if matches!(raw.shape, Shape::Mapping { .. }) {
             self.check_duplicates(id);
         }
@@ -438,9 +439,10 @@ impl<'t> Reader<'t> {
         Ok(mapping && parent.children % 2 == 1)
     }
 
-    fn push(&mut self, shape: Shape, start: usize, end: usize, place: Place, content: Content) {
+    fn push(&mut self, shape: Shape, start: Position, end: usize, content: Content) {
         let next = offset(self.document.nodes.len() + 1);
-        self.document.nodes.push(Raw { start: offset(start), end: offset(end), place, next, shape, content });
+        let (place, start) = (start.place, offset(start.byte));
+        self.document.nodes.push(Raw { start, end: offset(end), place, next, shape, content });
         self.complete |= self.open.is_empty();
     }
 
@@ -493,7 +495,7 @@ impl<'t> Reader<'t> {
 
     fn beyond_horizon(&self) -> Problem {
         Problem::new(
-            place_after(&self.text[..self.last]),
+            self.last.place,
             format!("a value or bracketed collection after this is longer than {} MiB", HORIZON >> 20),
             "write lists and mappings on lines of their own, without [ ] and { }",
         )

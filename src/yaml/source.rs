@@ -43,6 +43,7 @@ impl<'t, 'h> Source<'t, 'h> {
         Self { rest: text, ahead: 0, horizon }
     }
 
+    #[inline]
     fn first(&self) -> Option<char> {
         match self.rest.as_bytes().first() {
             Some(&byte) if byte.is_ascii() => Some(char::from(byte)),
@@ -51,34 +52,46 @@ impl<'t, 'h> Source<'t, 'h> {
         }
     }
 
+    #[inline]
     fn pop(&mut self) -> Option<char> {
         let first = self.first()?;
         self.rest = &self.rest[first.len_utf8()..];
-        if self.rest.len() < self.horizon.floor.get() {
-            self.horizon.reached.set(true);
-            self.rest = "";
-        }
         Some(first)
+    }
+
+    #[cold]
+    fn end_at_horizon(&mut self) {
+        self.horizon.reached.set(true);
+        self.rest = "";
     }
 }
 
 impl Input for Source<'_, '_> {
+    /// The scanner asks for this at least once in every [`Input::bufmaxlen`] characters, so the horizon is kept here.
+    #[inline]
     fn lookahead(&mut self, count: usize) {
         self.ahead = self.ahead.max(count);
+        if self.rest.len() < self.horizon.floor.get() {
+            self.end_at_horizon();
+        }
     }
 
+    #[inline]
     fn buflen(&self) -> usize {
         self.ahead
     }
 
+    #[inline]
     fn bufmaxlen(&self) -> usize {
         32
     }
 
+    #[inline]
     fn raw_read_ch(&mut self) -> char {
         self.pop().unwrap_or('\0')
     }
 
+    #[inline]
     fn raw_read_non_breakz_ch(&mut self) -> Option<char> {
         match self.first() {
             Some('\n' | '\r' | '\0') | None => None,
@@ -86,29 +99,49 @@ impl Input for Source<'_, '_> {
         }
     }
 
+    #[inline]
     fn skip(&mut self) {
         self.pop();
     }
 
+    #[inline]
     fn skip_n(&mut self, count: usize) {
         for _ in 0..count {
             self.pop();
         }
     }
 
+    #[inline]
     fn peek(&self) -> char {
         self.first().unwrap_or('\0')
     }
 
+    #[inline]
     fn peek_nth(&self, n: usize) -> char {
-        match self.rest.as_bytes().get(..=n) {
-            Some(bytes) if bytes.is_ascii() => char::from(bytes[n]),
-            Some(_) => self.rest.chars().nth(n).unwrap_or('\0'),
-            None => '\0',
+        match (n, self.rest.as_bytes()) {
+            (1, [first, second, ..]) if first.is_ascii() && second.is_ascii() => char::from(*second),
+            (0..4, bytes) if bytes.get(..=n).is_some_and(<[u8]>::is_ascii) => char::from(bytes[n]),
+            _ => self.rest.chars().nth(n).unwrap_or('\0'),
         }
     }
 
+    #[inline]
     fn peek_opt(&self) -> Option<char> {
         self.first()
+    }
+
+    #[inline]
+    fn next_is_blank_or_breakz(&self) -> bool {
+        matches!(self.rest.as_bytes().first(), None | Some(b' ' | b'\t' | b'\n' | b'\r' | b'\0'))
+    }
+
+    /// An indicator (YAML 1.2.2 §7.3.3) or a byte order mark ends a plain scalar.
+    #[inline]
+    fn next_can_be_plain_scalar(&self, in_flow: bool) -> bool {
+        match self.rest.as_bytes() {
+            [b':', b' ' | b'\t' | b'\n' | b'\r' | b'\0', ..] | [b':'] | [0xef, 0xbb, 0xbf, ..] => false,
+            [b':', b',' | b'[' | b']' | b'{' | b'}', ..] | [b',' | b'[' | b']' | b'{' | b'}', ..] => !in_flow,
+            _ => true,
+        }
     }
 }

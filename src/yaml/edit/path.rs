@@ -55,9 +55,7 @@ impl Target<'_> {
     pub(super) fn in_flow(&self) -> bool {
         match self.slot {
             Slot::Root => false,
-            Slot::Item { sequence: parent } | Slot::Entry { mapping: parent, .. } => {
-                matches!(parent.shape(), Shape::Sequence { flow: true } | Shape::Mapping { flow: true })
-            }
+            Slot::Item { sequence: parent } | Slot::Entry { mapping: parent, .. } => parent.shape().is_flow(),
         }
     }
 }
