@@ -3,17 +3,26 @@
 //! *policy decides, keys identify, store remembers, control publishes, proxy enforces, admin changes.*
 //! Modules stand in the order of their layers; `tests/suite/tidy.rs` keeps who may import whom.
 
-pub mod admin;
+// What a request says and what is known of it: pure.
 pub mod clock;
-pub mod config;
 pub mod gate;
 pub mod http1;
 pub mod keys;
-pub mod live;
 pub mod message;
-pub mod net;
 pub mod policy;
-pub mod proxy;
+pub mod yaml;
+
+// Between the pure parts and the world.
+pub mod config;
+pub mod live;
+pub mod net;
 pub mod store;
 pub mod telemetry;
-pub mod yaml;
+
+// What acts.
+pub mod admin;
+pub mod proxy;
+
+// What puts it together.
+pub mod app;
+pub mod cli;

@@ -1,5 +1,5 @@
 //! The `keygate` binary: hands over to [`keygate::cli`].
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    keygate::cli::run()
 }

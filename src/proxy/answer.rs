@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
+use serde::Serialize;
+
 use crate::{
     config::model::{Config, Cors, TemplatePart},
     gate::{Denial, denial::METHODS_SERVED},
@@ -159,18 +161,28 @@ fn body_of(denial: &Denial<'_>, config: &Config, request_id: &RequestId) -> (Cow
 
 /// RFC 9457, with `code`, `request_id`, and `message` for the many clients that read that.
 fn problem(denial: &Denial<'_>, request_id: &RequestId) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Problem<'p> {
+        r#type: String,
+        title: &'p str,
+        status: u16,
+        detail: &'p str,
+        code: &'p str,
+        request_id: &'p str,
+        message: &'p str,
+    }
     let reason = denial.reason;
-    serde_json::json!({
-        "type": format!("urn:keygate:{}", reason.code()),
-        "title": reason.title(),
-        "status": reason.status(),
-        "detail": denial.detail,
-        "code": reason.code(),
-        "request_id": request_id.as_str(),
-        "message": denial.detail,
-    })
-    .to_string()
-    .into_bytes()
+    let problem = Problem {
+        r#type: format!("urn:keygate:{}", reason.code()),
+        title: reason.title(),
+        status: reason.status(),
+        detail: &denial.detail,
+        code: reason.code(),
+        request_id: request_id.as_str(),
+        message: &denial.detail,
+    };
+    // Strings and a number always become JSON.
+    serde_json::to_vec(&problem).unwrap_or_default()
 }
 
 /// `text` as it stands inside a JSON string.

@@ -265,7 +265,9 @@ fn write_identity(
     project: Option<&str>,
 ) -> Result<(), Denial<'static>> {
     put_encoded(out, names.key_id.as_deref(), &principal.key_id);
-    put_encoded(out, names.key_name.as_deref(), principal.key_name);
+    if !principal.key_name.is_empty() {
+        put_encoded(out, names.key_name.as_deref(), principal.key_name);
+    }
     if let Some(owner) = &principal.owner {
         put_encoded(out, names.user.as_deref(), owner.id);
         put_encoded(out, names.email.as_deref(), owner.email);

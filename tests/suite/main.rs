@@ -7,10 +7,12 @@
 )]
 
 mod config;
+mod decision_cost;
 mod fuzz_http1;
 mod harness;
 mod health;
 mod net;
+mod population;
 mod rust_text;
 mod tidy;
 mod tls;

@@ -1,0 +1,52 @@
+//! The command line: each command a thin front end over the rest. Secrets and what was asked for go to standard
+//! output, everything else to standard error.
+
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit codes of every command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// Done.
+    Done,
+    /// Failed: the world is not as it should be.
+    Failed,
+    /// Wrong input: a file, an argument.
+    WrongInput,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::WrongInput => 2,
+        })
+    }
+}
+
+/// An API-key gateway: checks the key of every request, decides scope and project, forwards or refuses.
+#[derive(Debug, Parser)]
+#[command(name = "keygate", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(serve::Serve),
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Command::Serve(serve) => serve.run(),
+    }
+    .into()
+}

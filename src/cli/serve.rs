@@ -1,0 +1,59 @@
+//! `keygate serve`: runs the gateway.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Exit;
+use crate::{
+    app::{App, StartError},
+    telemetry::logging::{self, LogFormat},
+};
+
+/// Run the gateway until SIGTERM or SIGINT; a second one stops it at once. SIGHUP reloads.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The configuration file.
+    #[arg(long, short, value_name = "FILE", default_value = "keygate.yaml")]
+    config: PathBuf,
+    /// Write the log as JSON lines.
+    #[arg(long)]
+    log_json: bool,
+}
+
+impl Serve {
+    #[expect(
+        clippy::print_stderr,
+        reason = "what goes wrong before and after serving is told to the operator"
+    )]
+    pub(super) fn run(&self) -> Exit {
+        let format = if self.log_json { LogFormat::Json } else { LogFormat::Text };
+        let filter = std::env::var(logging::FILTER_VARIABLE).ok();
+        if let Err(error) = logging::init(format, filter.as_deref()) {
+            eprintln!("keygate: {error}");
+            return Exit::WrongInput;
+        }
+        let app = match App::start(&self.config) {
+            Ok(app) => app,
+            Err(error) => {
+                eprintln!("{error}");
+                return match error {
+                    StartError::Config(_) | StartError::Keys(_) => Exit::WrongInput,
+                    StartError::Other(_) => Exit::Failed,
+                };
+            }
+        };
+        for bound in app.bound() {
+            if let Some((name, address)) = bound.split_once(' ') {
+                eprintln!("listening name={name} address={address}");
+            }
+        }
+        match app.run() {
+            Ok(()) => Exit::Done,
+            Err(error) => {
+                eprintln!("keygate: {error}");
+                Exit::Failed
+            }
+        }
+    }
+}

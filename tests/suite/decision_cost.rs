@@ -1,0 +1,41 @@
+//! What one decision costs, whatever the number of keys: no heap memory.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use keygate::{
+    gate::{Request, Verdict, judge},
+    http1::parse::{HeadLimits, Parsed, parse_request},
+};
+
+use crate::population;
+
+#[test]
+fn a_decision_among_a_million_keys_takes_no_heap_memory() {
+    let config = population::config();
+    let snapshot = population::snapshot(&config, 1_000_000);
+    let client = IpAddr::from([192, 0, 2, 1]);
+    let now = Timestamp::now();
+    for number in [0, 1, 77_777, 999_999] {
+        for (tail, method) in [("", "GET"), ("/tests/42", "POST"), ("/Tests;v=1/a%20b", "PUT")] {
+            let text = format!(
+                "{method} /api/v1/projects/{}{tail}?page=2 HTTP/1.1\r\nHost: api.example.com\r\n\
+                 Authorization: Bearer {}\r\nAccept: */*\r\nUser-Agent: curl/8\r\nContent-Length: 0\r\n\r\n",
+                population::project(number),
+                population::secret(number),
+            );
+            let mut forwarded = false;
+            let allocated = allocation_counter::measure(|| {
+                if let Ok(Parsed::Complete { head, .. }) =
+                    parse_request(text.as_bytes(), &HeadLimits::default())
+                    && let Ok(request) = Request::read(&head, &config.policy)
+                {
+                    let judgement = judge(&config.policy, Some(&snapshot), &request, client, now);
+                    forwarded = matches!(judgement.verdict, Ok(Verdict::Forward(_)));
+                }
+            });
+            assert!(forwarded, "{text}");
+            assert_eq!(allocated.count_total, 0, "{text}");
+        }
+    }
+}
