@@ -84,6 +84,8 @@ pub(super) enum HeadFault {
     Malformed(HeadError),
     /// It did not come in time.
     Late,
+    /// It is no request in HTTP/2 (RFC 9113 §8.2 and §8.3), for this reason.
+    Http2(&'static str),
 }
 
 impl From<HeadError> for HeadFault {
@@ -153,6 +155,4 @@ pub(super) trait Client {
     fn abort(&mut self);
     /// Whether more of the request is to come that nobody will read; what has come already is dropped.
     fn leaves_body(&mut self) -> bool;
-    /// Whether the connection may carry another request.
-    fn persists(&self) -> bool;
 }

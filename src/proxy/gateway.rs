@@ -555,5 +555,8 @@ fn head_denial(fault: HeadFault) -> Denial<'static> {
         HeadFault::Late => {
             Denial::outside_table(Reason::RequestTimeout, "The head of the request did not come in time.")
         }
+        HeadFault::Http2(what) => {
+            Denial::outside_table(Reason::BadRequest, format!("The request is malformed: {what}."))
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         encode::{HEAD_END, write_chunked_coding, write_content_length, write_request_line},
         framing::{BodyLength, connection_tokens},
     },
-    message::{Field, Fields, RequestHead, ResponseHead},
+    message::{Field, Fields, RequestHead, ResponseHead, Version},
     policy::{decide::Permit, fold::ManagedNames, principal::Principal, reason::Reason, scope::Scopes},
     telemetry::trace_context::{RequestId, TraceParent},
 };
@@ -176,7 +176,11 @@ impl Composition<'_, '_> {
         {
             put(out, b"X-Forwarded-Host", authority.as_bytes());
         }
-        out.extend_from_slice(b"Via: 1.1 ");
+        out.extend_from_slice(match self.head.version {
+            Version::Http10 => b"Via: 1.0 ",
+            Version::Http11 => b"Via: 1.1 ",
+            Version::Http2 => b"Via: 2.0 ",
+        });
         out.extend_from_slice(self.config.policy.via.as_bytes());
         out.extend_from_slice(b"\r\n");
         put(out, b"X-Request-Id", self.request_id.as_str().as_bytes());

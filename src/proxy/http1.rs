@@ -144,6 +144,11 @@ impl Http1Client {
         }
     }
 
+    /// Whether the connection may carry another request.
+    fn persists(&self) -> bool {
+        !self.wants_close && !self.aborted && self.body.finished()
+    }
+
     fn limits(&self) -> &HeadLimits {
         &self.peer.listener.limits.head
     }
@@ -391,10 +396,6 @@ impl Client for Http1Client {
 
     fn abort(&mut self) {
         self.aborted = true;
-    }
-
-    fn persists(&self) -> bool {
-        !self.wants_close && !self.aborted && self.body.finished()
     }
 
     fn leaves_body(&mut self) -> bool {

@@ -8,6 +8,7 @@ mod exchange;
 pub mod gateway;
 mod headers;
 mod http1;
+mod http2;
 mod upstream;
 pub mod worker;
 

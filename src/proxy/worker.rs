@@ -20,7 +20,7 @@ use crate::{
     telemetry::worker::{TICK, Telemetry, WorkerTelemetry},
 };
 
-use super::{Upstreams, client::Peer, gateway::Gateway, http1};
+use super::{Upstreams, client::Peer, gateway::Gateway, http1, http2};
 
 /// Everything one worker is made of; made on the main thread, used on the worker's.
 #[derive(Debug)]
@@ -146,7 +146,11 @@ impl Door {
         let handshake = timeout(listener.timeouts.head, self.secure(accepted.stream)).await;
         match handshake {
             Ok(Ok(stream)) => self.speak(stream, accepted.peer.ip(), listener, live).await,
-            Ok(Err(_)) | Err(_) => metrics.tls_failures.add(1),
+            Ok(Err(error)) => {
+                tracing::info!(client = %accepted.peer, %error, "no TLS connection with a client");
+                metrics.tls_failures.add(1);
+            }
+            Err(_) => metrics.tls_failures.add(1),
         }
         metrics.connections.fall();
     }
@@ -167,13 +171,22 @@ impl Door {
     ) {
         let mut ahead = BytesMut::new();
         let patience = listener.timeouts.keep_alive;
-        let Some(prelude) = first_bytes(&mut stream, &mut ahead, patience, &live).await else { return };
+        let prelude = match (stream.is_tls(), stream.alpn()) {
+            (true, Some(b"h2")) => Prelude::Http2,
+            // Nobody may speak HTTP/2 over TLS without having asked for it (RFC 9113 §3.3).
+            (true, _) => Prelude::Http1,
+            (false, _) => match first_bytes(&mut stream, &mut ahead, patience, &live).await {
+                Some(prelude) => prelude,
+                None => return,
+            },
+        };
         let peer = Rc::new(Peer { address, is_tls: stream.is_tls(), listener });
+        let gateway = Rc::clone(&self.gateway);
         match prelude {
-            Prelude::Http1 | Prelude::Tls => {
-                http1::serve(Rc::clone(&self.gateway), stream, ahead, peer, live).await;
-            }
-            Prelude::Http2 | Prelude::Closed => {}
+            // A `ClientHello` on a cleartext port is answered as what it is there: no HTTP.
+            Prelude::Http1 | Prelude::Tls => http1::serve(gateway, stream, ahead, peer, live).await,
+            Prelude::Http2 => http2::serve(gateway, stream, ahead, peer, live).await,
+            Prelude::Closed => {}
         }
     }
 }
