@@ -3,6 +3,7 @@
 use std::{
     fs,
     num::NonZeroUsize,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +13,13 @@ use keygate::{
         model::{IdentityHeaders, KeySource, TemplatePart, UpstreamAddress, UpstreamHost},
         parse, schema,
     },
+    keys::build::KeyPolicy,
     policy::principal::Role,
+    store::{
+        key_file_schema,
+        key_files::{KeyFiles, Location, Moment},
+        read::ReadOptions,
+    },
 };
 use proptest::{
     collection::vec,
@@ -143,9 +150,36 @@ fn every_example_loads_without_warnings() {
 }
 
 #[test]
-fn the_schema_in_the_repository_is_current() {
-    let path = root().join("config/keygate.schema.json");
-    let current = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+fn the_keys_of_every_example_are_right_with_it() {
+    for (name, keys) in [("minimal", 1), ("full", 3), ("organizations", 2)] {
+        let config = load_file(&root().join(format!("config/{name}.yaml"))).result.unwrap();
+        let KeySource::File(path) = config.keys else { panic!("{name}") };
+        assert_eq!(path, root().join(format!("config/{name}.keys.yaml")));
+        // A copy, since a checkout may be writable for others, which is another test's subject.
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("keys.yaml");
+        fs::write(&copy, fs::read(path).unwrap()).unwrap();
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut files = KeyFiles::new(Location::File(copy), ReadOptions::default());
+        files.look_once(Moment { monotonic: keygate::clock::monotonic(), wall: jiff::Timestamp::now() });
+        let policy =
+            KeyPolicy { scopes: &config.policy.scopes, role_caps: &config.role_caps, brand: &config.brand };
+        let resolution = files.resolve(&policy).unwrap();
+        assert!(resolution.wrong.is_empty(), "{name}: {:?}", resolution.wrong);
+        assert_eq!(resolution.files[0].keys.len(), keys, "{name}");
+    }
+}
+
+#[test]
+fn the_schemas_in_the_repository_are_current() {
+    assert_current("keygate.schema.json", &schema());
+    assert_current("keys.schema.json", &key_file_schema().into());
+}
+
+/// That the file `name` of `config/` holds `schema`; writes it where the environment says UPDATE.
+fn assert_current(name: &str, schema: &serde_json::Value) {
+    let path = root().join("config").join(name);
+    let current = serde_json::to_string_pretty(schema).unwrap() + "\n";
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, &current).unwrap();
     }
