@@ -141,18 +141,17 @@ BODIES = [
 ]
 
 STATUSES = [
-    case(f"status-{status}", method, f"/status/{status}")
+    case(f"{method.lower()}-status-{status}", method, f"/status/{status}")
     for status in [200, 201, 202, 204, 400, 401, 402, 403, 404, 405, 409, 410, 418, 422, 429, 500, 501, 502, 503]
     for method in ["GET", "POST"]
 ] + [
-    case("status-304", "GET", "/status/304", clients=NO_BROWSER),
+    case("get-status-304", "GET", "/status/304", clients=NO_BROWSER),
     case("crash", "GET", "/crash"),
     case("after-crash", "GET", "/echo/after"),
     case("no-such-page", "GET", "/no/such/page"),
 ]
 
 REDIRECTS = [case(f"redirect-{status}", "GET", f"/redirect/{status}") for status in [301, 302, 303, 307, 308]] + [
-    case("redirect-post-307", "GET", "/redirect/307", clients=NO_BROWSER),
     case("redirect-absolute", "GET", "/redirect/absolute"),
 ]
 
@@ -184,6 +183,7 @@ RESOURCES = [
 ]
 
 CASES = [*METHODS, *PATHS, *QUERIES, *HEADERS, *BODIES, *STATUSES, *REDIRECTS, *FILES, *RESOURCES]
+assert len({one.name for one in CASES}) == len(CASES), "each case has a name of its own"
 TOMCAT_ONLY = [case("jsp", "GET", "/greeting.jsp"), case("jsp-name", "GET", "/greeting.jsp;jsessionid=1F?name=J%C3%B6rg")]
 
 

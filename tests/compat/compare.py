@@ -86,7 +86,7 @@ def difference(part, one, other):
 def comparable(answer, base):
     """An answer without what may differ between any two runs: its parts by name."""
     authority = base.removeprefix("http://")
-    skipped = {entry["name"] for entry in RULES["response_headers"]}
+    skipped = {entry["name"] for entry in RULES["response_headers"] if entry.get("status", answer.status) == answer.status}
     headers = sorted((name.lower(), value.replace(authority, "{base}")) for name, value in answer.headers)
     headers = [(name, value) for name, value in headers if name not in skipped]
     body = answer.body.replace(authority.encode(), b"{base}")
@@ -104,7 +104,8 @@ def echoed(body):
     echo = json.loads(body)
     patterns = [entry["name"] for entry in RULES["request_headers"]]
     listed = [[n.lower(), v] for n, v in echo["headers"] if not any(fnmatch.fnmatch(n.lower(), p) for p in patterns)]
-    return echo | {"headers": sorted(listed)}
+    # The value of Expect is compared without case (RFC 9110 §10.1.1).
+    return echo | {"headers": sorted([n, v.lower() if n == "expect" else v] for n, v in listed)}
 
 
 def flat(echo):
