@@ -3,6 +3,8 @@
 
 use std::{
     fmt, fs, io,
+    net::SocketAddr,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
@@ -10,6 +12,7 @@ use std::{
 };
 
 use crate::{
+    admin::health::{self, HealthState},
     clock::{Clock, SystemClock},
     config::{
         self, Surroundings,
@@ -17,12 +20,13 @@ use crate::{
             AccessLogMode, AccessLogPath, CertificateFiles, Config, KeySource, ListenerConfig, ListenerTls,
         },
     },
+    control::usage_flush::UsageFlush,
     keys::{build::KeyPolicy, snapshot::KeySnapshot},
     live::{Live, Published},
     net::{
         drain::{Shutdown, ShutdownTimes, StopSignals},
         limits::{ConnectionBounds, ConnectionLimit},
-        listener::{Bound, ListenOptions, bind},
+        listener::{Bound, ListenAddress, ListenOptions, ListeningSocket, bind},
         tls::{Certificate, CertificateStore, ServerTlsOptions},
     },
     proxy::{
@@ -33,6 +37,7 @@ use crate::{
         file::FileProblem,
         key_files::{KeyFiles, Location, Moment},
         read::ReadOptions,
+        state::StateFolder,
     },
     telemetry::{
         access_log::{self, AccessLog, AccessLogSettings},
@@ -90,6 +95,8 @@ pub struct App {
     live: Live,
     shutdown: Shutdown,
     telemetry: Telemetry,
+    usage: UsageFlush,
+    health: Option<ListeningSocket>,
     workers: Vec<JoinHandle<io::Result<()>>>,
     bound: Vec<String>,
 }
@@ -110,10 +117,15 @@ impl App {
         let metrics = Metrics::new(BUILD, SystemClock.now());
         let access_log = AccessLog::open(&access_log_settings(&config), &metrics)
             .map_err(|error| format!("the access log cannot be opened: {error}"))?;
-        let (telemetry, _usage) = Telemetry::new(metrics, access_log);
+        let (telemetry, batches) = Telemetry::new(metrics, access_log);
+        let state =
+            config.state.as_deref().map(StateFolder::open).transpose().map_err(|error| error.to_string())?;
+        let usage = UsageFlush::new(state, batches).map_err(|error| error.to_string())?;
         let live = Live::new(Published { revision: 1, config: Arc::clone(&config), keys: Some(keys) });
         let shutdown = Shutdown::new();
-        let (bound, per_worker) = bind_all(&config)?;
+        let (mut bound, per_worker) = bind_all(&config)?;
+        let health = config.health.map(bind_health).transpose()?;
+        bound.extend(health.as_ref().map(|(address, _)| format!("health {address}")));
         let upstreams = Upstreams::default();
         let workers = per_worker
             .into_iter()
@@ -125,7 +137,8 @@ impl App {
             })
             .collect::<io::Result<Vec<_>>>()
             .map_err(|error| format!("a worker cannot be started: {error}"))?;
-        Ok(Self { live, shutdown, telemetry, workers, bound })
+        let health = health.map(|(_, socket)| socket);
+        Ok(Self { live, shutdown, telemetry, usage, health, workers, bound })
     }
 
     /// The addresses in use, as `NAME ADDRESS`.
@@ -153,7 +166,20 @@ impl App {
             let _ = ended_sender.send(());
             results
         });
+        let health = self.health;
+        let state = HealthState {
+            metrics: self.telemetry.metrics().clone(),
+            live: self.live.clone(),
+            shutdown: self.shutdown.clone(),
+        };
+        let usage = runtime.spawn(self.usage.run());
         runtime.block_on(async {
+            if let Some(socket) = health {
+                let listener = socket
+                    .into_listener()
+                    .map_err(|error| format!("the health listener cannot be served: {error}"))?;
+                tokio::spawn(health::serve(listener, state));
+            }
             let mut signals =
                 StopSignals::new().map_err(|error| format!("signals cannot be heard: {error}"))?;
             tokio::select! {
@@ -164,6 +190,8 @@ impl App {
         })?;
         let results = joiner.join().unwrap_or_default();
         self.telemetry.close(LOG_PATIENCE);
+        // The last sender of uses went with the telemetry.
+        let _ = runtime.block_on(usage);
         for result in results {
             match result {
                 Ok(Ok(())) => {}
@@ -216,7 +244,7 @@ fn access_log_settings(config: &Config) -> AccessLogSettings {
     }
 }
 
-type Listeners = Vec<(crate::net::listener::ListeningSocket, Entrance)>;
+type Listeners = Vec<(ListeningSocket, Entrance)>;
 
 /// Binds every listener of the config; the sockets are given out one to each worker.
 fn bind_all(config: &Config) -> Result<(Vec<String>, Vec<Listeners>), StartError> {
@@ -236,6 +264,14 @@ fn bind_all(config: &Config) -> Result<(Vec<String>, Vec<Listeners>), StartError
         }
     }
     Ok((addresses, per_worker))
+}
+
+fn bind_health(address: SocketAddr) -> Result<(ListenAddress, ListeningSocket), StartError> {
+    let options =
+        ListenOptions { address: ListenAddress::Tcp(address), unix_mode: 0o600, workers: NonZeroUsize::MIN };
+    let Bound { address, mut sockets } = bind(&options).map_err(|problem| problem.to_string())?;
+    let socket = sockets.pop().ok_or_else(|| "the health listener has no socket".to_owned())?;
+    Ok((address, socket))
 }
 
 fn entrance(index: usize, listener: &ListenerConfig) -> Result<Entrance, StartError> {
