@@ -348,6 +348,8 @@ impl<'t> Reader<'t> {
             match byte {
                 b' ' | b'\t' | b'\n' | b'\r' => at += 1,
                 b'#' => at += comment_length(&bytes[at..]),
+                // An end marker may stand before the document too.
+                b'.' if self.document.nodes.is_empty() && bytes[at..].starts_with(b"...") => at += 3,
                 b'-' | b':' | b'?' if seen < most => {
                     seen += 1;
                     at += 1;
