@@ -19,7 +19,7 @@ import yaml
 
 from cases import cases_for
 from clients import clients_for
-from flows import FLOWS, see
+from flows import flows_for, see
 
 HERE = pathlib.Path(__file__).resolve().parent
 RULES = yaml.safe_load((HERE / "differences.yaml").read_text())
@@ -57,7 +57,7 @@ def arguments():
 
 
 def flow_all(asked, through, key, tally):
-    for flow in FLOWS:
+    for flow in flows_for(asked.server):
         direct, gated = (neutral(see(flow, *at), at[0]) for at in [(asked.direct, None), (through, key)])
         found = [f"direct  {direct}", f"through {gated}"] if direct != gated else []
         if not found and direct and str(direct[-1]).startswith("failed"):

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod compat;
 mod config;
 mod decision_cost;
 mod fuzz_http1;

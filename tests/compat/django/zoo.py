@@ -199,4 +199,7 @@ async def web_socket(receive, send):
     await receive()
     await send({"type": "websocket.accept"})
     while (event := await receive())["type"] == "websocket.receive":
+        if event.get("text") == "bye":
+            await send({"type": "websocket.close", "code": 1000, "reason": "done"})
+            return
         await send({"type": "websocket.send", "text": event.get("text"), "bytes": event.get("bytes")})

@@ -112,5 +112,8 @@ app.use((error, req, res, next) => {
 
 const server = http.createServer(app)
 const sockets = new WebSocketServer({ server, path: '/ws' })
-sockets.on('connection', socket => socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary })))
+sockets.on('connection', socket => socket.on('message', (data, isBinary) => {
+  if (String(data) === 'bye') socket.close(1000, 'done')
+  else socket.send(data, { binary: isBinary })
+}))
 server.listen(0, '127.0.0.1', () => console.log(`listening on port ${server.address().port}`))

@@ -162,5 +162,6 @@ def crash():
 
 @socket.route("/ws")
 def web_socket(ws):
-    while True:
-        ws.send(ws.receive())
+    while (message := ws.receive()) != "bye":
+        ws.send(message)
+    ws.close(1000, "done")
