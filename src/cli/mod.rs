@@ -1,6 +1,7 @@
 //! The command line: each command a thin front end over the rest. Secrets and what was asked for go to standard
 //! output, everything else to standard error.
 
+mod healthcheck;
 mod serve;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ struct Arguments {
 enum Command {
     /// Run the gateway.
     Serve(serve::Serve),
+    /// Ask whether the gateway is ready.
+    Healthcheck(healthcheck::Healthcheck),
 }
 
 /// Runs the command that the process was started with.
@@ -47,6 +50,7 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
         Command::Serve(serve) => serve.run(),
+        Command::Healthcheck(healthcheck) => healthcheck.run(),
     }
     .into()
 }

@@ -26,7 +26,7 @@ use keygate::{
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::harness::{Client, Message, Upstream};
+use crate::harness::{Client, Message, Upstream, run};
 
 /// A health listener, and the state that it tells of.
 struct Health {
@@ -246,6 +246,21 @@ fn the_health_check_says_whether_the_gateway_is_ready() {
     healthcheck(SocketAddr::new("0.0.0.0".parse().unwrap(), health.address.port())).unwrap();
     health.state.shutdown.advance(Phase::Leaving);
     assert!(healthcheck(health.address).unwrap_err().to_string().contains("shutting_down"));
+}
+
+#[test]
+fn the_command_tells_by_its_exit_code() {
+    let health = Health::start();
+    let (address, here) = (health.address.to_string(), Path::new("."));
+    let check = || run::keygate(here, &["healthcheck", "--address", &address], "");
+    let not_ready = check();
+    assert_eq!(not_ready.code, Some(1));
+    assert!(not_ready.stderr.contains("no_keys"), "{}", not_ready.stderr);
+    health.publish_keys(1);
+    let ready = check().expect_success();
+    assert_eq!((ready.stdout.as_str(), ready.stderr.as_str()), ("", ""));
+    let wrong = run::keygate(here, &["healthcheck", "--address", "nowhere"], "");
+    assert_eq!(wrong.code, Some(2));
 }
 
 #[test]
