@@ -9,6 +9,7 @@
 mod compat;
 mod config;
 mod decision_cost;
+mod deploy;
 mod fuzz_http1;
 mod harness;
 mod health;
