@@ -139,8 +139,9 @@ impl Connection {
         if self.live.poll_reached(Phase::Draining, cx).is_ready() {
             self.leave();
         }
-        self.settle_ended(cx);
         loop {
+            // Also behind the last one that was begun, or its end would wake nobody.
+            self.settle_ended(cx);
             match self.poll_incoming(cx) {
                 Poll::Ready(Some(Ok(incoming))) => self.begin(incoming),
                 Poll::Ready(Some(Err(error))) => {

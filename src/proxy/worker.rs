@@ -183,8 +183,12 @@ impl Door {
         let peer = Rc::new(Peer { address, is_tls: stream.is_tls(), listener });
         let gateway = Rc::clone(&self.gateway);
         match prelude {
-            // A `ClientHello` on a cleartext port is answered as what it is there: no HTTP.
-            Prelude::Http1 | Prelude::Tls => http1::serve(gateway, stream, ahead, peer, live).await,
+            Prelude::Http1 => http1::serve(gateway, stream, ahead, peer, live).await,
+            Prelude::Tls => {
+                tracing::info!(client = %address, "a client speaks TLS on a cleartext port");
+                // Answered as what it is there: no HTTP.
+                http1::serve(gateway, stream, ahead, peer, live).await;
+            }
             Prelude::Http2 => http2::serve(gateway, stream, ahead, peer, live).await,
             Prelude::Closed => {}
         }

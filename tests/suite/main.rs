@@ -13,6 +13,7 @@ mod deploy;
 mod fuzz_http1;
 mod harness;
 mod health;
+mod http2;
 mod net;
 mod population;
 mod rust_text;
