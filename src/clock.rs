@@ -1,6 +1,7 @@
 //! The only place that asks the operating system what time it is.
 
 use std::{
+    fmt,
     sync::atomic::{AtomicI64, Ordering},
     time::Instant,
 };
@@ -8,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 /// A source of the current time, passed to whoever needs it so that tests can choose it.
-pub trait Clock: Send + Sync {
+pub trait Clock: Send + Sync + fmt::Debug {
     /// The current instant in UTC.
     fn now(&self) -> Timestamp;
 }

@@ -10,6 +10,7 @@
 
 mod directory;
 pub mod file;
+pub mod file_set;
 pub mod key_files;
 mod merge;
 mod raw;

@@ -59,7 +59,7 @@ impl fmt::Display for Exposure {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    fn of(bytes: &[u8]) -> Self {
+    pub(super) fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 }

@@ -16,6 +16,7 @@ mod health;
 mod http2;
 mod net;
 mod population;
+mod reload;
 mod rust_text;
 mod tidy;
 mod tls;
