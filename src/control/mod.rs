@@ -7,5 +7,5 @@ pub mod reload;
 pub mod reload_thread;
 pub mod report;
 mod revocations;
-mod watch;
 pub mod usage_flush;
+mod watch;
