@@ -18,7 +18,7 @@ use crate::{
         framing::{BodyLength, connection_tokens, declared_length, keeps_alive, response_body_length},
         parse::{HeadLimits, Parsed, parse_response},
     },
-    message::{Fields, ResponseHead, Version},
+    message::{Field, Fields, ResponseHead, Version},
     policy::reason::Reason,
     telemetry::outcome::OutcomeGuard,
 };
@@ -28,7 +28,7 @@ use super::{
     buffered::{Buffered, OUTPUT_BYTES_MAX},
     client::{BodyStep, Client, ClientFault, Coding, ResponseLength},
     gateway::Outgoing,
-    headers::forward_response,
+    headers::{forward_response, trailer_goes_on},
     upstream::InUse,
 };
 
@@ -283,8 +283,11 @@ impl<'e, C: Client> Exchange<'e, C> {
             return Ok(());
         }
         if self.coding == Coding::Chunked {
-            let none = Fields::default();
-            let trailers = if self.outgoing.forwards_trailers { self.client.trailers() } else { none };
+            let config = &self.outgoing.site.config;
+            let goes_on =
+                |field: &Field<'_>| self.outgoing.forwards_trailers && trailer_goes_on(field, config);
+            let trailers = self.client.trailers();
+            let trailers: Fields<'_> = trailers.iter().copied().filter(goes_on).collect();
             write_last_chunk(self.upstream.output(), &trailers).map_err(|_| Failure::ClientBody)?;
         }
         self.sending = Sending::Whole;

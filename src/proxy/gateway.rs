@@ -15,7 +15,7 @@ use crate::{
         client_addr::client_address,
         tls::{ClientTls, ClientTlsOptions},
     },
-    policy::{decide::Permit, fold::ManagedNames, reason::Reason, route::Route},
+    policy::{decide::Permit, reason::Reason, route::Route},
     telemetry::{
         outcome::{AbortedBy, OutcomeGuard},
         trace_context::{RequestId, TraceId, TraceParent},
@@ -29,7 +29,7 @@ use super::{
     answer::{Answer, Form},
     client::{Client, HeadFault, Peer},
     exchange::{Exchange, Failure, Finished},
-    headers::{Composition, CorsFields, forwarded_names},
+    headers::{Composition, CorsFields},
     upstream::{InUse, Pool, Unreachable, UpstreamSecurity, Upstreams},
 };
 
@@ -40,7 +40,6 @@ pub struct Gateway {
     site: RefCell<Rc<Site>>,
     upstreams: Upstreams,
     pub(super) telemetry: Rc<WorkerTelemetry>,
-    forwarded_names: ManagedNames,
 }
 
 /// What this worker made of the config in force.
@@ -107,13 +106,7 @@ impl Gateway {
     pub fn new(mut live: LiveReader, upstreams: Upstreams, telemetry: Rc<WorkerTelemetry>) -> Rc<Self> {
         let config = Arc::clone(&live.load().config);
         let site = Site::new(config, &upstreams, &telemetry, None);
-        Rc::new(Self {
-            live: RefCell::new(live),
-            site: RefCell::new(Rc::new(site)),
-            upstreams,
-            telemetry,
-            forwarded_names: forwarded_names(),
-        })
+        Rc::new(Self { live: RefCell::new(live), site: RefCell::new(Rc::new(site)), upstreams, telemetry })
     }
 
     /// The listener number `index` of the config in force; what a restart must change stays as it was bound.
@@ -175,6 +168,7 @@ impl Gateway {
             context.request_id = id;
         }
         let parent = head.fields.only("traceparent").ok().flatten().and_then(TraceParent::parse);
+        let parent = parent.filter(|_| published.config.continue_traces);
         let trace = self.telemetry.trace(parent);
         outcome.identified(context.request_id, trace.trace_id);
 
@@ -216,13 +210,7 @@ impl Gateway {
                     &permit,
                     &head,
                     &request,
-                    &Origin {
-                        client: address,
-                        strip_credential,
-                        trace,
-                        continues_trace: parent.is_some(),
-                        forwarded_names: &self.forwarded_names,
-                    },
+                    &Origin { client: address, strip_credential, trace, continues_trace: parent.is_some() },
                 );
                 match composed {
                     Ok(outgoing) => Admission::Forward(Box::new(outgoing)),
@@ -354,6 +342,12 @@ async fn fail<C: Client>(
             refuse_late(client, outgoing, outcome, &Denial::outside_table(reason, detail), alarm).await
         }
         Some(_) | None => {
+            // What came of the answer is the client's; that it ends too early is seen by how it ends.
+            std::future::poll_fn(|cx| {
+                let _ = client.poll_flush(cx);
+                std::task::Poll::Ready(())
+            })
+            .await;
             client.abort();
             outcome.aborted(by);
             false
@@ -388,12 +382,11 @@ async fn deliver<C: Client>(client: &mut C, answer: &Answer, close: bool, alarm:
 }
 
 /// Where a request comes from, for the head that goes upstream.
-struct Origin<'a> {
+struct Origin {
     client: IpAddr,
     strip_credential: bool,
     trace: TraceParent,
     continues_trace: bool,
-    forwarded_names: &'a ManagedNames,
 }
 
 impl Context<'_> {
@@ -431,7 +424,7 @@ impl Context<'_> {
         permit: &Permit<'_, 'b>,
         head: &RequestHead<'b>,
         request: &Request<'b>,
-        origin: &Origin<'_>,
+        origin: &Origin,
     ) -> Result<Outgoing, Denial<'static>> {
         let config = &self.published.config;
         let forwarding = &config.forwardings[permit.route().forwarding];
@@ -451,7 +444,6 @@ impl Context<'_> {
             head,
             config,
             upstream: &pool.config,
-            forwarded_names: origin.forwarded_names,
             peer: self.peer,
             client: origin.client,
             strip_credential: origin.strip_credential,

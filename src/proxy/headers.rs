@@ -3,7 +3,7 @@
 //! Towards the upstream nothing that a client sends can add, change or delete identity: hop-by-hop fields go first,
 //! then the credential, then every spelling of a managed name, and only then are ours written.
 
-use std::{io::Write as _, net::IpAddr};
+use std::{io::Write as _, net::IpAddr, sync::LazyLock};
 
 use crate::{
     config::model::{Config, Cors, IdentityHeaders, UpstreamConfig, UpstreamHost},
@@ -31,7 +31,6 @@ pub(super) struct Composition<'a, 'b> {
     pub(super) head: &'a RequestHead<'b>,
     pub(super) config: &'a Config,
     pub(super) upstream: &'a UpstreamConfig,
-    pub(super) forwarded_names: &'a ManagedNames,
     pub(super) peer: &'a Peer,
     pub(super) client: IpAddr,
     pub(super) strip_credential: bool,
@@ -44,7 +43,7 @@ pub(super) struct Composition<'a, 'b> {
 
 /// The names that tell an upstream where a request came from, and that an upstream may believe: from a peer that is
 /// not trusted none of them goes on, in no spelling.
-pub(super) fn forwarded_names() -> ManagedNames {
+static FORWARDED_NAMES: LazyLock<ManagedNames> = LazyLock::new(|| {
     ManagedNames::new([
         "forwarded",
         "x-forwarded",
@@ -69,6 +68,17 @@ pub(super) fn forwarded_names() -> ManagedNames {
         "script-name",
         "path-info",
     ])
+});
+
+/// Whether a request trailer may go on: nothing that would be stripped from the header section, whoever sent it.
+pub(super) fn trailer_goes_on(field: &Field<'_>, config: &Config) -> bool {
+    let policy = &config.policy;
+    !is_hop_by_hop(field)
+        && !is_regenerated(field)
+        && is_plain_name(field.name)
+        && !policy.credentials.include(field)
+        && !policy.identity_names.contains(field.name)
+        && !FORWARDED_NAMES.contains(field.name)
 }
 
 impl Composition<'_, '_> {
@@ -120,7 +130,7 @@ impl Composition<'_, '_> {
             || is_named(field, named)
             || (self.strip_credential && policy.credentials.include(field))
             || policy.identity_names.contains(field.name)
-            || (self.forwarded_names.contains(field.name) && !self.believes(field))
+            || (FORWARDED_NAMES.contains(field.name) && !self.believes(field))
             || (field.is("tracestate") && !self.continues_trace)
             || self
                 .upstream

@@ -6,13 +6,17 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod answers;
 mod compat;
 mod config;
 mod decision_cost;
 mod deploy;
+mod exchanges;
+mod fixture;
 mod fuzz_http1;
 mod harness;
 mod health;
+mod hostile_requests;
 mod http2;
 mod net;
 mod population;

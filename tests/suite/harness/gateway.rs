@@ -83,6 +83,11 @@ impl Gateway {
         format!("http://{}", self.address("data"))
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
