@@ -2,7 +2,7 @@
 //! shards it touches.
 //!
 //! The first bits of a digest choose a shard of about 1,024 records, the next eight a bucket of about four. Records
-//! have a fixed 64 bytes; what has no fixed size, or is rare, stands in the shard's arena (see [`super::details`]).
+//! have a fixed 64 bytes; what has no fixed size, or is rare, stands in the shard's arena (see `super::details`).
 
 use std::{fmt, sync::Arc};
 

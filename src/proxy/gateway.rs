@@ -1,4 +1,4 @@
-//! One request, top to bottom. Start reading at [`Gateway::handle`].
+//! One request, top to bottom. Start reading at `Gateway::handle`.
 
 use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc};
 

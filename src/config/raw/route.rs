@@ -40,7 +40,7 @@ pub struct Route {
     #[serde(default)]
     pub restricted_keys: OneOrMany<Text<Method>>,
     /// What a project id looks like, as a regular expression for the whole id; never with `/`, `%` or control bytes.
-    /// Default: [A-Za-z0-9][A-Za-z0-9_.~-]{0,127}.
+    /// Default: `[A-Za-z0-9][A-Za-z0-9_.~-]{0,127}`.
     #[serde(default)]
     pub project_pattern: Option<Field<String>>,
     /// Hosts the route is for, as api.example.com or *.example.com. Default: any.

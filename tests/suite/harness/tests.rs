@@ -1,6 +1,8 @@
 //! The harness against itself, without a gateway between: what is sent is what is recorded.
 
-use super::{Client, Latch, Message, Upstream, run};
+use rustix::process::Signal;
+
+use super::{Client, Gateway, Latch, Message, Upstream, run};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -100,4 +102,20 @@ fn real_clients_reach_the_upstream() {
     let code = "import requests, sys; print(requests.get(sys.argv[1]).text)";
     assert_eq!(run::python(["-c", code, &url]).expect_success().stdout, "hi\n");
     assert!(upstream.requests().iter().all(|request| request.target() == "/a%20b?b=c"));
+}
+
+#[test]
+fn the_gateway_is_driven_between_both() {
+    let upstream = Upstream::answering(OK);
+    let config = format!(
+        "version: 1\nlisten: {{address: 127.0.0.1:0}}\nhealth: null\nadmin: null\nshutdown: {{delay: 0s}}\n\
+         upstreams: {{api: {{url: {}}}}}\nkeys: {{file: keys.yaml}}\nroutes: [{{path: '/{{*rest}}', methods: {{GET: read}}}}]\n",
+        upstream.url()
+    );
+    let keys = "version: 1\nkeys: []\n";
+    let mut gate = Gateway::start(&[("keygate.yaml", &config), ("keys.yaml", keys)]);
+    assert_eq!(gate.connect().exchange("GET / HTTP/1.1\r\nHost: x\r\n\r\n").status(), 401);
+    assert_eq!(upstream.received(), Vec::<Vec<u8>>::new());
+    gate.signal(Signal::KILL);
+    assert_eq!(gate.wait().0.code(), None);
 }
