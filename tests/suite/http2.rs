@@ -46,9 +46,16 @@ fn ten_thousand_streams_of_one_connection_are_served() {
 #[test]
 fn floods_end_their_connection_and_no_other() {
     let set_up = SetUp::new("");
-    for flood in
-        ["too_many", "rapid_reset", "slow_reset", "cancelled", "continuation_flood", "window_overrun"]
-    {
+    for flood in [
+        "too_many",
+        "rapid_reset",
+        "slow_reset",
+        "cancelled",
+        "continuation_flood",
+        "header_bomb",
+        "frame_floods",
+        "window_overrun",
+    ] {
         set_up.run(flood);
     }
 }
