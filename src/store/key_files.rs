@@ -451,3 +451,6 @@ impl Tracked {
 fn may_be_counted(bytes: &[u8]) -> bool {
     memchr::memmem::find(bytes, b"count").is_some()
 }
+
+#[cfg(test)]
+mod tests;

@@ -235,3 +235,78 @@ pub fn is_mount_point(path: &Path) -> bool {
             && file.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::{fs::PermissionsExt as _, net::UnixListener},
+    };
+
+    use super::*;
+
+    const OPTIONS: ReadOptions = ReadOptions { bytes_max: 10, strict_permissions: false };
+
+    fn told(path: &Path, options: &ReadOptions) -> String {
+        match read(&Arc::from(path), options) {
+            Ok(reading) => format!("{:?}", reading.exposures),
+            Err(ReadError::Unsettled) => "unsettled".to_owned(),
+            Err(ReadError::Refused(problem)) => problem.message,
+        }
+    }
+
+    #[test]
+    fn only_regular_files_of_bounded_size_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("large"), "12345678901").unwrap();
+        fs::write(at("full"), "1234567890").unwrap();
+        fs::set_permissions(at("full"), Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink("nowhere", at("link")).unwrap();
+        std::os::unix::fs::symlink("circle", at("circle")).unwrap();
+        std::os::unix::fs::symlink("full", at("good-link")).unwrap();
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        rustix::fs::mknodat(CWD, at("pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        for (path, expected) in [
+            (at("full"), "[]"),
+            (at("good-link"), "[]"),
+            (at("large"), "the file has more than 10 bytes"),
+            (at("missing"), "the file does not exist"),
+            (at("link"), "the link leads to a file that does not exist"),
+            (at("full/x"), "a part of the path is no folder"),
+            (at("pipe"), "this is a named pipe"),
+            (at("socket"), "this is a socket, or a device that is not there"),
+            (folder.path().to_owned(), "this is a directory"),
+            ("/dev/zero".into(), "this is a device"),
+        ] {
+            assert_eq!(told(&path, &OPTIONS), expected, "{}", path.display());
+        }
+        assert!(told(&at("circle"), &OPTIONS).starts_with("it cannot be read: "));
+    }
+
+    #[test]
+    fn files_that_others_can_write_are_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let strict = ReadOptions { strict_permissions: true, ..OPTIONS };
+        for (mode, expected, strictly) in [
+            (0o600, "[]", "[]"),
+            (0o644, "[WorldReadable]", "[WorldReadable]"),
+            (0o660, "[GroupWritable]", "its group may write it"),
+            (0o602, "everybody may write it", "everybody may write it"),
+        ] {
+            fs::set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
+            assert_eq!(told(file.path(), &OPTIONS), expected, "{mode:o}");
+            assert_eq!(told(file.path(), &strict), strictly, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(file.path(), Some(54321), None).is_ok() {
+            let expected = "the user id 54321 owns it, which is neither root nor this process's";
+            assert!(told(file.path(), &OPTIONS).starts_with(expected));
+        }
+    }
+}

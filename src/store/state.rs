@@ -259,3 +259,102 @@ fn ends_with_newline(file: &File, length: u64) -> io::Result<bool> {
     file.read_exact_at(&mut last, length - 1)?;
     Ok(last == *b"\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn seen(second: i64, id: &str) -> SeenRevocation {
+        SeenRevocation {
+            at: Timestamp::from_second(second).unwrap(),
+            key_id: Some(KeyId::parse(id).unwrap()),
+        }
+    }
+
+    fn folder() -> (tempfile::TempDir, StateFolder) {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = StateFolder::open(&parent.path().join("a/state")).unwrap();
+        (parent, folder)
+    }
+
+    #[test]
+    fn revocations_are_kept_and_only_the_owner_reads_them() {
+        let (_parent, folder) = folder();
+        assert!(folder.load_revocations().unwrap().is_empty());
+        let (a, b) = (KeyDigest::of(b"a"), KeyDigest::of(b"b"));
+        folder.append_revocations([(&a, &seen(1, "one"))]).unwrap();
+        folder.append_revocations([(&b, &SeenRevocation { key_id: None, ..seen(2, "x") })]).unwrap();
+        let loaded = folder.load_revocations().unwrap();
+        assert_eq!((loaded.len(), loaded[&a], loaded[&b].key_id), (2, seen(1, "one"), None));
+        let mode =
+            |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(""), mode(REVOCATIONS), mode(LOCK)), (0o700, 0o600, 0o600));
+    }
+
+    #[test]
+    fn half_a_line_at_the_end_is_dropped_and_the_rest_is_kept_wherever_it_is_cut() {
+        let (_parent, folder) = folder();
+        let digests = [KeyDigest::of(b"a"), KeyDigest::of(b"b")];
+        folder
+            .append_revocations(
+                digests
+                    .iter()
+                    .map(|digest| (digest, &SeenRevocation { at: Timestamp::UNIX_EPOCH, key_id: None })),
+            )
+            .unwrap();
+        let path = folder.path().join(REVOCATIONS);
+        let whole = std::fs::read(&path).unwrap();
+        let first_end = whole.iter().position(|byte| *byte == b'\n').unwrap();
+        for cut in 0..=whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            // A line counts once it is whole, with or without its line break.
+            let expected = usize::from(cut >= first_end) + usize::from(cut >= whole.len() - 1);
+            let c = KeyDigest::of(b"c");
+            if cut % 2 == 0 {
+                assert_eq!(folder.load_revocations().unwrap().len(), expected, "cut at {cut}");
+            }
+            folder.append_revocations([(&c, &seen(3, "c"))]).unwrap();
+            let loaded = folder.load_revocations().unwrap();
+            assert_eq!((loaded.len(), loaded[&c]), (expected + 1, seen(3, "c")), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_corrupt_line_is_an_error_with_its_number_and_remedy() {
+        let (_parent, folder) = folder();
+        folder.append_revocations([(&KeyDigest::of(b"a"), &seen(1, "a"))]).unwrap();
+        let path = folder.path().join(REVOCATIONS);
+        let whole = std::fs::read_to_string(&path).unwrap();
+        for corrupt in
+            ["nonsense\n", "\n", "{}\n", "{\"digest\":\"sha256:00\",\"at\":\"1970-01-01T00:00:00Z\"}\n"]
+        {
+            std::fs::write(&path, format!("{whole}{corrupt}{whole}")).unwrap();
+            let error = folder.load_revocations().unwrap_err().to_string();
+            assert!(error.contains("revocations-seen.jsonl: line 2 is no revocation; restore"), "{error}");
+        }
+    }
+
+    #[test]
+    fn uses_are_replaced_as_a_whole() {
+        let (_parent, folder) = folder();
+        assert_eq!(folder.read_usage::<Vec<u32>>().unwrap(), None);
+        folder.write_usage(&vec![1, 2]).unwrap();
+        folder.write_usage(&vec![3]).unwrap();
+        assert_eq!(folder.read_usage::<Vec<u32>>().unwrap(), Some(vec![3]));
+        std::fs::write(folder.path().join(USAGE), "[1,").unwrap();
+        let error = folder.read_usage::<Vec<u32>>().unwrap_err().to_string();
+        assert!(error.contains("usage.json: it does not hold uses of keys"), "{error}");
+        let names: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "nothing is left beside: {names:?}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_used_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = StateFolder::open(&file.path().join("state")).unwrap_err().to_string();
+        assert!(error.contains("state") && error.contains("; "), "{error}");
+    }
+}
