@@ -1,46 +1,47 @@
 //! The composition root: the only file that knows everyone. [`App::start`] puts the parts together, [`App::run`] keeps
 //! them going until the operator stops them.
 
+mod certificates;
+
 use std::{
-    fmt, fs, io,
+    fmt, io,
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    sync::Arc,
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use self::certificates::ListenerCertificates;
 use crate::{
     admin::health::{self, HealthState},
     clock::{Clock, SystemClock},
-    config::{
-        self, Surroundings,
-        model::{
-            AccessLogMode, AccessLogPath, CertificateFiles, Config, KeySource, ListenerConfig, ListenerTls,
-        },
+    config::model::{AccessLogMode, AccessLogPath, Config, ListenerConfig},
+    control::{
+        config_file::ConfigFile,
+        reload::{CertificateSource, Reloader, ReloaderParts},
+        reload_thread::{ReloadHandle, ReloadThread},
+        usage_flush::UsageFlush,
     },
-    control::usage_flush::UsageFlush,
-    keys::{build::KeyPolicy, snapshot::KeySnapshot},
-    live::{Live, Published},
+    live::Live,
     net::{
-        drain::{Shutdown, ShutdownTimes, StopSignals},
+        drain::{Phase, Shutdown, ShutdownTimes, StopSignals},
         limits::{ConnectionBounds, ConnectionLimit},
         listener::{Bound, ListenAddress, ListenOptions, ListeningSocket, bind},
-        tls::{Certificate, CertificateStore, ServerTlsOptions},
     },
     proxy::{
         Upstreams,
         worker::{Entrance, Worker},
     },
-    store::{
-        file::FileProblem,
-        key_files::{KeyFiles, Location, Moment},
-        read::ReadOptions,
-        state::StateFolder,
-    },
+    store::state::StateFolder,
     telemetry::{
         access_log::{self, AccessLog, AccessLogSettings},
+        audit::AuditLog,
         metrics::{BuildInfo, Metrics},
         worker::Telemetry,
     },
@@ -49,6 +50,9 @@ use crate::{
 /// How long the access log may take to be written at the end.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
+/// The audit log in the `state:` folder.
+const AUDIT_FILE: &str = "audit.jsonl";
+
 /// What this build is.
 pub const BUILD: BuildInfo = BuildInfo {
     version: env!("CARGO_PKG_VERSION"),
@@ -56,38 +60,37 @@ pub const BUILD: BuildInfo = BuildInfo {
         Some(revision) => revision,
         None => "unknown",
     },
-    target: concat!(env!("CARGO_PKG_NAME"), "-", "linux"),
+    target: std::env::consts::ARCH,
 };
 
 /// Why the gateway does not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// The config is wrong.
-    Config(Vec<config::Problem>),
-    /// Key files are wrong.
-    Keys(Vec<FileProblem>),
-    /// Anything else, in words for the operator.
-    Other(String),
+    /// A file is wrong: each problem with its place and remedy.
+    Wrong(Vec<String>),
+    /// The world is not as it should be.
+    Failed(String),
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines = |formatter: &mut fmt::Formatter<'_>, problems: Vec<String>| {
-            formatter.write_str(&problems.join("\n"))
-        };
         match self {
-            Self::Config(problems) => lines(formatter, problems.iter().map(ToString::to_string).collect()),
-            Self::Keys(problems) => lines(formatter, problems.iter().map(ToString::to_string).collect()),
-            Self::Other(what) => formatter.write_str(what),
+            Self::Wrong(problems) => formatter.write_str(&problems.join("\n")),
+            Self::Failed(what) => formatter.write_str(what),
         }
     }
 }
 
+impl std::error::Error for StartError {}
+
 impl From<String> for StartError {
     fn from(what: String) -> Self {
-        Self::Other(what)
+        Self::Failed(what)
     }
 }
+
+/// An address in use, and the name of what is served there.
+pub type NamedAddress = (&'static str, ListenAddress);
 
 /// A gateway that is bound and serves.
 #[derive(Debug)]
@@ -96,137 +99,208 @@ pub struct App {
     shutdown: Shutdown,
     telemetry: Telemetry,
     usage: UsageFlush,
+    reload: ReloadThread,
     health: Option<ListeningSocket>,
     workers: Vec<JoinHandle<io::Result<()>>>,
-    bound: Vec<String>,
+    bound: Vec<NamedAddress>,
+    control: Runtime,
+    signals: Signals,
+}
+
+/// What the operator says by signals; heard from the moment the gateway listens.
+#[derive(Debug)]
+struct Signals {
+    stop: StopSignals,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn hear(control: &Runtime) -> io::Result<Self> {
+        let _entered = control.enter();
+        Ok(Self { stop: StopSignals::new()?, hangup: signal(SignalKind::hangup())? })
+    }
+}
+
+/// Ends a running [`App`] from another thread, as SIGTERM would without delay.
+#[derive(Debug, Clone)]
+pub struct Stopper(Shutdown);
+
+impl Stopper {
+    /// Lets requests in flight end, and takes no new ones.
+    pub fn stop(&self) {
+        self.0.advance(Phase::Draining);
+    }
 }
 
 impl App {
-    /// Reads the config and the keys, binds every address, and starts the workers.
+    /// Reads the config, the certificates and the keys, binds every address, and starts the workers. Key files that are
+    /// wrong are told in the log while others are right; with none that is right there is nothing to serve.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left bound or running then.
     pub fn start(config_path: &Path) -> Result<Self, StartError> {
-        let via = via_name()?;
-        let loaded = config::load(config_path, &Surroundings::of_process(&via));
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
-        let config = Arc::new(loaded.result.map_err(StartError::Config)?);
-        let keys = first_keys(&config)?;
-        let metrics = Metrics::new(BUILD, SystemClock.now());
-        let access_log = AccessLog::open(&access_log_settings(&config), &metrics)
-            .map_err(|error| format!("the access log cannot be opened: {error}"))?;
-        let (telemetry, batches) = Telemetry::new(metrics, access_log);
-        let state =
-            config.state.as_deref().map(StateFolder::open).transpose().map_err(|error| error.to_string())?;
-        let usage = UsageFlush::new(state, batches).map_err(|error| error.to_string())?;
-        let live = Live::new(Published { revision: 1, config: Arc::clone(&config), keys: Some(keys) });
-        let shutdown = Shutdown::new();
-        let (mut bound, per_worker) = bind_all(&config)?;
-        let health = config.health.map(bind_health).transpose()?;
-        bound.extend(health.as_ref().map(|(address, _)| format!("health {address}")));
-        let upstreams = Upstreams::default();
-        let workers = per_worker
-            .into_iter()
-            .enumerate()
-            .map(|(at, listeners)| {
-                let worker =
-                    Worker::new(listeners, live.clone(), upstreams.clone(), &telemetry, shutdown.clone())?;
-                thread::Builder::new().name(format!("worker-{at}")).spawn(move || worker.run())
-            })
-            .collect::<io::Result<Vec<_>>>()
-            .map_err(|error| format!("a worker cannot be started: {error}"))?;
-        let health = health.map(|(_, socket)| socket);
-        Ok(Self { live, shutdown, telemetry, usage, health, workers, bound })
-    }
-
-    /// The addresses in use, as `NAME ADDRESS`.
-    pub fn bound(&self) -> &[String] {
-        &self.bound
-    }
-
-    /// Serves until the operator stops it and every connection has ended, or the deadline has passed.
-    ///
-    /// # Errors
-    /// Where signals cannot be heard, or a worker failed.
-    pub fn run(self) -> Result<(), StartError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        let (config_file, config) = load_config(config_path)?;
+        let control = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| format!("the control runtime cannot be started: {error}"))?;
-        let times = {
-            let shutdown = &self.live.current().config.shutdown;
-            ShutdownTimes { delay: shutdown.delay, deadline: shutdown.deadline }
+        let signals = Signals::hear(&control).map_err(|error| format!("signals cannot be heard: {error}"))?;
+        let certificates = load_certificates(&config)?;
+        let metrics = Metrics::new(BUILD, SystemClock.now());
+        let state = open_state(&config)?;
+        let audit = open_audit(&config)?;
+        let access_log = AccessLog::open(&access_log_settings(&config), &metrics)
+            .map_err(|error| format!("the access log cannot be opened: {error}"))?;
+        let (telemetry, batches) = Telemetry::new(metrics.clone(), access_log);
+        let usage = UsageFlush::new(state, batches).map_err(|error| error.to_string())?;
+
+        let entrances = entrances(&config, &certificates);
+        let (mut bound, sockets) = bind_all(&config)?;
+        let health = config.health.map(bind_health).transpose()?;
+        bound.extend(health.as_ref().map(|(address, _)| ("health", address.clone())));
+
+        let certificates =
+            certificates.into_iter().flatten().map(|one| Box::new(one) as Box<dyn CertificateSource>);
+        let parts = ReloaderParts {
+            config_file,
+            config,
+            certificates: certificates.collect(),
+            metrics,
+            audit,
+            clock: Box::new(SystemClock),
         };
+        let (reloader, report) = Reloader::start(parts).map_err(|error| error.to_string())?;
+        let live = reloader.live().clone();
+        if live.current().keys.is_none() {
+            return Err(StartError::Wrong(
+                report.wrong.into_iter().flat_map(|wrong| wrong.problems).collect(),
+            ));
+        }
+        let shutdown = Shutdown::new();
+        let workers = spawn_workers(sockets, &entrances, &live, &telemetry, &shutdown)
+            .map_err(|error| format!("a worker cannot be started: {error}"))?;
+        let reload = ReloadThread::spawn(reloader)
+            .map_err(|error| format!("the thread that reloads cannot be started: {error}"))?;
+        let health = health.map(|(_, socket)| socket);
+        Ok(Self { live, shutdown, telemetry, usage, reload, health, workers, bound, control, signals })
+    }
+
+    /// The addresses in use, each with the name of what is served there.
+    pub fn bound(&self) -> &[NamedAddress] {
+        &self.bound
+    }
+
+    /// Asks the gateway to look at its sources, as SIGHUP does.
+    pub fn reload_handle(&self) -> ReloadHandle {
+        self.reload.handle()
+    }
+
+    /// What ends it.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.shutdown.clone())
+    }
+
+    /// Serves until it is stopped and every connection has ended, or the deadline has passed.
+    ///
+    /// # Errors
+    /// Where the health listener cannot be served, or a worker failed.
+    pub fn run(self) -> Result<(), StartError> {
+        let Self { live, shutdown, telemetry, usage, reload, health, workers, control, signals, .. } = self;
+        let Signals { mut stop, mut hangup } = signals;
         let (ended_sender, ended) = tokio::sync::oneshot::channel();
-        let workers = self.workers;
         let joiner = thread::spawn(move || {
             let results: Vec<_> = workers.into_iter().map(JoinHandle::join).collect();
             let _ = ended_sender.send(());
             results
         });
-        let health = self.health;
-        let state = HealthState {
-            metrics: self.telemetry.metrics().clone(),
-            live: self.live.clone(),
-            shutdown: self.shutdown.clone(),
-        };
-        let usage = runtime.spawn(self.usage.run());
-        runtime.block_on(async {
+        let usage = control.spawn(usage.run());
+        control.block_on(async {
             if let Some(socket) = health {
                 let listener = socket
                     .into_listener()
                     .map_err(|error| format!("the health listener cannot be served: {error}"))?;
-                tokio::spawn(health::serve(listener, state));
+                let metrics = telemetry.metrics().clone();
+                tokio::spawn(health::serve(
+                    listener,
+                    HealthState { metrics, live: live.clone(), shutdown: shutdown.clone() },
+                ));
             }
-            let mut signals =
-                StopSignals::new().map_err(|error| format!("signals cannot be heard: {error}"))?;
+            let times = {
+                let shutdown = &live.current().config.shutdown;
+                ShutdownTimes { delay: shutdown.delay, deadline: shutdown.deadline }
+            };
+            let stopping = shutdown.conduct(times, async || stop.next().await);
+            let reloading = async {
+                while hangup.recv().await.is_some() {
+                    telemetry.access_log().reopen();
+                    let handle = reload.handle();
+                    // It blocks until files that are being written stand still.
+                    let _ = tokio::task::spawn_blocking(move || handle.reload()).await;
+                }
+            };
             tokio::select! {
-                () = self.shutdown.conduct(times, async || signals.next().await) => {}
+                () = stopping => {}
+                () = reloading => {}
                 _ = ended => {}
             }
             Ok::<(), StartError>(())
         })?;
         let results = joiner.join().unwrap_or_default();
-        self.telemetry.close(LOG_PATIENCE);
+        drop(reload);
+        telemetry.close(LOG_PATIENCE);
         // The last sender of uses went with the telemetry.
-        let _ = runtime.block_on(usage);
+        let _ = control.block_on(usage);
         for result in results {
             match result {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(format!("a worker failed: {error}").into()),
-                Err(_) => return Err(StartError::Other("a worker panicked".into())),
+                Err(_) => return Err(StartError::Failed("a worker panicked".into())),
             }
         }
         Ok(())
     }
 }
 
-/// The name this process goes by in `Via`, so that a request that comes back is known.
-fn via_name() -> Result<String, StartError> {
+fn load_config(path: &Path) -> Result<(ConfigFile, Config), StartError> {
     let mut random = [0u8; 4];
     getrandom::fill(&mut random).map_err(|error| format!("the system gives no randomness: {error}"))?;
-    Ok(format!("keygate-{:08x}", u32::from_be_bytes(random)))
+    // Its own name in `Via`, so that a request that comes back is known.
+    let via = format!("keygate-{:08x}", u32::from_be_bytes(random));
+    let mut file = ConfigFile::new(PathBuf::from(path), via);
+    let loaded = file.load();
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let told = |problems: Vec<_>| {
+        StartError::Wrong(problems.iter().map(crate::config::Problem::to_string).collect())
+    };
+    Ok((file, loaded.result.map_err(told)?))
 }
 
-fn first_keys(config: &Config) -> Result<KeySnapshot, StartError> {
-    let location = match &config.keys {
-        KeySource::File(path) => Location::File(path.clone()),
-        KeySource::Directory(path) => Location::Directory(path.clone()),
-    };
-    let options = ReadOptions { strict_permissions: config.strict_permissions, ..ReadOptions::default() };
-    let mut files = KeyFiles::new(location, options);
-    files.look_once(Moment { monotonic: Instant::now(), wall: SystemClock.now() });
-    let policy =
-        KeyPolicy { scopes: &config.policy.scopes, role_caps: &config.role_caps, brand: &config.brand };
-    let resolution = files.resolve(&policy).map_err(StartError::Keys)?;
-    if !resolution.wrong.is_empty() {
-        return Err(StartError::Keys(
-            resolution.wrong.into_iter().flat_map(|wrong| wrong.problems).collect(),
-        ));
+/// The certificates of each listener, `None` for one in cleartext.
+fn load_certificates(config: &Config) -> Result<Vec<Option<ListenerCertificates>>, StartError> {
+    let load = |listener: &ListenerConfig| listener.tls.as_ref().map(ListenerCertificates::load).transpose();
+    let mut problems = Vec::new();
+    let mut certificates = Vec::new();
+    for listener in &config.listeners {
+        match load(listener) {
+            Ok(one) => certificates.push(one),
+            Err(wrong) => problems.extend(wrong),
+        }
     }
-    resolution.snapshot.ok_or_else(|| StartError::Other("no key file was read".into()))
+    if problems.is_empty() { Ok(certificates) } else { Err(StartError::Wrong(problems)) }
+}
+
+fn open_state(config: &Config) -> Result<Option<StateFolder>, StartError> {
+    Ok(config.state.as_deref().map(StateFolder::open).transpose().map_err(|error| error.to_string())?)
+}
+
+fn open_audit(config: &Config) -> Result<AuditLog, StartError> {
+    let opened = match &config.state {
+        Some(folder) => AuditLog::to_file(&folder.join(AUDIT_FILE)),
+        None => AuditLog::to_stderr(),
+    };
+    Ok(opened.map_err(|error| format!("the audit log cannot be opened: {error}"))?)
 }
 
 fn access_log_settings(config: &Config) -> AccessLogSettings {
@@ -244,26 +318,36 @@ fn access_log_settings(config: &Config) -> AccessLogSettings {
     }
 }
 
-type Listeners = Vec<(ListeningSocket, Entrance)>;
+fn entrances(config: &Config, certificates: &[Option<ListenerCertificates>]) -> Vec<Entrance> {
+    let listeners = config.listeners.iter().zip(certificates).enumerate();
+    listeners
+        .map(|(index, (listener, certificates))| Entrance {
+            index,
+            tls: certificates.as_ref().map(ListenerCertificates::store),
+            limit: ConnectionLimit::new(ConnectionBounds {
+                connections: listener.limits.connections,
+                per_peer: listener.limits.connections_per_address,
+                trusted_proxies: listener.trusted_proxies.clone(),
+            }),
+        })
+        .collect()
+}
 
-/// Binds every listener of the config; the sockets are given out one to each worker.
-fn bind_all(config: &Config) -> Result<(Vec<String>, Vec<Listeners>), StartError> {
+/// Binds every listener of the config. Of each there is one socket for each worker.
+fn bind_all(config: &Config) -> Result<(Vec<NamedAddress>, Vec<Vec<ListeningSocket>>), StartError> {
     let mut addresses = Vec::new();
-    let mut per_worker: Vec<Listeners> = (0..config.workers.get()).map(|_| Vec::new()).collect();
-    for (index, listener) in config.listeners.iter().enumerate() {
+    let mut all = Vec::new();
+    for listener in &config.listeners {
         let options = ListenOptions {
             address: listener.address.clone(),
             unix_mode: listener.unix_mode,
             workers: config.workers,
         };
         let Bound { address, sockets } = bind(&options).map_err(|problem| problem.to_string())?;
-        addresses.push(format!("data {address}"));
-        let entrance = entrance(index, listener)?;
-        for (worker, socket) in per_worker.iter_mut().zip(sockets) {
-            worker.push((socket, entrance.clone()));
-        }
+        addresses.push(("data", address));
+        all.push(sockets);
     }
-    Ok((addresses, per_worker))
+    Ok((addresses, all))
 }
 
 fn bind_health(address: SocketAddr) -> Result<(ListenAddress, ListeningSocket), StartError> {
@@ -274,37 +358,24 @@ fn bind_health(address: SocketAddr) -> Result<(ListenAddress, ListeningSocket), 
     Ok((address, socket))
 }
 
-fn entrance(index: usize, listener: &ListenerConfig) -> Result<Entrance, StartError> {
-    let tls = match &listener.tls {
-        None => None,
-        Some(tls) => {
-            let options = read_tls(tls)?;
-            let store = CertificateStore::new(&options)
-                .map_err(|problem| format!("TLS cannot be set up: {problem}"))?;
-            Some(Arc::new(store))
+fn spawn_workers(
+    sockets: Vec<Vec<ListeningSocket>>,
+    entrances: &[Entrance],
+    live: &Live,
+    telemetry: &Telemetry,
+    shutdown: &Shutdown,
+) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
+    let upstreams = Upstreams::default();
+    let mut listeners: Vec<_> = sockets.into_iter().map(Vec::into_iter).collect();
+    let mut workers = Vec::new();
+    loop {
+        let of_worker: Vec<_> =
+            listeners.iter_mut().filter_map(Iterator::next).zip(entrances.iter().cloned()).collect();
+        if of_worker.is_empty() {
+            return Ok(workers);
         }
-    };
-    let limit = ConnectionLimit::new(ConnectionBounds {
-        connections: listener.limits.connections,
-        per_peer: listener.limits.connections_per_address,
-        trusted_proxies: listener.trusted_proxies.clone(),
-    });
-    Ok(Entrance { index, tls, limit })
-}
-
-fn read_tls(tls: &ListenerTls) -> Result<ServerTlsOptions, StartError> {
-    let certificates = tls.certificates.iter().map(read_certificate).collect::<Result<_, _>>()?;
-    let client_ca = tls.client_ca.as_ref().map(read_pem).transpose()?;
-    Ok(ServerTlsOptions { certificates, client_ca })
-}
-
-fn read_certificate(files: &CertificateFiles) -> Result<Certificate, StartError> {
-    let (certificate, key) = (read_pem(&files.certificate)?, read_pem(&files.private_key)?);
-    Certificate::from_pem(&certificate, &key).map_err(|problem| {
-        format!("{} with {}: {problem}", files.certificate.display(), files.private_key.display()).into()
-    })
-}
-
-fn read_pem(path: &PathBuf) -> Result<Vec<u8>, StartError> {
-    fs::read(path).map_err(|error| format!("{}: {error}", path.display()).into())
+        let worker = Worker::new(of_worker, live.clone(), upstreams.clone(), telemetry, shutdown.clone())?;
+        let name = format!("worker-{}", workers.len());
+        workers.push(thread::Builder::new().name(name).spawn(move || worker.run())?);
+    }
 }

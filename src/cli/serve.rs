@@ -38,15 +38,13 @@ impl Serve {
             Err(error) => {
                 eprintln!("{error}");
                 return match error {
-                    StartError::Config(_) | StartError::Keys(_) => Exit::WrongInput,
-                    StartError::Other(_) => Exit::Failed,
+                    StartError::Wrong(_) => Exit::WrongInput,
+                    StartError::Failed(_) => Exit::Failed,
                 };
             }
         };
-        for bound in app.bound() {
-            if let Some((name, address)) = bound.split_once(' ') {
-                eprintln!("listening name={name} address={address}");
-            }
+        for (name, address) in app.bound() {
+            eprintln!("listening name={name} address={address}");
         }
         match app.run() {
             Ok(()) => Exit::Done,
