@@ -1,6 +1,10 @@
 //! Revoked once is revoked for good: what was ever seen revoked stays refused, whatever the key files say later.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{
+    collections::{HashSet, hash_map::Entry},
+    path::Path,
+    sync::Arc,
+};
 
 use crate::{
     keys::{record::KeyId, snapshot::KeySnapshot, table::TableFull},
@@ -82,7 +86,8 @@ impl Revocations {
         }
         for SourceRevocation { revocation, .. } in marks {
             let seen = SeenRevocation { at: revocation.at, key_id: revocation.key_id };
-            if self.seen.insert(revocation.digest, seen).is_none() {
+            if let Entry::Vacant(unseen) = self.seen.entry(revocation.digest) {
+                unseen.insert(seen);
                 self.unsaved.insert(revocation.digest, seen);
             }
         }

@@ -1,18 +1,14 @@
 //! Files that make up one source together, like a certificate and its key: told apart by content alone.
 
 use std::{
-    fs::OpenOptions,
     io::Read as _,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     time::Instant,
 };
 
-use rustix::fs::OFlags;
-
 use super::{
     key_files::{Look, SETTLING},
-    read::Fingerprint,
+    read::{Fingerprint, open},
 };
 
 /// The largest file whose content is compared; one that is larger is as one that cannot be read.
@@ -82,9 +78,7 @@ impl FileSet {
 }
 
 fn fingerprint(path: &Path) -> Option<Fingerprint> {
-    // Without O_NONBLOCK, opening a pipe waits for its writer.
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let file = open(path).ok()?;
     let metadata =
         file.metadata().ok().filter(|metadata| metadata.is_file() && metadata.len() <= BYTES_MAX)?;
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).ok()? + 1);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     directory::key_files,
-    file::{FileProblem, KeyFile, MarkedRevocation, WrongFile, parse_counted},
+    file::{FileProblem, KeyFile, MarkedRevocation, Parsed, WrongFile, parse_counted},
     merge::{Choices, Merged, merge, revocations_of},
     read::{Exposure, Fingerprint, ReadError, ReadOptions, Reading, Stamp, is_mount_point, read},
 };
@@ -243,8 +243,8 @@ struct Tracked {
     frozen: bool,
     /// What [`Tracked::latest`] was made from.
     taken: Option<Content>,
-    /// What was seen since, and since when.
-    pending: Option<(Content, Instant)>,
+    /// What was seen since.
+    pending: Option<Pending>,
     latest: Latest,
     in_force: Option<Arc<KeyFile>>,
     exposures: Vec<Exposure>,
@@ -257,6 +257,21 @@ enum Content {
     Bytes(Fingerprint),
     Refused(FileProblem),
     Gone,
+}
+
+/// A content that is not taken yet.
+#[derive(Debug)]
+struct Pending {
+    content: Content,
+    since: Instant,
+    /// What it says, if it is bytes.
+    parsed: Option<Result<Parsed, WrongFile>>,
+}
+
+impl Pending {
+    fn is_cut_proof(&self) -> bool {
+        matches!(&self.parsed, Some(Ok(parsed)) if parsed.is_cut_proof)
+    }
 }
 
 /// The newest content that was taken.
@@ -346,23 +361,18 @@ impl Tracked {
             self.pending = None;
             return self.note_exposures(reading);
         }
-        let since = match &self.pending {
-            Some((pending, since)) if *pending == content => *since,
-            _ => now.monotonic,
-        };
-        let stood = now.monotonic.saturating_duration_since(since);
-        if stood >= settling || self.settled_before(reading, now) {
-            let parsed = reading.map(|reading| self.parse(&reading.bytes));
-            return self.take(content, reading, parsed.map(|parsed| parsed.map(|parsed| parsed.file)));
+        // Parsed at first sight: a large file is ready once it stood still, and a count may show that it is whole.
+        let pending =
+            self.pending.take().filter(|pending| pending.content == content).unwrap_or_else(|| Pending {
+                parsed: reading.map(|reading| self.parse(&reading.bytes)),
+                since: now.monotonic,
+                content,
+            });
+        let stood = now.monotonic.saturating_duration_since(pending.since);
+        if stood >= settling || self.settled_before(reading, now) || pending.is_cut_proof() {
+            return self.take(pending, reading);
         }
-        let is_first = self.pending.as_ref().is_none_or(|(pending, _)| *pending != content);
-        if let Some(reading) = reading.filter(|reading| is_first && may_be_counted(&reading.bytes))
-            && let Ok(parsed) = self.parse(&reading.bytes)
-            && parsed.is_cut_proof
-        {
-            return self.take(content, Some(reading), Some(Ok(parsed.file)));
-        }
-        self.pending = Some((content, since));
+        self.pending = Some(pending);
         self.quiet = None;
         Observation::Settling(settling.saturating_sub(stood))
     }
@@ -376,19 +386,14 @@ impl Tracked {
             })
     }
 
-    fn parse(&self, text: &[u8]) -> Result<super::file::Parsed, WrongFile> {
+    fn parse(&self, text: &[u8]) -> Result<Parsed, WrongFile> {
         parse_counted(&self.path, text, &Limits::default())
     }
 
-    fn take(
-        &mut self,
-        content: Content,
-        reading: Option<&Reading>,
-        parsed: Option<Result<KeyFile, WrongFile>>,
-    ) -> Observation {
-        self.pending = None;
+    fn take(&mut self, pending: Pending, reading: Option<&Reading>) -> Observation {
+        let Pending { content, parsed, .. } = pending;
         self.latest = match (&content, parsed) {
-            (_, Some(Ok(file))) => Latest::Good(Arc::new(file)),
+            (_, Some(Ok(parsed))) => Latest::Good(Arc::new(parsed.file)),
             (_, Some(Err(wrong))) => Latest::Wrong(wrong),
             (Content::Refused(problem), None) => Latest::Wrong(WrongFile::of(problem.clone())),
             (Content::Gone | Content::Bytes(_), None) => Latest::Gone,
@@ -445,11 +450,6 @@ impl Tracked {
             }
         }
     }
-}
-
-/// Whether a parse could show that the file has a `count`.
-fn may_be_counted(bytes: &[u8]) -> bool {
-    memchr::memmem::find(bytes, b"count").is_some()
 }
 
 #[cfg(test)]

@@ -123,9 +123,33 @@ pub enum ReadError {
 /// [`ReadError::Unsettled`] if two readings differ; else why it is refused: missing, no regular file, too large, or
 /// one that others can write or that neither root nor this process's user owns.
 pub fn read(path: &Arc<Path>, options: &ReadOptions) -> Result<Reading, ReadError> {
-    let first = read_once(path, options)?.fingerprint;
-    let second = read_once(path, options)?;
-    if first == second.fingerprint { Ok(second) } else { Err(ReadError::Unsettled) }
+    let reading = read_once(path, options)?;
+    if is_still(path, &reading.bytes) { Ok(reading) } else { Err(ReadError::Unsettled) }
+}
+
+/// Whether the file holds `bytes` and no more, opened anew.
+fn is_still(path: &Path, bytes: &[u8]) -> bool {
+    let compare = || -> io::Result<bool> {
+        let mut file = open(path)?;
+        let mut chunk = vec![0; 64 << 10];
+        let mut rest = bytes;
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok(rest.is_empty()),
+                length => match rest.strip_prefix(&chunk[..length]) {
+                    Some(after) => rest = after,
+                    None => return Ok(false),
+                },
+            }
+        }
+    };
+    compare().unwrap_or(false)
+}
+
+/// Opens for reading. Without `O_NONBLOCK`, opening a pipe would wait for its writer.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
 fn read_once(path: &Arc<Path>, options: &ReadOptions) -> Result<Reading, ReadError> {
@@ -135,13 +159,7 @@ fn read_once(path: &Arc<Path>, options: &ReadOptions) -> Result<Reading, ReadErr
         let (message, remedy) = describe(path, error);
         refused(message, remedy)
     };
-    // Without O_NONBLOCK, opening a pipe waits for its writer.
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)
-        .map_err(|error| io_refused(&error))?;
+    let mut file = open(path).map_err(|error| io_refused(&error))?;
     let metadata = file.metadata().map_err(|error| io_refused(&error))?;
     if let Some((kind, remedy)) = irregular(&metadata) {
         return Err(refused(format!("this is {kind}"), remedy));
