@@ -5,6 +5,7 @@ use std::{
     num::NonZeroUsize,
     path::Path,
     sync::Arc,
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -26,7 +27,12 @@ use keygate::{
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::harness::{Client, Message, Upstream, run};
+use rustix::process::Signal;
+
+use crate::{
+    fixture,
+    harness::{Client, GUARD, Gateway, Latch, Message, Upstream, run},
+};
 
 /// A health listener, and the state that it tells of.
 struct Health {
@@ -279,4 +285,90 @@ fn the_health_check_fails_where_no_gateway_answers() {
     });
     let other = healthcheck(other.address()).unwrap_err();
     assert!(matches!(other, Unhealthy::NotHttp(_)), "{other:?}");
+}
+
+/// The real gateway in front of `upstream`, with a health listener.
+fn gateway(upstream: &Upstream) -> Gateway {
+    let config = fixture::config(&upstream.url(), "", "", "")
+        .replace("health: null", "health: {address: '127.0.0.1:0'}");
+    Gateway::start(&[("keygate.yaml", &config), ("keys.yaml", &fixture::keys())])
+}
+
+fn get(gateway: &Gateway, path: &str) -> Message {
+    Client::connect(gateway.address("health")).exchange(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"))
+}
+
+/// Asks `/readyz` until the answer is as wanted.
+fn readyz_until(gateway: &Gateway, wanted: impl Fn(&Message) -> bool) -> Message {
+    let start = Instant::now();
+    loop {
+        let answer = get(gateway, "/readyz");
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(start.elapsed() < GUARD, "still {answer:?}\n{}", gateway.output());
+        std::thread::yield_now();
+    }
+}
+
+/// What `/readyz` says of the key file.
+fn key_file(answer: &Message) -> Value {
+    let detail = answer.json();
+    let sources = detail["sources"].as_array().unwrap();
+    let is_key_file = |source: &&Value| source["name"].as_str().unwrap().ends_with("keys.yaml");
+    sources.iter().find(is_key_file).unwrap_or_else(|| panic!("no key file in {detail}")).clone()
+}
+
+#[test]
+fn a_wrong_key_file_shows_with_its_place_and_without_what_it_holds() {
+    let upstream = Upstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    let gateway = gateway(&upstream);
+    assert_eq!(get(&gateway, "/livez").status(), 200);
+    let ready = get(&gateway, "/readyz");
+    assert_eq!((ready.status(), key_file(&ready)["state"].as_str()), (200, Some("ok")));
+
+    let secret = "kg_live_9aSecretThatStandsWhereADigestShould1234";
+    let keys = fixture::keys();
+    gateway.replace("keys.yaml", &format!("{keys}  - {{id: third, hash: '{secret}', scopes: [nonsense]}}\n"));
+    let wrong = readyz_until(&gateway, |answer| key_file(answer)["state"] == "wrong");
+    assert_eq!(wrong.status(), 200, "the last good keys serve on");
+    let problem = key_file(&wrong)["problem"].as_str().unwrap().to_owned();
+    assert!(problem.contains("keys.yaml:5:"), "{problem}");
+    let metrics = get(&gateway, "/metrics");
+    assert!(metrics.text().contains("\nkeygate_sources_wrong 1\n"), "{}", metrics.text());
+    for told in [wrong.text(), metrics.text(), &gateway.output()] {
+        assert!(!told.contains(&secret[8..24]), "{told}");
+    }
+
+    gateway.replace("keys.yaml", &keys);
+    let mended = readyz_until(&gateway, |answer| key_file(answer)["state"] == "ok");
+    assert!(key_file(&mended).get("problem").is_none(), "{mended:?}");
+}
+
+#[test]
+fn while_it_drains_it_lives_and_is_not_ready() {
+    let (arrived, go) = (Latch::default(), Latch::default());
+    let upstream = Upstream::start({
+        let (arrived, go) = (arrived.clone(), go.clone());
+        move |talk| {
+            talk.request()?;
+            arrived.open();
+            go.wait();
+            talk.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+        }
+    });
+    let mut gateway = gateway(&upstream);
+    let mut client = gateway.connect();
+    client.send(fixture::request("GET /any/a", &[], ""));
+    arrived.wait();
+    gateway.signal(Signal::TERM);
+    let leaving = readyz_until(&gateway, |answer| answer.status() == 503);
+    assert_eq!(leaving.json()["reason"], "shutting_down");
+    assert_eq!(get(&gateway, "/livez").status(), 200);
+    let address = gateway.address("health").to_string();
+    assert_eq!(run::keygate(gateway.folder(), &["healthcheck", "--address", &address], "").code, Some(1));
+    go.open();
+    assert_eq!(client.response().text(), "hi");
+    let (status, output) = gateway.wait();
+    assert!(status.success(), "{status}\n{output}");
 }
