@@ -1,10 +1,16 @@
 //! Routes: which request needs what. A segment trie finds the route of a path, once as the path stands and once for
 //! its lax fold; a route is found only where both agree.
 
+mod pattern;
+mod trie;
+
 use std::fmt;
 
-use arrayvec::ArrayVec;
-
+pub use self::pattern::parameters;
+use self::{
+    pattern::{Segment, parse_pattern},
+    trie::{Captures, Trie, Walked},
+};
 use super::{
     path::{RequestPath, TailAllowance, fold_literal},
     project::{ProjectPattern, ProjectSource},
@@ -117,9 +123,6 @@ pub struct Found<'t> {
     tail_start: Option<usize>,
     agreed: bool,
 }
-
-/// Where each `{name}` segment stands: start and end in bytes.
-type Captures = ArrayVec<(u16, u16), PARAMETERS_MAX>;
 
 impl<'t> Found<'t> {
     /// The route that maps `method`, and what the method needs there: the method by name, else GET for HEAD, else
@@ -264,255 +267,6 @@ fn host_matches(pattern: Option<&str>, host: Option<&str>) -> bool {
             .is_some_and(|at| at > 0 && host.get(at..).is_some_and(|end| end.eq_ignore_ascii_case(suffix))),
         None => pattern.eq_ignore_ascii_case(host),
     }
-}
-
-/// A trie over the segments of paths: literal beats `{name}` beats `{*rest}`, with backtracking. A node stands at one
-/// depth and is entered at most once per walk, so a walk never takes longer than there are nodes.
-#[derive(Debug, Default)]
-struct Trie {
-    nodes: Vec<Node>,
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    /// Sorted by text.
-    literals: Vec<(Box<[u8]>, usize)>,
-    /// Lower case, sorted: children of routes with `case: ignore`.
-    caseless: Vec<(Box<[u8]>, usize)>,
-    parameter: Option<usize>,
-    here: Option<LeafIndex>,
-    rest: Option<LeafIndex>,
-}
-
-struct Walked {
-    leaf: LeafIndex,
-    captures: Captures,
-    tail_start: Option<usize>,
-}
-
-impl Trie {
-    fn walk(&self, path: &[u8]) -> Option<Walked> {
-        let mut captures = Captures::new();
-        let root = self.nodes.first()?;
-        self.descend(root, path, Some(1), &mut captures).map(|(leaf, tail_start)| Walked {
-            leaf,
-            captures,
-            tail_start,
-        })
-    }
-
-    /// Walks on from `node` with the path's segments from byte `at`, `None` when none is left.
-    fn descend(
-        &self,
-        node: &Node,
-        path: &[u8],
-        at: Option<usize>,
-        captures: &mut Captures,
-    ) -> Option<(LeafIndex, Option<usize>)> {
-        let Some(start) = at else {
-            return node.here.map(|leaf| (leaf, None)).or(node.rest.map(|leaf| (leaf, Some(path.len()))));
-        };
-        let end = memchr::memchr(b'/', &path[start..]).map_or(path.len(), |length| start + length);
-        let next = (end < path.len()).then_some(end + 1);
-        let segment = &path[start..end];
-        if let Some(child) = node.literal(segment)
-            && let Some(found) = self.descend(&self.nodes[child], path, next, captures)
-        {
-            return Some(found);
-        }
-        if let Some(child) = node.caseless(segment)
-            && let Some(found) = self.descend(&self.nodes[child], path, next, captures)
-        {
-            return Some(found);
-        }
-        if let Some(child) = node.parameter
-            && !segment.is_empty()
-            && let (Ok(from), Ok(to)) = (u16::try_from(start), u16::try_from(end))
-            && captures.try_push((from, to)).is_ok()
-        {
-            if let Some(found) = self.descend(&self.nodes[child], path, next, captures) {
-                return Some(found);
-            }
-            captures.pop();
-        }
-        node.rest.map(|leaf| (leaf, Some(start)))
-    }
-
-    /// The node that `segments` lead to, made where it does not exist.
-    fn node_for(&mut self, segments: &[Segment], ignore_case: bool) -> usize {
-        if self.nodes.is_empty() {
-            self.nodes.push(Node::default());
-        }
-        let mut at = 0;
-        for segment in segments {
-            let child = match segment {
-                Segment::Literal(text) if ignore_case => self.nodes[at].caseless(text),
-                Segment::Literal(text) => self.nodes[at].literal(text),
-                Segment::Parameter(_) => self.nodes[at].parameter,
-                Segment::Rest => Some(at),
-            };
-            at = child.unwrap_or_else(|| self.add_child(at, segment, ignore_case));
-        }
-        at
-    }
-
-    fn add_child(&mut self, parent: usize, segment: &Segment, ignore_case: bool) -> usize {
-        let child = self.nodes.len();
-        self.nodes.push(Node::default());
-        let node = &mut self.nodes[parent];
-        match segment {
-            Segment::Literal(text) if ignore_case => {
-                insert_sorted(&mut node.caseless, text.to_ascii_lowercase().into(), child);
-            }
-            Segment::Literal(text) => insert_sorted(&mut node.literals, text.clone().into(), child),
-            Segment::Parameter(_) => node.parameter = Some(child),
-            Segment::Rest => {}
-        }
-        child
-    }
-}
-
-fn insert_sorted(children: &mut Vec<(Box<[u8]>, usize)>, text: Box<[u8]>, child: usize) {
-    let at = children.partition_point(|(known, _)| *known < text);
-    children.insert(at, (text, child));
-}
-
-impl Node {
-    fn literal(&self, segment: &[u8]) -> Option<usize> {
-        let at = self.literals.binary_search_by(|(text, _)| (**text).cmp(segment)).ok()?;
-        Some(self.literals[at].1)
-    }
-
-    fn caseless(&self, segment: &[u8]) -> Option<usize> {
-        if self.caseless.is_empty() {
-            return None;
-        }
-        let lower = segment.iter().map(u8::to_ascii_lowercase);
-        let at = self.caseless.binary_search_by(|(text, _)| text.iter().copied().cmp(lower.clone())).ok()?;
-        Some(self.caseless[at].1)
-    }
-
-    fn slot(&mut self, is_rest: bool) -> &mut Option<LeafIndex> {
-        if is_rest { &mut self.rest } else { &mut self.here }
-    }
-}
-
-/// One segment of a pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Segment {
-    Literal(Vec<u8>),
-    Parameter(String),
-    Rest,
-}
-
-/// The names of the `{name}` segments of `pattern`, in order: what `project: path:NAME` chooses from.
-///
-/// # Errors
-/// What is wrong with the pattern, and what would be right.
-pub fn parameters(pattern: &str) -> Result<Vec<String>, (String, String)> {
-    Ok(parse_pattern(pattern)?
-        .into_iter()
-        .filter_map(|segment| match segment {
-            Segment::Parameter(name) => Some(name),
-            Segment::Literal(_) | Segment::Rest => None,
-        })
-        .collect())
-}
-
-fn parse_pattern(pattern: &str) -> Result<Vec<Segment>, (String, String)> {
-    let wrong = |message: String, remedy: &str| Err((message, remedy.to_owned()));
-    let Some(inner) = pattern.strip_prefix('/') else {
-        return wrong(format!("the path {pattern:?} does not begin with \"/\""), "begin it with \"/\"");
-    };
-    let mut segments: Vec<Segment> = Vec::new();
-    let count = inner.split('/').count();
-    for (at, text) in inner.split('/').enumerate() {
-        let last = at + 1 == count;
-        let segment = if let Some(name) = text.strip_prefix("{*").and_then(|rest| rest.strip_suffix('}')) {
-            if !last {
-                return wrong(
-                    format!("{text:?} stands before the end of the path {pattern:?}"),
-                    "let {*…} be the last segment",
-                );
-            }
-            check_parameter_name(name)?;
-            Segment::Rest
-        } else if let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            check_parameter_name(name)?;
-            if segments.contains(&Segment::Parameter(name.to_owned())) {
-                return wrong(
-                    format!("the name {name:?} stands twice in the path {pattern:?}"),
-                    "give each {…} its own name",
-                );
-            }
-            Segment::Parameter(name.to_owned())
-        } else {
-            if text.is_empty() && !last {
-                return wrong(format!("\"//\" stands in the path {pattern:?}"), "write a single \"/\"");
-            }
-            check_literal(text)?;
-            Segment::Literal(text.as_bytes().to_vec())
-        };
-        segments.push(segment);
-    }
-    if segments.iter().filter(|segment| matches!(segment, Segment::Parameter(_))).count() > PARAMETERS_MAX {
-        return wrong(
-            format!("the path {pattern:?} has too many {{…}} segments"),
-            "use at most 16, or {*rest} for the end",
-        );
-    }
-    Ok(segments)
-}
-
-fn check_parameter_name(name: &str) -> Result<(), (String, String)> {
-    let fine = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if fine {
-        Ok(())
-    } else {
-        Err((
-            format!("{{{name}}} is no name for a segment"),
-            "use letters, digits and \"_\", as in {project}".into(),
-        ))
-    }
-}
-
-/// A literal stands for itself in canonical spelling (RFC 3986 §6.2.2): what need not be encoded is not.
-fn check_literal(text: &str) -> Result<(), (String, String)> {
-    let wrong = |message: String, remedy: &str| Err((message, remedy.to_owned()));
-    if text.contains(['{', '}', '*']) {
-        return wrong(
-            format!("the segment {text:?} mixes text with {{…}} or *"),
-            "let {name} or {*rest} be a whole segment",
-        );
-    }
-    if text.contains([';', '?', '#', '\\']) {
-        return wrong(
-            format!("the segment {text:?} holds one of ; ? # \\"),
-            "routes match paths only, without parameters",
-        );
-    }
-    let path = format!("/{text}");
-    if let Err(error) = RequestPath::parse(path.as_bytes()) {
-        return wrong(
-            format!("the segment {text:?} can never match: {error}"),
-            "write the segment as clients send it",
-        );
-    }
-    let mut rest = text;
-    while let Some(at) = rest.find('%') {
-        let triplet = &rest[at..at + 3];
-        let byte = u8::from_str_radix(&triplet[1..], 16).unwrap_or_default();
-        let needless = byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&byte);
-        if needless || b"/\\%;?#".contains(&byte) || triplet.bytes().any(|b| b.is_ascii_lowercase()) {
-            return wrong(
-                format!("{triplet:?} in the segment {text:?} is not canonical"),
-                "encode only what must be, with upper-case digits (RFC 3986 section 6.2.2), never a delimiter",
-            );
-        }
-        rest = &rest[at + 3..];
-    }
-    Ok(())
 }
 
 #[derive(Default)]

@@ -87,7 +87,7 @@ fn record(number: usize) -> KeyRecord {
         projects: ProjectSet::only([project(number)]),
         created_at: None,
         not_before: None,
-        expires_at: Some(Timestamp::MAX),
+        expires_at: Timestamp::from_second(4_102_444_800).ok(),
         addresses: Vec::new(),
         revoked: None,
     }
