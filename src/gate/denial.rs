@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::Policy;
+use super::{Policy, request::head_error_reason};
 use crate::{
-    http1::framing::FramingError,
+    http1::{framing::FramingError, parse::HeadError},
     keys::{credential::CredentialSources, snapshot::Refused},
     policy::{
         decide::{Doubt, Refusal, Unseen},
@@ -58,6 +58,13 @@ impl<'s> Denial<'s> {
     /// Row 1.
     pub fn bad_request(detail: &'static str) -> Self {
         Self::in_row(1, Reason::BadRequest, detail)
+    }
+
+    /// Row 1, before there is a head that could be read.
+    pub fn malformed_head(error: HeadError) -> Self {
+        let reason = head_error_reason(error);
+        let row = u8::from(reason == Reason::BadRequest);
+        Self::in_row(row, reason, format!("The request is malformed: {error}."))
     }
 
     pub(super) fn path(error: PathError) -> Self {

@@ -2,6 +2,7 @@
 //! ([`Request`]), what keys are known and what policy permits. Pure; every door asks here.
 
 pub mod denial;
+pub mod explanation;
 pub mod request;
 
 use core::net::IpAddr;

@@ -164,7 +164,10 @@ fn check_tail(route: &Route, found: &Found<'_>, asked: &Asked<'_, '_>) -> Result
 }
 
 /// The method that is decided on: the one asked for by an override only where every route of the path honours it.
-fn effective_method<'b>(found: &Found<'_>, asked: &Asked<'b, '_>) -> Result<&'b str, Refusal> {
+///
+/// # Errors
+/// [`Doubt::MethodOverride`] where one does not.
+pub fn effective_method<'b>(found: &Found<'_>, asked: &Asked<'b, '_>) -> Result<&'b str, Refusal> {
     match asked.method_override {
         None => Ok(asked.method),
         Some(method) if found.routes().all(|route| route.honour_method_override) => Ok(method),
@@ -196,7 +199,11 @@ fn lists(route: &Route, method: &str) -> bool {
     named(method) || (method == "HEAD" && named("GET"))
 }
 
-fn named_project<'b>(
+/// What a request of `route` says about its project.
+///
+/// # Errors
+/// [`SeveralProjects`] where it names more than one.
+pub fn named_project<'b>(
     route: &Route,
     found: &Found<'_>,
     asked: &Asked<'b, '_>,

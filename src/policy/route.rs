@@ -222,6 +222,13 @@ impl RouteTable {
         Some(found)
     }
 
+    /// The route that the lax fold of `path` leads to on `host`, whatever the path as it stands leads to; for
+    /// explanations.
+    pub fn find_folded(&self, host: Option<&str>, path: &RequestPath<'_>) -> Option<&Route> {
+        let lax = self.walk(host, path.fold(), Reading::Folded)?;
+        self.leaves[lax.leaf].routes.first().map(|&at| &self.routes[at])
+    }
+
     fn lax_agrees(&self, host: Option<&str>, path: &RequestPath<'_>, found: &Found<'_>) -> bool {
         let folded = path.fold();
         let Some(lax) = self.walk(host, folded, Reading::Folded) else { return false };

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     clock::{Clock, SystemClock},
     config::model::{Config, ListenerConfig, UpstreamConfig},
-    gate::{self, Denial, Judgement, Request, Verdict, request::head_error_reason},
+    gate::{self, Denial, Judgement, Request, Verdict},
     http1::framing::{BodyLength, connection_tokens},
     live::{LiveReader, Published},
     message::{RequestHead, Version},
@@ -541,9 +541,7 @@ fn secret_slot(is_previous: bool) -> SecretSlot {
 
 fn head_denial(fault: HeadFault) -> Denial<'static> {
     match fault {
-        HeadFault::Malformed(error) => {
-            Denial::outside_table(head_error_reason(error), format!("The request is malformed: {error}."))
-        }
+        HeadFault::Malformed(error) => Denial::malformed_head(error),
         HeadFault::Late => {
             Denial::outside_table(Reason::RequestTimeout, "The head of the request did not come in time.")
         }

@@ -271,7 +271,11 @@ fn encode_into(out: &mut Vec<u8>, value: &str) {
     }
 }
 
-fn write_identity(
+/// Writes the header lines by which an upstream learns who asks, under `names`.
+///
+/// # Errors
+/// Where the visible projects do not fit in a header.
+pub fn write_identity(
     out: &mut Vec<u8>,
     names: &IdentityHeaders,
     scopes: &Scopes,

@@ -12,4 +12,4 @@ mod http2;
 mod upstream;
 pub mod worker;
 
-pub use self::upstream::Upstreams;
+pub use self::{headers::write_identity, upstream::Upstreams};
