@@ -1,8 +1,20 @@
 //! The command line: each command a thin front end over the rest. Secrets and what was asked for go to standard
 //! output, everything else to standard error.
 
+pub mod cases;
+mod check;
+mod completions;
+pub mod decision;
+mod deployment;
+mod explain;
+mod finding;
 mod healthcheck;
+mod keys;
+mod output;
+mod schema;
+mod secret_input;
 mod serve;
+mod test;
 
 use std::process::ExitCode;
 
@@ -39,10 +51,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway.
     Serve(serve::Serve),
     /// Ask whether the gateway is ready.
     Healthcheck(healthcheck::Healthcheck),
+    Check(check::Check),
+    Explain(explain::Explain),
+    Test(test::Test),
+    Keys(keys::Keys),
+    Schema(schema::Schema),
+    Completions(completions::Completions),
 }
 
 /// Runs the command that the process was started with.
@@ -51,6 +68,12 @@ pub fn run() -> ExitCode {
     match arguments.command {
         Command::Serve(serve) => serve.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
+        Command::Check(check) => check.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Test(test) => test.run(),
+        Command::Keys(keys) => keys.run(),
+        Command::Schema(schema) => schema.run(),
+        Command::Completions(completions) => completions.run(),
     }
     .into()
 }

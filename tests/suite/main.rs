@@ -7,6 +7,7 @@
 )]
 
 mod answers;
+mod cli;
 mod compat;
 mod config;
 mod decision_cost;

@@ -1,0 +1,460 @@
+//! One request and what the gate decides about it, in words: what `explain` shows and `test` asserts. The verdict is
+//! that of [`gate::judge`]; nothing here decides.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::deployment::Deployment;
+use crate::{
+    config::model::Config,
+    gate::{Denial, Judgement, Request, Verdict, explanation::Explanation, judge, judge_as},
+    http1::parse::{HeadLimits, Parsed, parse_request},
+    keys::{secret::KeySecret, snapshot::KeySnapshot},
+    message::RequestHead,
+    policy::{
+        decide::{Permit, Unseen},
+        principal::Principal,
+        project::{Named, SeveralProjects},
+        route::{Access, Route},
+        scope::{ScopeSet, Scopes},
+    },
+    proxy::write_identity,
+};
+
+/// A request as a person writes it down.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The method.
+    pub method: String,
+    /// The target: a path with its query, an absolute URL, or `*`.
+    pub target: String,
+    /// `HTTP/1.1`, or what else is sent there.
+    pub version: String,
+    /// The Host; `None` sends none.
+    pub host: Option<String>,
+    /// Further header lines: names and values.
+    pub fields: Vec<(String, String)>,
+    /// The address it comes from.
+    pub client: IpAddr,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// Who sends a [`Question`].
+#[derive(Debug)]
+pub enum Asker {
+    /// Nobody in particular: what credential there is, is in the header lines.
+    Anonymous,
+    /// The current secret of the key with this id, which nobody needs to know.
+    Key(String),
+    /// This secret, in the first of the credential headers.
+    Secret(KeySecret),
+}
+
+/// No key has this id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoSuchKey(pub String);
+
+/// What the gate decides, and why.
+#[derive(Debug, Clone, Serialize)]
+pub struct Decision {
+    /// The row of the decision table; 0 for refusals that are not in it (414, 431, 505).
+    pub row: u8,
+    /// The code of the refusal; else `forwarded`, `preflight` or `server_options`.
+    pub code: &'static str,
+    /// The status of the answer; `None` where the upstream gives it.
+    pub status: Option<u16>,
+    /// What the client is told.
+    pub detail: Option<String>,
+    /// Why, for the operator.
+    pub because: String,
+    /// `Allow` of the answer.
+    pub allow: Option<String>,
+    /// What the path is read as; `None` for `OPTIONS *` and requests that cannot be read.
+    pub path: Option<PathSeen>,
+    /// The route that the path leads to.
+    pub route: Option<RouteSeen>,
+    /// The key, where one was found.
+    pub key: Option<KeySeen>,
+    /// The project that the request names.
+    pub project: Option<ProjectSeen>,
+    /// What is forwarded.
+    pub forwarded: Option<Forwarded>,
+}
+
+/// How a path is read.
+#[derive(Debug, Clone, Serialize)]
+pub struct PathSeen {
+    /// As it stands.
+    pub as_sent: String,
+    /// As the laxest back end might read it, where that differs.
+    pub folded: Option<String>,
+    /// The route that the fold leads to.
+    pub folded_route: Option<String>,
+    /// Whether both lead to the same route and project.
+    pub agree: bool,
+}
+
+/// A route.
+#[derive(Debug, Clone, Serialize)]
+pub struct RouteSeen {
+    /// Its pattern, as written.
+    pub pattern: String,
+    /// Its number in the config, from 0.
+    pub index: usize,
+    /// The method that is decided on.
+    pub method: String,
+    /// The scope that the method needs, or `public`; `None` where it is not mapped.
+    pub needs: Option<String>,
+}
+
+/// A key, and what it may.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeySeen {
+    /// Its id.
+    pub id: String,
+    /// Its name; empty if it has none.
+    pub name: String,
+    /// Whether the secret is the one from before the last rotation.
+    pub is_previous_secret: bool,
+    /// The granted scopes.
+    pub granted: Vec<String>,
+    /// The person that it belongs to.
+    pub owner: Option<OwnerSeen>,
+    /// The scopes that it has: granted ∩ role cap; `None` where the key is refused.
+    pub effective: Option<Vec<String>>,
+    /// The projects that it sees, `*` for all; `None` where the key is refused.
+    pub projects: Option<Vec<String>>,
+}
+
+/// The owner of a key.
+#[derive(Debug, Clone, Serialize)]
+pub struct OwnerSeen {
+    /// Id of the person.
+    pub id: String,
+    /// Role.
+    pub role: &'static str,
+    /// What the role caps scopes at.
+    pub cap: Vec<String>,
+}
+
+/// A project that a request names.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProjectSeen {
+    /// Its id, as sent.
+    pub id: String,
+    /// Whether the key sees it; `None` where no key was found good.
+    pub visible: Option<bool>,
+    /// Why, in words.
+    pub because: String,
+}
+
+/// What an upstream receives.
+#[derive(Debug, Clone, Serialize)]
+pub struct Forwarded {
+    /// The name of the upstream.
+    pub upstream: String,
+    /// Its host and port, or its socket.
+    pub address: String,
+    /// The identity header lines.
+    pub identity: Vec<(String, String)>,
+    /// The names of the headers that the config sets.
+    pub set_headers: Vec<String>,
+    /// Whether the credential is removed.
+    pub credential_removed: bool,
+}
+
+/// What `deployment` decides about `question`, asked by `asker`.
+///
+/// # Errors
+/// [`NoSuchKey`].
+pub(super) fn decide(
+    question: &Question,
+    asker: &Asker,
+    deployment: &Deployment,
+) -> Result<Decision, NoSuchKey> {
+    decide_by(question, asker, &deployment.config, &deployment.keys)
+}
+
+/// As `keygate explain` would, by `config` and `keys`.
+///
+/// # Errors
+/// [`NoSuchKey`].
+pub fn decide_by(
+    question: &Question,
+    asker: &Asker,
+    config: &Config,
+    keys: &KeySnapshot,
+) -> Result<Decision, NoSuchKey> {
+    let bytes = question.write(asker, config);
+    let head = match parse_request(&bytes, &HeadLimits::default()) {
+        Ok(Parsed::Complete { head, .. }) => head,
+        // What is written always ends.
+        Ok(Parsed::Partial) => return Ok(Decision::refused(&Denial::bad_request("The head does not end."))),
+        Err(error) => return Ok(Decision::refused(&Denial::malformed_head(error))),
+    };
+    question.decide_head(&head, asker, config, keys)
+}
+
+impl Question {
+    /// The bytes of the head.
+    fn write(&self, asker: &Asker, config: &Config) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
+        let mut put = |parts: &[&str]| parts.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
+        put(&[&self.method, " ", &self.target, " ", &self.version, "\r\n"]);
+        if let Some(host) = &self.host {
+            put(&["Host: ", host, "\r\n"]);
+        }
+        for (name, value) in &self.fields {
+            put(&[name, ": ", value, "\r\n"]);
+        }
+        match asker {
+            Asker::Anonymous | Asker::Key(_) => {}
+            Asker::Secret(secret) => match config.policy.credentials.names().next() {
+                Some("authorization") | None => put(&["Authorization: Bearer ", secret.expose(), "\r\n"]),
+                Some(name) => put(&[name, ": ", secret.expose(), "\r\n"]),
+            },
+        }
+        put(&["\r\n"]);
+        bytes
+    }
+
+    fn decide_head(
+        &self,
+        head: &RequestHead<'_>,
+        asker: &Asker,
+        config: &Config,
+        keys: &KeySnapshot,
+    ) -> Result<Decision, NoSuchKey> {
+        let policy = &config.policy;
+        let request = match Request::read(head, policy) {
+            Ok(request) => request,
+            Err(denial) => return Ok(Decision::refused(&denial)),
+        };
+        let judgement = match asker {
+            Asker::Anonymous | Asker::Secret(_) => judge(policy, Some(keys), &request, self.client, self.now),
+            Asker::Key(id) => judge_as(policy, keys, &request, id, self.client, self.now)
+                .ok_or_else(|| NoSuchKey(id.clone()))?,
+        };
+        let mut decision = Decision::of(&judgement, config);
+        if let Some(explanation) = Explanation::of(policy, &request) {
+            decision.explain(&explanation, &policy.scopes);
+        }
+        if let Some(used) = &judgement.key {
+            let authenticated = keys.authenticate_id(&used.id, self.now, self.client).and_then(Result::ok);
+            let principal = authenticated.map(|authenticated| authenticated.principal);
+            decision.key = KeySeen::of(&used.id, used.is_previous_secret, principal.as_ref(), config, keys);
+            if let (Some(project), Some(principal)) = (&mut decision.project, &principal) {
+                project.see(principal);
+            }
+        }
+        Ok(decision)
+    }
+}
+
+impl Decision {
+    fn of(judgement: &Judgement<'_, '_>, config: &Config) -> Self {
+        match &judgement.verdict {
+            Err(denial) => Self::refused(denial),
+            Ok(Verdict::ServerOptions) => {
+                Self::answered(2, "server_options", "OPTIONS * asks the gateway itself")
+            }
+            Ok(Verdict::Preflight(_)) => {
+                Self::answered(3, "preflight", "the gateway answers CORS preflights of this route")
+            }
+            Ok(Verdict::Forward(permit)) => {
+                let mut identity = Vec::new();
+                if let Some(principal) = permit.principal()
+                    && let Err(denial) = write_identity(
+                        &mut identity,
+                        &config.identity,
+                        &config.policy.scopes,
+                        principal,
+                        permit.project(),
+                    )
+                {
+                    return Self::refused(&denial);
+                }
+                Self::permitted(permit, &identity, judgement.strip_credential, config)
+            }
+        }
+    }
+
+    fn refused(denial: &Denial<'_>) -> Self {
+        Self {
+            status: Some(denial.reason.status()),
+            detail: Some(denial.detail.to_string()),
+            allow: denial.allow.clone(),
+            ..Self::new(denial.row, denial.reason.code(), because(denial))
+        }
+    }
+
+    fn answered(row: u8, code: &'static str, because: &str) -> Self {
+        Self { status: Some(204), ..Self::new(row, code, because.to_owned()) }
+    }
+
+    fn permitted(
+        permit: &Permit<'_, '_>,
+        identity: &[u8],
+        credential_removed: bool,
+        config: &Config,
+    ) -> Self {
+        let upstream = &config.upstreams[config.forwardings[permit.route().forwarding].upstream];
+        let because = match permit.principal() {
+            None => "the route is public",
+            Some(_) => "the key sees what the request touches and has the scope that the method needs",
+        };
+        let row = if permit.principal().is_none() { 3 } else { 13 };
+        Self {
+            forwarded: Some(Forwarded {
+                upstream: upstream.name.to_string(),
+                address: upstream.authority.to_string(),
+                identity: lines(identity),
+                set_headers: upstream.set_headers.iter().map(|(name, _)| name.to_string()).collect(),
+                credential_removed,
+            }),
+            ..Self::new(row, "forwarded", because.to_owned())
+        }
+    }
+
+    fn new(row: u8, code: &'static str, because: String) -> Self {
+        Self {
+            row,
+            code,
+            status: None,
+            detail: None,
+            because,
+            allow: None,
+            path: None,
+            route: None,
+            key: None,
+            project: None,
+            forwarded: None,
+        }
+    }
+
+    fn explain(&mut self, explanation: &Explanation<'_, '_>, scopes: &Scopes) {
+        let lax = explanation.lax.as_ref();
+        self.path = Some(PathSeen {
+            as_sent: explanation.path.to_owned(),
+            folded: lax.map(|lax| String::from_utf8_lossy(&lax.path).into_owned()),
+            folded_route: lax.and_then(|lax| lax.route).map(|route| route.pattern.clone()),
+            agree: lax.is_none_or(|lax| lax.agrees),
+        });
+        self.route = explanation.route.map(|route| RouteSeen {
+            pattern: route.pattern.clone(),
+            index: route.forwarding,
+            method: explanation.method.to_owned(),
+            needs: explanation.access.map(|access| needs(access, scopes)),
+        });
+        self.project = explanation.route.and_then(|route| ProjectSeen::of(route, explanation.project));
+    }
+}
+
+fn needs(access: Access, scopes: &Scopes) -> String {
+    match access {
+        Access::Public => "public".to_owned(),
+        Access::Scopes(required) => match scopes.name_of(required) {
+            Some(name) => name.to_owned(),
+            None => names(scopes, required).join(" "),
+        },
+    }
+}
+
+fn names(scopes: &Scopes, set: ScopeSet) -> Vec<String> {
+    scopes.names(set).map(str::to_owned).collect()
+}
+
+/// The cause of a refusal; where the client is told all of it, its own words.
+fn because(denial: &Denial<'_>) -> String {
+    let words = match denial.unseen {
+        Some(_) if denial.row == 12 => {
+            "the key lacks the scope, and `insufficient_scope: not_found` hides that"
+        }
+        Some(Unseen::NoRoute) => "no route has this path",
+        Some(Unseen::ReadingsDiffer) => {
+            "a lax back end might read the path as another one, which leads to another route or project"
+        }
+        Some(Unseen::NotAllowedInPath) => {
+            "the path holds what the route's `allow_in_tail` does not permit there"
+        }
+        Some(Unseen::ProjectOutsideGrammar) => "what stands for the project is no project id",
+        Some(Unseen::ProjectOutOfSight) => "the key does not see the project",
+        Some(Unseen::ProjectNotNamed) => {
+            "the key is restricted to projects, the request names none, and `restricted_keys` does not list the method"
+        }
+        None => return denial.detail.to_string(),
+    };
+    words.to_owned()
+}
+
+/// Header lines as names and values.
+fn lines(bytes: &[u8]) -> Vec<(String, String)> {
+    let text = String::from_utf8_lossy(bytes);
+    let pairs = text.split("\r\n").filter_map(|line| line.split_once(": "));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+impl KeySeen {
+    fn of(
+        id: &str,
+        is_previous_secret: bool,
+        principal: Option<&Principal<'_>>,
+        config: &Config,
+        keys: &KeySnapshot,
+    ) -> Option<Self> {
+        let view = keys.table().by_id(id)?;
+        let scopes = &config.policy.scopes;
+        let owner = principal.and_then(|principal| principal.owner).map(|owner| OwnerSeen {
+            id: owner.id.to_owned(),
+            role: owner.role.as_str(),
+            cap: names(scopes, config.role_caps.get(owner.role)),
+        });
+        let projects = principal.map(|principal| match principal.projects.listed() {
+            None => vec!["*".to_owned()],
+            Some(ids) => ids.map(str::to_owned).collect(),
+        });
+        Some(Self {
+            id: id.to_owned(),
+            name: view.details.name().to_owned(),
+            is_previous_secret,
+            granted: names(scopes, view.scopes),
+            owner,
+            effective: principal.map(|principal| names(scopes, principal.scopes)),
+            projects,
+        })
+    }
+}
+
+impl ProjectSeen {
+    /// The project that a request of `route` names; `None` if the route asks for none.
+    fn of(route: &Route, named: Result<Named<'_>, SeveralProjects>) -> Option<Self> {
+        route.project.as_ref()?;
+        let (id, because) = match named {
+            Ok(Named::Project(id)) => (id, "it depends on the key"),
+            Ok(Named::OutsideGrammar) => ("", "what stands for the project is no project id"),
+            Ok(Named::Nothing) => ("", "the request names no project"),
+            Err(SeveralProjects) => ("", "the request names its project more than once"),
+        };
+        Some(Self { id: id.to_owned(), visible: None, because: because.to_owned() })
+    }
+
+    fn see(&mut self, principal: &Principal<'_>) {
+        if self.id.is_empty() {
+            return;
+        }
+        let projects = &principal.projects;
+        let restriction = [
+            (projects.organization, "the organization does not declare it"),
+            (projects.owner, "the owner does not see it"),
+            (projects.key, "the key is not granted it"),
+        ];
+        let hidden = restriction.into_iter().find(|(set, _)| !set.contains(&self.id));
+        self.visible = Some(hidden.is_none());
+        self.because =
+            hidden.map_or("the key, its owner and the organization have it", |(_, why)| why).to_owned();
+    }
+}

@@ -1,0 +1,150 @@
+//! Config and key files, read once as they stand, with everything that is wrong or doubtful about them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    Exit,
+    finding::{Finding, tell_all},
+};
+use crate::{
+    clock::{Clock as _, SystemClock, monotonic},
+    config::{
+        self, Surroundings,
+        model::{Config, KeySource},
+    },
+    keys::{build::KeyPolicy, snapshot::KeySnapshot},
+    store::{
+        file::{KeyFile, parse_key_file},
+        key_files::{KeyFiles, Location, Moment},
+        read::{ReadError, ReadOptions, read},
+    },
+    yaml::{self, Limits},
+};
+
+/// What a gateway would serve by if it started now.
+#[derive(Debug)]
+pub(super) struct Deployment {
+    /// The path of the config.
+    pub(super) path: PathBuf,
+    pub(super) config: Config,
+    pub(super) keys: KeySnapshot,
+    /// The files that the keys came from.
+    pub(super) key_files: Vec<Arc<KeyFile>>,
+}
+
+/// A deployment, or why there is none.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// The deployment; `None` if there are problems.
+    pub(super) deployment: Option<Deployment>,
+    /// All that is wrong.
+    pub(super) problems: Vec<Finding>,
+    /// All that is permitted and probably not meant.
+    pub(super) warnings: Vec<Finding>,
+}
+
+impl Reading {
+    /// Reads the config at `path` and the key files that it names.
+    pub(super) fn of(path: &Path) -> Self {
+        let loaded = config::load(path, &Surroundings::of_process("keygate"));
+        let mut warnings: Vec<Finding> = loaded.warnings.into_iter().map(Finding::from).collect();
+        let config = match loaded.result {
+            Ok(config) => config,
+            Err(problems) => {
+                let mut problems: Vec<Finding> = problems.into_iter().map(Finding::from).collect();
+                problems.extend(key_file_problems(path));
+                return Self { deployment: None, problems, warnings };
+            }
+        };
+        let (mut problems, mut key_files, mut keys) = (Vec::new(), Vec::new(), None);
+        let files = look_at(location(&config.keys), config.strict_permissions);
+        let policy =
+            KeyPolicy { scopes: &config.policy.scopes, role_caps: &config.role_caps, brand: &config.brand };
+        match files.resolve(&policy) {
+            Ok(resolution) => {
+                let wrong = resolution.wrong.into_iter().flat_map(|source| source.problems);
+                problems.extend(wrong.map(Finding::from));
+                key_files = resolution.files;
+                keys = resolution.snapshot;
+            }
+            Err(wrong) => problems.extend(wrong.into_iter().map(Finding::from)),
+        }
+        warnings
+            .extend(files.exposures().map(|(path, exposure)| Finding::of_file(path, &exposure.to_string())));
+        if keys.is_none() && problems.is_empty() {
+            problems.push(Finding::of_file(files.location().path(), "there is no key file; create one"));
+        }
+        let deployment = keys.filter(|_| problems.is_empty()).map(|keys| Deployment {
+            path: path.to_owned(),
+            config,
+            keys,
+            key_files,
+        });
+        Self { deployment, problems, warnings }
+    }
+}
+
+impl Deployment {
+    /// The deployment at `path`, for commands that need one.
+    ///
+    /// # Errors
+    /// Where something is wrong, which has been told.
+    pub(super) fn read(path: &Path) -> Result<Self, Exit> {
+        let reading = Reading::of(path);
+        tell_all(&reading.problems, "");
+        reading.deployment.ok_or(Exit::WrongInput)
+    }
+
+    /// The line in the config of the route number `at`.
+    pub(super) fn route_line(&self, at: usize) -> Option<u32> {
+        let text = fs::read(&self.path).ok()?;
+        let document = yaml::parse(&text, &config::LIMITS).ok()?;
+        let route = document.root().get("routes")?.items().nth(at)?;
+        Some(route.place().line)
+    }
+}
+
+fn location(source: &KeySource) -> Location {
+    match source {
+        KeySource::File(path) => Location::File(path.clone()),
+        KeySource::Directory(path) => Location::Directory(path.clone()),
+    }
+}
+
+fn look_at(location: Location, strict_permissions: bool) -> KeyFiles {
+    let mut files = KeyFiles::new(location, ReadOptions { strict_permissions, ..ReadOptions::default() });
+    files.look_once(Moment { monotonic: monotonic(), wall: SystemClock.now() });
+    files
+}
+
+/// What is wrong with the key files, each by itself, that a config names which is wrong elsewhere.
+fn key_file_problems(config: &Path) -> Vec<Finding> {
+    let Some(location) = location_in_wrong_config(config) else { return Vec::new() };
+    let mut problems = Vec::new();
+    for path in look_at(location, false).paths() {
+        let found = match read(path, &ReadOptions::default()) {
+            Ok(reading) => {
+                parse_key_file(path, &reading.bytes, &Limits::default()).map_err(|wrong| wrong.problems)
+            }
+            Err(ReadError::Refused(problem)) => Err(vec![problem]),
+            Err(ReadError::Unsettled) => continue,
+        };
+        problems.extend(found.err().into_iter().flatten().map(Finding::from));
+    }
+    problems
+}
+
+fn location_in_wrong_config(path: &Path) -> Option<Location> {
+    let text = fs::read(path).ok()?;
+    let document = yaml::parse(&text, &config::LIMITS).ok()?;
+    let keys = document.root().get("keys")?;
+    let named = |field: &str| {
+        let text = keys.get(field)?.text().filter(|text| !text.is_empty() && !text.contains('$'))?;
+        Some(path.parent().unwrap_or(Path::new("")).join(text))
+    };
+    named("file").map(Location::File).or_else(|| named("directory").map(Location::Directory))
+}
