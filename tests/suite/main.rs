@@ -11,6 +11,7 @@ mod cli;
 mod compat;
 mod config;
 mod decision_cost;
+mod decisions;
 mod deploy;
 mod exchanges;
 mod fixture;
