@@ -37,7 +37,9 @@ use super::{
 
 /// What a client that must close is still allowed to send before the connection is torn down.
 const LINGERING_BYTES_MAX: usize = 256 * 1024;
-/// How long the above may take.
+/// How long a drained connection is kept for a request that is on its way already.
+const DRAIN_GRACE: std::time::Duration = std::time::Duration::from_millis(500);
+/// How long a client may linger.
 const LINGERING: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Serves `stream`, of which `ahead` was read before, until the client or we close, or the drain ends it.
@@ -51,16 +53,17 @@ pub(super) async fn serve(
     let mut client = Http1Client::new(stream, ahead, peer);
     let mut alarm = Alarm::new();
     let forced = loop {
-        let next = poll_fn(|cx| match live.poll_reached(Phase::Draining, cx) {
-            // A request that has begun is still served; an idle connection is not kept.
-            Poll::Ready(()) if client.io.input.is_empty() => Poll::Ready(Next::End),
-            Poll::Ready(()) | Poll::Pending => client.poll_next(cx, &mut alarm),
+        let next = poll_fn(|cx| {
+            if live.poll_reached(Phase::Draining, cx).is_ready() {
+                client.drain();
+            }
+            client.poll_next(cx, &mut alarm)
         })
         .await;
         if let Next::End = next {
             break false;
         }
-        client.draining = live.phase() >= Phase::Draining;
+        client.closes = live.phase() >= Phase::Leaving;
         let served = {
             let mut handle = std::pin::pin!(gateway.handle(&mut client, &mut alarm));
             poll_fn(|cx| match live.poll_reached(Phase::Forced, cx) {
@@ -72,7 +75,6 @@ pub(super) async fn serve(
         match served {
             None => break true,
             Some(false) => break false,
-            Some(true) if live.phase() >= Phase::Draining => break false,
             Some(true) if !client.persists() => break false,
             Some(true) => client.next(),
         }
@@ -118,7 +120,11 @@ struct Http1Client {
     seen: Cell<Seen>,
     version: Version,
     wants_close: bool,
-    draining: bool,
+    /// The gateway is about to end: this answer says that it is the last one here.
+    closes: bool,
+    /// When a connection that carries no request is closed.
+    idle_until: tokio::time::Instant,
+    is_draining: bool,
     body: BodyDecoder,
     answering: Answering,
     aborted: bool,
@@ -127,6 +133,7 @@ struct Http1Client {
 
 impl Http1Client {
     fn new(stream: Stream, ahead: BytesMut, peer: Rc<Peer>) -> Self {
+        let keep_alive = peer.listener.timeouts.keep_alive;
         Self {
             io: Buffered::new(stream, ahead),
             peer,
@@ -136,7 +143,9 @@ impl Http1Client {
             seen: Cell::new(Seen { length: 0, version: Version::Http11, persists: false }),
             version: Version::Http11,
             wants_close: false,
-            draining: false,
+            closes: false,
+            idle_until: tokio::time::Instant::now() + keep_alive,
+            is_draining: false,
             body: BodyDecoder::new(BodyLength::Empty),
             answering: Answering::Plain,
             aborted: false,
@@ -156,8 +165,16 @@ impl Http1Client {
     /// Ready for the next request.
     fn next(&mut self) {
         self.scanned = 0;
-        if !self.io.input.is_empty() {
-            self.started = crate::clock::monotonic();
+        let now = tokio::time::Instant::now();
+        self.idle_until = now + self.peer.listener.timeouts.keep_alive;
+        self.started = now.into_std();
+    }
+
+    /// From here on the connection is kept only for a request that is on its way already.
+    fn drain(&mut self) {
+        if !self.is_draining {
+            self.is_draining = true;
+            self.idle_until = self.idle_until.min(tokio::time::Instant::now() + DRAIN_GRACE);
         }
     }
 
@@ -174,12 +191,8 @@ impl Http1Client {
                 Poll::Ready(Ok(_)) if was_idle => self.started = crate::clock::monotonic(),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
-                    let now = tokio::time::Instant::now();
-                    alarm.set(if was_idle {
-                        now + timeouts.keep_alive
-                    } else {
-                        tokio::time::Instant::from_std(self.started) + timeouts.head
-                    });
+                    let head_until = tokio::time::Instant::from_std(self.started) + timeouts.head;
+                    alarm.set(if was_idle { self.idle_until } else { head_until });
                     if alarm.poll(cx).is_pending() {
                         return Poll::Pending;
                     }
@@ -354,7 +367,7 @@ impl Client for Http1Client {
             // HTTP/1.0 knows no chunks: the end of the connection is the end of the answer.
             ResponseLength::Streamed => self.wants_close = true,
         }
-        self.wants_close |= close || self.draining;
+        self.wants_close |= close || self.closes;
         if self.wants_close {
             self.out().extend_from_slice(b"Connection: close\r\n");
         } else if self.version == Version::Http10 {

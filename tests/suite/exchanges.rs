@@ -344,6 +344,16 @@ fn what_a_client_makes_grow_has_a_limit() {
 }
 
 #[test]
+fn an_idle_connection_is_closed() {
+    let upstream = Upstream::answering(OK);
+    let gate = gateway_with(&upstream, "timeouts: {keep_alive: 200ms}", "", "");
+    let mut client = gate.connect();
+    assert_eq!(client.exchange(request("GET /any/a", &[], "")).status(), 200);
+    client.expect_close();
+    gate.connect().expect_close();
+}
+
+#[test]
 fn websockets_pass_only_where_the_route_says_so() {
     let upstream = Upstream::start(|talk| {
         while let Some(request) = talk.request()? {

@@ -24,6 +24,7 @@ mod net;
 mod population;
 mod reload;
 mod rust_text;
+mod serving;
 mod tidy;
 mod tls;
 mod wrong_key_files;
