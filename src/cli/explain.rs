@@ -174,8 +174,6 @@ struct Lines(String);
 
 impl Lines {
     fn put(&mut self, name: &str, value: &str) {
-        let value: String =
-            value.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
         // Writing to a string cannot fail.
         let _ = writeln!(self.0, "{name:<20}{value}");
     }

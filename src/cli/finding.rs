@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::output::tell;
+use super::output::{lossy, tell};
 use crate::{
     config,
     store::file::FileProblem,
@@ -21,6 +21,7 @@ const EXCERPT_CHARACTERS: usize = 160;
 /// Something wrong or doubtful, and where.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Finding {
+    #[serde(serialize_with = "lossy")]
     file: PathBuf,
     #[serde(flatten)]
     place: Option<LineAndColumn>,

@@ -11,7 +11,7 @@ use super::{
     decision::NoSuchKey,
     deployment::Deployment,
     finding::{Finding, tell_all},
-    output::{Output, answer, answer_json, counted, tell},
+    output::{Output, answer, answer_json, counted, lossy, tell},
 };
 use crate::clock::{Clock as _, SystemClock};
 
@@ -47,6 +47,7 @@ struct Report {
 
 #[derive(Debug, Serialize)]
 struct Failure {
+    #[serde(serialize_with = "lossy")]
     file: PathBuf,
     line: u32,
     column: u32,

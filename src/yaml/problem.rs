@@ -107,7 +107,7 @@ pub(super) fn shown(text: &str) -> String {
 
 /// Control characters, and those that a terminal or editor does not show or shows elsewhere (bidirectional controls,
 /// zero width, byte order mark, line and paragraph separators).
-pub(super) fn is_invisible(character: char) -> bool {
+pub fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

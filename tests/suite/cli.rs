@@ -226,6 +226,9 @@ cases:
     assert_eq!(failed.code, Some(1));
     let line = "cases.yaml:3:5: GET /p/alpha/x: expected row \"12\", got \"13\"";
     assert!(failed.stderr.starts_with(line), "{}", failed.stderr);
+    let hostile = test("version: 1\ncases: [{name: \"\\e[2J\\u202E\", request: GET /, expect: forwarded}]\n");
+    assert_eq!(hostile.code, Some(1));
+    assert!(hostile.stderr.contains("\\u{1b}[2J\\u{202e}: expected code"), "{}", hostile.stderr);
     let wrong = test(&good.replace("expect: forwarded", "expects: forwarded"));
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.stderr.contains("cases.yaml:4:"), "{}", wrong.stderr);
