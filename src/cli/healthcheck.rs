@@ -10,6 +10,7 @@ use crate::admin::health::healthcheck;
 /// Ask the health listener whether the gateway is ready; exits with 1 where it is not, or does not answer within 2 s.
 // An address and no config: a config that was broken by an edit must not make the running gateway look unhealthy.
 #[derive(Debug, Args)]
+#[command(after_help = "Example: keygate healthcheck --address 127.0.0.1:8082")]
 pub(super) struct Healthcheck {
     /// The `health.address` of the config; an unspecified address means this machine.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082")]

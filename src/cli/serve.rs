@@ -12,6 +12,7 @@ use crate::{
 
 /// Run the gateway until SIGTERM or SIGINT; a second one stops it at once. SIGHUP reloads.
 #[derive(Debug, Args)]
+#[command(after_help = "Example: keygate serve --config keygate.yaml")]
 pub(super) struct Serve {
     /// The configuration file.
     #[arg(long, short, value_name = "FILE", default_value = "keygate.yaml")]
