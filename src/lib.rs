@@ -27,3 +27,4 @@ pub mod proxy;
 // What puts it together.
 pub mod app;
 pub mod cli;
+pub mod demo;

@@ -5,6 +5,7 @@ pub mod cases;
 mod check;
 mod completions;
 pub mod decision;
+mod demo;
 mod deployment;
 mod explain;
 mod finding;
@@ -52,6 +53,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Demo(demo::Demo),
     /// Ask whether the gateway is ready.
     Healthcheck(healthcheck::Healthcheck),
     Check(check::Check),
@@ -67,6 +69,7 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
         Command::Serve(serve) => serve.run(),
+        Command::Demo(demo) => demo.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),

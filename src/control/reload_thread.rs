@@ -2,7 +2,11 @@
 
 use std::{
     io,
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::AcqRel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -17,7 +21,7 @@ const BURST_MAX: Duration = Duration::from_millis(160);
 /// Below the data path, which must not wait for a reload.
 const NICENESS: i32 = 10;
 
-/// Requests that may wait; an event that finds no room is covered by those that do.
+/// Requests that may wait.
 const WAITING_MAX: usize = 64;
 
 enum Message {
@@ -57,13 +61,17 @@ impl ReloadThread {
     pub fn spawn(reloader: Reloader) -> io::Result<Self> {
         let (sender, messages) = sync_channel(WAITING_MAX);
         let waker = sender.clone();
+        let is_woken = Arc::new(AtomicBool::new(false));
+        let wake = Arc::clone(&is_woken);
         let watch = Watch::new(move || {
-            // Full is as good as woken.
-            let _ = waker.try_send(Message::Changed);
+            // One look is enough for all events before it. Full is as good as woken.
+            if !wake.swap(true, AcqRel) && waker.try_send(Message::Changed).is_err() {
+                wake.swap(false, AcqRel);
+            }
         });
         let thread = thread::Builder::new()
             .name("keygate-reload".to_owned())
-            .spawn(move || run(reloader, watch, &messages))?;
+            .spawn(move || run(reloader, watch, &messages, &is_woken))?;
         Ok(Self { handle: ReloadHandle(sender), thread: Some(thread) })
     }
 
@@ -82,7 +90,7 @@ impl Drop for ReloadThread {
     }
 }
 
-fn run(mut reloader: Reloader, mut watch: Watch, messages: &Receiver<Message>) {
+fn run(mut reloader: Reloader, mut watch: Watch, messages: &Receiver<Message>, is_woken: &AtomicBool) {
     // Linux counts niceness per thread; elsewhere and where it is refused, reloads are as eager as requests.
     let _ = rustix::process::setpriority_process(None, NICENESS);
     let mut wait = follow(&mut watch, &reloader, None);
@@ -98,6 +106,8 @@ fn run(mut reloader: Reloader, mut watch: Watch, messages: &Receiver<Message>) {
             Ok(Message::Changed) => {
                 thread::sleep(burst);
                 burst = (burst * 2).min(BURST_MAX);
+                // Before the look: what happens during it wakes again.
+                is_woken.swap(false, AcqRel);
                 reloader.look()
             }
             Err(RecvTimeoutError::Timeout) => {

@@ -12,6 +12,7 @@ mod compat;
 mod config;
 mod decision_cost;
 mod decisions;
+mod demo;
 mod deploy;
 mod exchanges;
 mod fixture;

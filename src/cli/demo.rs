@@ -1,0 +1,42 @@
+//! `keygate demo`: a whole set-up in one process, to look at and to try.
+
+use std::io;
+
+use clap::Args;
+
+use super::Exit;
+use crate::{
+    demo,
+    telemetry::logging::{self, LogFormat},
+};
+
+/// Run a sample API behind a gateway with keys of each kind, and print curl lines that show each kind of answer.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: keygate demo --once")]
+pub(super) struct Demo {
+    /// Send all of the requests, check each answer, and end.
+    #[arg(long)]
+    once: bool,
+}
+
+impl Demo {
+    #[expect(clippy::print_stderr, reason = "what goes wrong is told to whoever looks")]
+    pub(super) fn run(&self) -> Exit {
+        let filter = std::env::var(logging::FILTER_VARIABLE).unwrap_or_else(|_| "warn".to_owned());
+        if let Err(error) = logging::init(LogFormat::Text, Some(&filter)) {
+            eprintln!("keygate: {error}");
+            return Exit::WrongInput;
+        }
+        let mut out = io::stdout().lock();
+        let all_right =
+            if self.once { demo::run_once(&mut out) } else { demo::serve(&mut out).map(|()| true) };
+        match all_right {
+            Ok(true) => Exit::Done,
+            Ok(false) => Exit::Failed,
+            Err(error) => {
+                eprintln!("keygate: {error}");
+                Exit::Failed
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The demo: a whole set-up in one process, in a temporary folder. A sample API, a gateway in front of it with a real
+//! configuration and key file, and steps that show each kind of answer.
+
+mod exchange;
+mod files;
+mod guide;
+mod keyring;
+mod sample_api;
+mod steps;
+mod walk;
+
+use std::{
+    fmt, fs, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    thread::{self, JoinHandle},
+};
+
+use tempfile::TempDir;
+
+use self::{keyring::Keyring, sample_api::SampleApi};
+use crate::{
+    app::{App, StartError, Stopper},
+    net::listener::ListenAddress,
+};
+
+/// Where the gateway listens if nobody else does.
+const PREFERRED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// A port that the system chooses.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Why the demo cannot go on.
+#[derive(Debug)]
+pub struct DemoError(String);
+
+impl fmt::Display for DemoError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DemoError {}
+
+impl From<io::Error> for DemoError {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<StartError> for DemoError {
+    fn from(error: StartError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Sets everything up, prints to `out` how to try it, and serves until SIGINT or SIGTERM. Nothing is left behind.
+///
+/// # Errors
+/// [`DemoError`] where the machine has no room, port or thread for it, or `out` is closed.
+pub fn serve(out: &mut dyn io::Write) -> Result<(), DemoError> {
+    let demo = Demo::set_up(PREFERRED).or_else(|_| Demo::set_up(ANY))?;
+    guide::write(out, &demo)?;
+    out.flush()?;
+    demo.wait()?;
+    writeln!(out, "\nThe demo has ended; its folder is gone.")?;
+    Ok(())
+}
+
+/// Sets everything up, takes every step over TCP, prints to `out` what came of each, and takes all down again. True if
+/// every answer was as it should be.
+///
+/// # Errors
+/// As [`serve`].
+pub fn run_once(out: &mut dyn io::Write) -> Result<bool, DemoError> {
+    let demo = Demo::set_up(ANY)?;
+    let passed = walk::walk(out, &demo)?;
+    demo.stop()?;
+    Ok(passed)
+}
+
+/// The running set-up.
+struct Demo {
+    gateway: SocketAddr,
+    health: SocketAddr,
+    stopper: Stopper,
+    running: JoinHandle<Result<(), StartError>>,
+    keyring: Keyring,
+    // Taken down in this order.
+    _api: SampleApi,
+    folder: TempDir,
+}
+
+impl Demo {
+    fn set_up(listen: SocketAddr) -> Result<Self, DemoError> {
+        let folder = tempfile::Builder::new().prefix("keygate-demo-").tempdir()?;
+        let api = SampleApi::start()?;
+        let keyring = Keyring::generate().map_err(|error| DemoError(error.to_string()))?;
+        files::write(folder.path(), listen, api.address(), &keyring)?;
+        let app = App::start(&folder.path().join(files::CONFIG))?;
+        let (gateway, health) = (address_of(&app, "data")?, address_of(&app, "health")?);
+        let stopper = app.stopper();
+        let running = thread::Builder::new().name("gateway".to_owned()).spawn(|| app.run())?;
+        Ok(Self { gateway, health, stopper, running, keyring, _api: api, folder })
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn stop(self) -> Result<(), DemoError> {
+        self.stopper.stop();
+        self.wait()
+    }
+
+    /// Waits for the gateway to end, then takes down the rest.
+    fn wait(self) -> Result<(), DemoError> {
+        let ended = self.running.join().map_err(|_| DemoError("the gateway panicked".to_owned()))?;
+        self.folder.close()?;
+        Ok(ended?)
+    }
+}
+
+fn address_of(app: &App, name: &str) -> Result<SocketAddr, DemoError> {
+    let named = app.bound().iter().find(|(bound, _)| *bound == name);
+    match named {
+        Some((_, ListenAddress::Tcp(address))) => Ok(*address),
+        Some((_, ListenAddress::Unix(_))) | None => Err(DemoError(format!("no {name} listener"))),
+    }
+}
+
+/// Replaces `path` by a file with `content` that only its owner can read: written beside it, then renamed.
+fn replace_file(path: &Path, content: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    io::Write::write_all(&mut file, content.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// The text of the file `path`.
+fn read_file(path: &Path) -> io::Result<String> {
+    fs::read_to_string(path)
+}

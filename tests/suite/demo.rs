@@ -1,0 +1,91 @@
+//! The demo: what it shows is true, and it leaves nothing behind.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    net::TcpStream,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::run::{Run, run};
+
+/// `keygate demo ARGUMENTS…`, with `folder` as the system's temporary folder.
+fn demo(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+    command.arg("demo").args(arguments).env("TMPDIR", folder).current_dir(folder);
+    command
+}
+
+fn assert_empty(folder: &Path) {
+    let left: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
+}
+
+#[test]
+fn the_demo_shows_every_kind_of_answer_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let Run { code, stdout, stderr } = run(&mut demo(folder.path(), &["--once"]), "");
+    assert_eq!(code, Some(0), "{stdout}\n{stderr}");
+    assert_eq!(stderr, "");
+    for expected in [
+        "  ✓ 200                      a read key reads",
+        "  ✓ 200                      headers that pretend to be ada are removed",
+        "  ✓ 401 key_missing          no key",
+        "  ✓ 401 key_malformed        another scheme",
+        "  ✓ 401 key_unknown          a key nobody has",
+        "  ✓ 401 key_revoked          a revoked key",
+        "  ✓ 401 key_expired          an expired key",
+        "  ✓ 403 scope_insufficient   a read key writes",
+        "  ✓ 404 not_found            another project",
+        "  ✓ 404 not_found            a project that never was",
+        "  ✓ 404 not_found            a path that the API serves and no route names",
+        "  ✓ same bytes               all three, but for date and request id",
+        "  ✓ 401 key_revoked          refused ",
+    ] {
+        assert!(stdout.contains(expected), "no {expected:?} in\n{stdout}");
+    }
+    assert!(!stdout.contains('✗') && stdout.ends_with(" passed, 0 failed\n"), "{stdout}");
+    assert!(!stdout.contains("demo_test_"), "a secret in\n{stdout}");
+    let address = stdout.lines().next().and_then(|line| line.split("http://").nth(1)).unwrap();
+    TcpStream::connect(address).expect_err("the port is closed");
+    assert_empty(folder.path());
+}
+
+#[test]
+fn the_lines_to_paste_do_what_they_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = demo(folder.path(), &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut announced = None;
+    let mut compared = 0;
+    for line in lines.by_ref() {
+        let line = line.trim_start();
+        if let Some(comment) = line.strip_prefix("# ") {
+            announced = comment.get(..3).filter(|status| status.parse::<u16>().is_ok()).map(str::to_owned);
+            continue;
+        }
+        if line.starts_with("curl") || line.starts_with("sed") {
+            let shell = run(Command::new("bash").args(["-c", line]).env("NO_PROXY", "*"), "");
+            if let Some(status) = announced.take() {
+                let expected = format!("HTTP/1.1 {status} ");
+                assert!(shell.stdout.starts_with(&expected), "{line}\n{}\n{}", shell.stdout, shell.stderr);
+                compared += 1;
+            } else {
+                assert_eq!(shell.code, Some(0), "{line}\n{}", shell.stderr);
+            }
+            if shell.stdout.contains("key_revoked") && line.contains("alpha'") && compared > 25 {
+                break;
+            }
+        }
+    }
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    assert!(lines.any(|line| line.contains("its folder is gone")));
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert!(child.wait().unwrap().success(), "{stderr}");
+    assert_empty(folder.path());
+}
