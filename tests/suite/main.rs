@@ -17,6 +17,7 @@ mod deploy;
 mod exchanges;
 mod fixture;
 mod fuzz_http1;
+mod fuzz_inputs;
 mod harness;
 mod health;
 mod hostile_requests;
