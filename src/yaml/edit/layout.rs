@@ -28,6 +28,12 @@ impl Splice {
     }
 }
 
+/// The items of a list in brackets.
+fn listed(values: &[NewValue]) -> String {
+    let items: Vec<_> = values.iter().map(|value| inline(value, true)).collect();
+    items.join(", ")
+}
+
 /// The text with its lines.
 #[derive(Debug)]
 pub(super) struct Layout<'t> {
@@ -41,13 +47,13 @@ impl<'t> Layout<'t> {
         Self { text, newline: if crlf { "\r\n" } else { "\n" } }
     }
 
-    /// A new last item of the list `target`.
-    pub(super) fn append(&self, target: &Target<'_>, value: &NewValue) -> Vec<Splice> {
+    /// New last items of the list `target`.
+    pub(super) fn extend(&self, target: &Target<'_>, values: &[NewValue]) -> Vec<Splice> {
         let sequence = target.node;
-        let Some(last) = sequence.items().last() else { return self.fill_empty(target, value) };
+        let Some(last) = sequence.items().last() else { return self.fill_empty(target, values) };
         if sequence.shape() == (Shape::Sequence { flow: true }) {
             let end = last.span().end;
-            return vec![Splice::new(end..end, format!(", {}", inline(value, true)))];
+            return vec![Splice::new(end..end, format!(", {}", listed(values)))];
         }
         let indent = self.column(sequence.span().start);
         let dash = self.dash_of(sequence, sequence.items().count() - 1);
@@ -59,56 +65,69 @@ impl<'t> Layout<'t> {
         };
         let gap =
             if self.has_blank_lines(sequence, sequence.items().count() - 1) { self.newline } else { "" };
-        let line = item(value, indent, offset, self.newline);
-        self.add_line(sequence, &format!("{gap}{line}"))
+        let lines: Vec<_> = values
+            .iter()
+            .map(|value| format!("{gap}{}", item(value, indent, offset, self.newline)))
+            .collect();
+        self.add_line(sequence, &lines.join(self.newline))
     }
 
-    /// The first item of an empty list in brackets: on a line of its own, if the list is the value of a block mapping.
-    fn fill_empty(&self, target: &Target<'_>, value: &NewValue) -> Vec<Splice> {
+    /// The first items of an empty list in brackets: on lines of their own, if the list is the value of a block mapping.
+    fn fill_empty(&self, target: &Target<'_>, values: &[NewValue]) -> Vec<Splice> {
         let inside = target.node.span().start + 1;
-        let in_brackets = Splice::new(inside..inside, inline(value, true));
+        let in_brackets = Splice::new(inside..inside, listed(values));
         let mut splices = Vec::new();
         if self.text[inside..target.node.span().end - 1].bytes().all(|byte| byte == b' ') {
-            splices.extend(self.list_below(target, value));
+            splices.extend(self.list_below(target, values));
         }
         splices.push(in_brackets);
         splices
     }
 
-    /// A list of one item in place of null.
-    pub(super) fn begin_list(&self, target: &Target<'_>, value: &NewValue) -> Vec<Splice> {
-        let mut splices: Vec<_> = self.list_below(target, value).into_iter().collect();
-        splices.extend(self.replace(target, &NewValue::List(vec![value.clone()])));
+    /// A list in place of null.
+    pub(super) fn begin_list(&self, target: &Target<'_>, values: &[NewValue]) -> Vec<Splice> {
+        let mut splices: Vec<_> = self.list_below(target, values).into_iter().collect();
+        splices.extend(self.replace(target, &NewValue::List(values.to_vec())));
         splices
     }
 
     /// A block list below the key of `target`, instead of the one-line value there.
-    fn list_below(&self, target: &Target<'_>, value: &NewValue) -> Option<Splice> {
+    fn list_below(&self, target: &Target<'_>, values: &[NewValue]) -> Option<Splice> {
         let Slot::Entry { mapping, key } = target.slot else { return None };
-        if target.in_flow() || matches!(value, NewValue::Str(_) | NewValue::Int(_) | NewValue::Bool(_)) {
+        let scalar =
+            |value: &NewValue| matches!(value, NewValue::Str(_) | NewValue::Int(_) | NewValue::Bool(_));
+        if target.in_flow() || values.iter().all(scalar) {
             return None;
         }
         let colon = self.after_colon(key)?;
         let line_end = self.line_end(target.node.span().end);
         let comment = self.text[target.node.span().end..line_end].trim_end();
-        let line = item(value, self.column(key.span().start) + self.list_offset(mapping), 2, self.newline);
-        Some(Splice::new(colon..line_end, format!("{comment}{}{line}", self.newline)))
+        let lines = self.items(values, self.column(key.span().start) + self.list_offset(mapping));
+        Some(Splice::new(colon..line_end, format!("{comment}{}{lines}", self.newline)))
     }
 
-    /// A new last key in the mapping `target`, with a list of one item.
-    pub(super) fn insert_list(&self, target: &Target<'_>, key: &str, value: &NewValue) -> Vec<Splice> {
-        let list = NewValue::List(vec![value.clone()]);
+    /// The lines of a block list.
+    fn items(&self, values: &[NewValue], indent: usize) -> String {
+        let items: Vec<_> = values.iter().map(|value| item(value, indent, 2, self.newline)).collect();
+        items.join(self.newline)
+    }
+
+    /// A new last key in the mapping `target`, with a list.
+    pub(super) fn insert_list(&self, target: &Target<'_>, key: &str, values: &[NewValue]) -> Vec<Splice> {
+        let list = NewValue::List(values.to_vec());
         if target.node.is_null() {
             return self.replace(target, &NewValue::Map(vec![(key.to_owned(), list)]));
         }
         let mut splices = Vec::new();
         let mapping = target.node;
-        if mapping.shape() == (Shape::Mapping { flow: false }) && matches!(value, NewValue::Map(_)) {
+        if mapping.shape() == (Shape::Mapping { flow: false })
+            && values.iter().any(|value| matches!(value, NewValue::Map(_)))
+        {
             let indent = self.column(mapping.span().start);
             let head = entry(key, &NewValue::Int(0), false);
             let head = head.strip_suffix(" 0").unwrap_or(&head);
-            let line = item(value, indent + self.list_offset(mapping), 2, self.newline);
-            splices = self.add_line(mapping, &format!("{}{head}{}{line}", " ".repeat(indent), self.newline));
+            let lines = self.items(values, indent + self.list_offset(mapping));
+            splices = self.add_line(mapping, &format!("{}{head}{}{lines}", " ".repeat(indent), self.newline));
         }
         splices.extend(self.insert(target, key, &list));
         splices
@@ -160,10 +179,7 @@ impl<'t> Layout<'t> {
             Shape::Sequence { flow: false } => match value {
                 NewValue::List(items) if !items.is_empty() => {
                     let indent = self.column(start);
-                    let lines: Vec<_> =
-                        items.iter().map(|value| item(value, indent, 2, self.newline)).collect();
-                    let lines = lines.join(self.newline);
-                    vec![Splice::new(start..end, lines.trim_start())]
+                    vec![Splice::new(start..end, self.items(items, indent).trim_start())]
                 }
                 _ => self.replace_block(target, value),
             },

@@ -123,17 +123,28 @@ impl Editor {
     /// # Errors
     /// As [`EditError`] says; then nothing changed.
     pub fn append(&mut self, path: &[Step<'_>], item: NewValue) -> Result<(), EditError> {
+        self.extend(path, vec![item])
+    }
+
+    /// As [`Editor::append`], with several items at the cost of one edit. No items change nothing.
+    ///
+    /// # Errors
+    /// As [`EditError`] says; then nothing changed.
+    pub fn extend(&mut self, path: &[Step<'_>], items: Vec<NewValue>) -> Result<(), EditError> {
+        if items.is_empty() {
+            return Ok(());
+        }
         let layout = Layout::new(&self.document.text);
         let (splices, target, change) = match locate(self.document.root(), path)? {
             Found::Missing(parent, key) => {
-                let splices = layout.insert_list(&parent, key, &item);
-                (splices, parent, Change::Insert(key, NewValue::List(vec![item])))
+                let splices = layout.insert_list(&parent, key, &items);
+                (splices, parent, Change::Insert(key, NewValue::List(items)))
             }
             Found::Node(target) if target.node.is_null() => {
-                (layout.begin_list(&target, &item), target, Change::Replace(NewValue::List(vec![item])))
+                (layout.begin_list(&target, &items), target, Change::Replace(NewValue::List(items)))
             }
             Found::Node(target) if matches!(target.node.shape(), Shape::Sequence { .. }) => {
-                (layout.append(&target, &item), target, Change::Append(item))
+                (layout.extend(&target, &items), target, Change::Extend(items))
             }
             Found::Node(_) => return Err(EditError::WrongKind { path: path::shown(path), needed: "a list" }),
         };

@@ -9,8 +9,8 @@ use crate::yaml::scalar::Value;
 /// A change of one container or value.
 #[derive(Debug)]
 pub(super) enum Change<'a> {
-    /// A list gets this as its last item.
-    Append(NewValue),
+    /// A list gets these as its last items.
+    Extend(Vec<NewValue>),
     /// A value becomes this.
     Replace(NewValue),
     /// A mapping gets this as its last entry.
@@ -32,13 +32,9 @@ pub(super) fn proves(before: Node<'_>, after: Node<'_>, indices: &[usize], chang
 fn made(before: Node<'_>, after: Node<'_>, change: &Change<'_>) -> bool {
     match change {
         Change::Replace(value) => is(after, value),
-        Change::Append(value) => {
-            let added = |node: Node<'_>| is(node, value);
-            kind(before) == kind(after) && extended(before, after, None, added)
-        }
+        Change::Extend(values) => kind(before) == kind(after) && extended(before, after, None, values),
         Change::Insert(key, value) => {
-            let added = |node: Node<'_>| is(node, value);
-            kind(before) == kind(after) && extended(before, after, Some(key), added)
+            kind(before) == kind(after) && extended(before, after, Some(key), std::slice::from_ref(value))
         }
         Change::Remove(index) => {
             let mut after_members = members(after);
@@ -54,17 +50,20 @@ fn made(before: Node<'_>, after: Node<'_>, change: &Change<'_>) -> bool {
     }
 }
 
-/// Whether `after` has the members of `before` and one more.
-fn extended(before: Node<'_>, after: Node<'_>, key: Option<&str>, added: impl Fn(Node<'_>) -> bool) -> bool {
+/// Whether `after` has the members of `before` and then `values`, each under `key` if there is one.
+fn extended(before: Node<'_>, after: Node<'_>, key: Option<&str>, values: &[NewValue]) -> bool {
     let mut after_members = members(after);
     let kept = members(before).all(|(before_key, before)| {
         after_members
             .next()
             .is_some_and(|(after_key, after)| same_key(before_key, after_key) && same(before, after))
     });
-    let last = after_members.next();
-    kept && last.is_some_and(|(after_key, after)| after_key.and_then(Node::text) == key && added(after))
-        && after_members.next().is_none()
+    let added = values.iter().all(|value| {
+        after_members
+            .next()
+            .is_some_and(|(after_key, after)| after_key.and_then(Node::text) == key && is(after, value))
+    });
+    kept && added && after_members.next().is_none()
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -75,6 +75,28 @@ fn an_item_is_appended_in_the_style_of_its_list() {
 }
 
 #[test]
+fn several_items_are_one_edit() {
+    let both = || vec![person(), NewValue::Map(vec![("id".into(), "d".into())])];
+    let table = [
+        ("k:\n- id: a\nz: 1\n", "k:\n- id: a\n- id: c\n  role: owner\n- id: d\nz: 1\n"),
+        (
+            "k:\n  - id: a\n\n  - id: b\n",
+            "k:\n  - id: a\n\n  - id: b\n\n  - id: c\n    role: owner\n\n  - id: d\n",
+        ),
+        ("k: [{id: a}]\n", "k: [{id: a}, {id: c, role: owner}, {id: d}]\n"),
+        ("k: []\n", "k:\n  - id: c\n    role: owner\n  - id: d\n"),
+        ("k:\n", "k:\n  - id: c\n    role: owner\n  - id: d\n"),
+        ("z: 1\r\n", "z: 1\r\nk:\r\n  - id: c\r\n    role: owner\r\n  - id: d\r\n"),
+        ("{k: []}\n", "{k: [{id: c, role: owner}, {id: d}]}\n"),
+    ];
+    for (before, after) in table {
+        let result = edited(before, |editor| editor.extend(&[Key("k")], both()));
+        assert_eq!(result.as_deref(), Ok(after), "{before:?}");
+        assert_eq!(edited(before, |editor| editor.extend(&[Key("k")], vec![])).as_deref(), Ok(before));
+    }
+}
+
+#[test]
 fn a_value_is_set_where_it_stands_or_at_the_end_of_its_mapping() {
     let a = [Key("k"), Where { key: "id", is: "a" }, Key("x")];
     let table = [
