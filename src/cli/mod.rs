@@ -10,11 +10,15 @@ mod deployment;
 mod explain;
 mod finding;
 mod healthcheck;
+mod key_store;
 mod keys;
 mod output;
+mod people;
+mod projects;
 mod schema;
 mod secret_input;
 mod serve;
+mod table;
 mod test;
 
 use std::process::ExitCode;
@@ -30,6 +34,8 @@ enum Exit {
     Failed,
     /// Wrong input: a file, an argument.
     WrongInput,
+    /// Done, but not confirmed everywhere.
+    Unconfirmed,
 }
 
 impl From<Exit> for ExitCode {
@@ -38,6 +44,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::WrongInput => 2,
+            Exit::Unconfirmed => 3,
         })
     }
 }
@@ -60,6 +67,8 @@ enum Command {
     Explain(explain::Explain),
     Test(test::Test),
     Keys(keys::Keys),
+    People(people::People),
+    Projects(projects::Projects),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }
@@ -75,6 +84,8 @@ pub fn run() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Test(test) => test.run(),
         Command::Keys(keys) => keys.run(),
+        Command::People(people) => people.run(),
+        Command::Projects(projects) => projects.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(),
     }

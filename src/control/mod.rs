@@ -1,11 +1,18 @@
 //! The only writer: takes what changed in the sources, builds what it makes together, and publishes it as one unit.
 //! Start reading at [`reload::Reloader`].
 
+pub mod administration;
 mod changes;
 pub mod config_file;
+pub mod key_admin;
+pub mod key_import;
+pub mod operator;
+pub mod people_admin;
+pub mod project_admin;
 pub mod reload;
 pub mod reload_thread;
 pub mod report;
 mod revocations;
+pub mod term;
 pub mod usage_flush;
 mod watch;

@@ -9,12 +9,15 @@
 //! [`KeyFiles::accept`]: key_files::KeyFiles::accept
 
 mod directory;
+pub mod editable;
 pub mod file;
 pub mod file_set;
 pub mod key_files;
 mod merge;
 mod raw;
 pub mod read;
+pub mod record_yaml;
+pub mod replace;
 pub mod state;
 
-pub use raw::json_schema as key_file_schema;
+pub use raw::{instant, json_schema as key_file_schema};

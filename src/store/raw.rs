@@ -391,7 +391,7 @@ impl Text for Expiry {
 }
 
 /// The instant that `text` names in the form of RFC 3339 §5.6; the parser itself would take more.
-pub(super) fn instant(text: &str) -> Option<Timestamp> {
+pub fn instant(text: &str) -> Option<Timestamp> {
     const FORM: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
     let (date_time, rest) = text.as_bytes().split_at_checked(FORM.len())?;
     let fits = |(byte, form): (&u8, &u8)| match form {

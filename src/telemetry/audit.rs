@@ -223,13 +223,21 @@ impl AuditLog {
     /// # Errors
     /// Where it cannot be written, as on a full disk; the caller says so to the operator.
     pub fn record(&self, event: &AuditEvent<'_>, at: Timestamp) -> io::Result<()> {
+        self.record_all(std::slice::from_ref(event), at)
+    }
+
+    /// As [`AuditLog::record`], with several events at the cost of one write.
+    ///
+    /// # Errors
+    /// As there; then any number of them may be missing at the end.
+    pub fn record_all(&self, events: &[AuditEvent<'_>], at: Timestamp) -> io::Result<()> {
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut line = event.to_line(at);
+        let mut lines: Vec<u8> = events.iter().flat_map(|event| event.to_line(at)).collect();
         if file.torn {
-            line.insert(0, b'\n');
+            lines.insert(0, b'\n');
         }
         file.torn = true;
-        file.out.write_all(&line)?;
+        file.out.write_all(&lines)?;
         file.torn = false;
         if file.synced { file.out.sync_data() } else { Ok(()) }
     }

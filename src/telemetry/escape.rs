@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Whether a character could fake, hide or reorder text in a terminal or log viewer: control characters (C0, DEL,
 /// C1), bidirectional marks and overrides, line and paragraph separators, and zero-width characters.
-pub(super) fn is_deceptive(character: char) -> bool {
+pub fn is_deceptive(character: char) -> bool {
     matches!(character,
         '\0'..='\x1f' | '\x7f'..='\u{9f}'
         | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -6,7 +6,7 @@
 
 pub mod access_log;
 pub mod audit;
-mod escape;
+pub mod escape;
 mod exposition;
 mod json_line;
 pub mod logging;

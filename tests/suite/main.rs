@@ -22,6 +22,7 @@ mod harness;
 mod health;
 mod hostile_requests;
 mod http2;
+mod key_edits;
 mod net;
 mod population;
 mod reload;

@@ -1,6 +1,14 @@
 //! `keygate keys …`: what is done with keys.
 
+mod create;
 mod hash;
+mod import;
+mod list;
+mod revoke;
+mod rotate;
+mod show;
+mod view;
+mod whoami;
 
 use clap::{Args, Subcommand};
 
@@ -15,13 +23,28 @@ pub(super) struct Keys {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Create(Box<create::Create>),
+    List(list::List),
+    Show(show::Show),
+    Revoke(revoke::Revoke),
+    Rotate(rotate::Rotate),
+    Import(import::Import),
     Hash(hash::Hash),
+    Whoami(whoami::Whoami),
 }
 
 impl Keys {
     pub(super) fn run(self) -> Exit {
-        match self.command {
-            Command::Hash(hash) => hash.run(),
-        }
+        let done = match self.command {
+            Command::Create(create) => create.run(),
+            Command::List(list) => list.run(),
+            Command::Show(show) => show.run(),
+            Command::Revoke(revoke) => revoke.run(),
+            Command::Rotate(rotate) => rotate.run(),
+            Command::Import(import) => import.run(),
+            Command::Hash(hash) => Ok(hash.run()),
+            Command::Whoami(whoami) => whoami.run(),
+        };
+        done.unwrap_or_else(|stopped| stopped)
     }
 }

@@ -1,0 +1,174 @@
+//! `keygate keys create`.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::{
+    cli::{
+        Exit,
+        key_store::{KeyStore, PatchFile, Stopped, parsed, parsed_if, projects, stopped, wrong_input},
+        output::{Output, answer, answer_json, tell},
+    },
+    clock::{Clock as _, SystemClock},
+    control::{
+        administration::Outcome,
+        key_admin::{self, Issued, NewKey},
+        term,
+    },
+    keys::{
+        record::{Name, OrganizationId, PersonId},
+        secret::Environment,
+    },
+    store::record_yaml,
+};
+
+/// Create a key and print its secret, this once: alone on standard output.
+///
+/// The secret is printed too where the key file cannot be replaced, since its digest is in the change to be committed;
+/// it works once that is in force.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: keygate keys create --name 'GitHub Actions' --owner ada --scope write --project alpha"
+)]
+pub(super) struct Create {
+    #[command(flatten)]
+    store: KeyStore,
+    /// What people call the key.
+    #[arg(long)]
+    name: String,
+    /// The id of the person it belongs to, whom it cannot exceed.
+    #[arg(long, value_name = "PERSON")]
+    owner: Option<String>,
+    /// The organization, where there are several and the owner does not say it.
+    #[arg(long)]
+    organization: Option<String>,
+    /// A scope it is granted; may be given several times.
+    #[arg(long = "scope", value_name = "SCOPE", required = true)]
+    scopes: Vec<String>,
+    /// A project it is granted; may be given several times.
+    #[arg(long = "project", value_name = "PROJECT", required_unless_present = "all_projects")]
+    projects: Vec<String>,
+    /// Grant every project of its owner and organization, also those to come.
+    #[arg(long, conflicts_with = "projects")]
+    all_projects: bool,
+    /// When it stops working: a duration, a date (from its first instant in UTC on), or never.
+    #[arg(long, value_name = "WHEN", default_value = "90d")]
+    expires: String,
+    /// What its secret says it is for.
+    #[arg(long = "env", value_enum, default_value_t)]
+    environment: EnvironmentName,
+    /// A label for machines; may be given several times.
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    labels: Vec<String>,
+    /// The date from which on it works.
+    #[arg(long, value_name = "DATE")]
+    not_before: Option<String>,
+    /// A network that it may be used from; may be given several times.
+    #[arg(long = "address", value_name = "CIDR")]
+    addresses: Vec<IpNet>,
+    #[command(flatten)]
+    patch: PatchFile,
+    /// How to answer: the secret alone, or JSON with id and secret.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// `live` or `test`.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum EnvironmentName {
+    /// For real use.
+    #[default]
+    Live,
+    /// For tests.
+    Test,
+}
+
+impl From<EnvironmentName> for Environment {
+    fn from(name: EnvironmentName) -> Self {
+        match name {
+            EnvironmentName::Live => Self::Live,
+            EnvironmentName::Test => Self::Test,
+        }
+    }
+}
+
+impl Create {
+    pub(super) fn run(self) -> Result<Exit, Stopped> {
+        let now = SystemClock.now();
+        let new = self.new_key(now)?;
+        let told = told(&new);
+        let administration = self.store.open()?;
+        let issued = key_admin::create(&administration, new, now).map_err(|error| stopped(&error))?;
+        let exit = self.patch.report(&issued.outcome, &format!("key {} was created", issued.id));
+        tell(&told);
+        show_secret(&issued, self.output);
+        Ok(exit)
+    }
+
+    fn new_key(&self, now: jiff::Timestamp) -> Result<NewKey, Stopped> {
+        let Some(projects) = projects(&self.projects, self.all_projects) else {
+            return Err(wrong_input("name projects by --project, or say --all-projects"));
+        };
+        let not_before = self.not_before.as_ref().map(|text| term::instant(text)).transpose();
+        if let Some(network) = self.addresses.iter().find(|network| network.addr() != network.network()) {
+            return Err(wrong_input(&format!(
+                "--address has bits set after its prefix; write {}",
+                network.trunc()
+            )));
+        }
+        Ok(NewKey {
+            name: parsed("--name", &self.name, Name::parse)?,
+            labels: self
+                .labels
+                .iter()
+                .map(|label| self::label(label))
+                .collect::<Result<BTreeMap<_, _>, _>>()?,
+            owner: parsed_if("--owner", self.owner.as_ref(), PersonId::parse)?,
+            organization: parsed_if("--organization", self.organization.as_ref(), OrganizationId::parse)?,
+            scopes: self.scopes.clone(),
+            projects,
+            environment: self.environment.into(),
+            not_before: not_before.map_err(|error| wrong_input(&format!("--not-before: {error}")))?,
+            expires_at: term::expiry(&self.expires, now)
+                .map_err(|error| wrong_input(&format!("--expires: {error}")))?,
+            addresses: self.addresses.clone(),
+        })
+    }
+}
+
+fn label(text: &str) -> Result<(Name, Name), Stopped> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err(wrong_input("a --label is written NAME=VALUE"));
+    };
+    Ok((
+        parsed("the name of a --label", name, Name::parse)?,
+        parsed("the value of a --label", value, Name::parse)?,
+    ))
+}
+
+fn told(new: &NewKey) -> String {
+    let expires = new.expires_at.map_or_else(
+        || "it never expires; prefer --expires 90d where you can".to_owned(),
+        |at| format!("it expires at {}", record_yaml::instant(at)),
+    );
+    format!("{expires}; this is the only time that its secret is shown")
+}
+
+/// Prints the secret, the only thing that goes to standard output.
+pub(super) fn show_secret(issued: &Issued, output: Output) {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        id: &'a str,
+        secret: &'a str,
+    }
+    if matches!(issued.outcome, Outcome::ToCommit(_)) {
+        tell("the secret works once that change is in force; if you drop the change, drop the secret");
+    }
+    match output {
+        Output::Table => answer(issued.secret.expose()),
+        Output::Json => answer_json(&Answer { id: issued.id.as_str(), secret: issued.secret.expose() }),
+    }
+}

@@ -1,0 +1,60 @@
+//! `keygate keys rotate`.
+
+use clap::Args;
+
+use super::create::{EnvironmentName, show_secret};
+use crate::{
+    cli::{
+        Exit,
+        key_store::{KeyStore, PatchFile, Stopped, key_id, stopped, wrong_input},
+        output::{Output, tell},
+    },
+    clock::{Clock as _, SystemClock},
+    control::{key_admin, term},
+    store::record_yaml,
+};
+
+/// Give a key a new secret and print it, this once: alone on standard output.
+///
+/// Id, name, scopes, projects and expiry stay. The old secret works on for the overlap, never past the expiry.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: keygate keys rotate key_01kba2 --overlap 7d")]
+pub(super) struct Rotate {
+    #[command(flatten)]
+    store: KeyStore,
+    /// The id of the key.
+    id: String,
+    /// How long the old secret works on: 0, 1h, 24h, 7d, …
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    overlap: String,
+    /// What the new secret says it is for [default: as the old one].
+    #[arg(long = "env", value_enum)]
+    environment: Option<EnvironmentName>,
+    #[command(flatten)]
+    patch: PatchFile,
+    /// How to answer: the secret alone, or JSON with id and secret.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl Rotate {
+    pub(super) fn run(self) -> Result<Exit, Stopped> {
+        let id = key_id(&self.id)?;
+        let overlap =
+            term::duration(&self.overlap).map_err(|error| wrong_input(&format!("--overlap: {error}")))?;
+        let administration = self.store.open()?;
+        let environment = self.environment.map(Into::into);
+        let rotated = key_admin::rotate(&administration, &id, overlap, environment, SystemClock.now())
+            .map_err(|error| stopped(&error))?;
+        let exit = self.patch.report(&rotated.issued.outcome, &format!("key {id} was rotated"));
+        tell(&format!("the old secret works until {}", record_yaml::instant(rotated.old_until)));
+        if let Some(ended) = rotated.ended {
+            let ended = record_yaml::instant(ended);
+            tell(&format!(
+                "warning: the secret before it would have worked until {ended}, and works no longer"
+            ));
+        }
+        show_secret(&rotated.issued, self.output);
+        Ok(exit)
+    }
+}
