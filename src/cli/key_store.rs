@@ -212,8 +212,7 @@ pub(super) fn projects(listed: &[String], all: bool) -> Option<ProjectSet> {
 /// The uses of keys that the gateway keeps in its `state:` folder; `None` without one.
 pub(super) fn usage(administration: &Administration) -> Option<UsageTotals> {
     let state = administration.state.as_ref().filter(|state| state.is_dir())?;
-    let read = StateFolder::open(state).and_then(|folder| folder.read_usage());
-    read.unwrap_or_else(|error| {
+    StateFolder::to_read(state).read_usage().unwrap_or_else(|error| {
         tell(&format!("warning: uses are not shown: {error}"));
         None
     })

@@ -2,6 +2,7 @@
 //! cases in `key_admin`, `people_admin` and `project_admin` say what is to be changed.
 
 use std::{
+    collections::HashMap,
     fmt, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -17,7 +18,7 @@ use crate::{
         build::KeyPolicy,
         caps::RoleCaps,
         problem::{BuildProblem, Fault, Subject},
-        record::{KeyRecord, Organization, Person},
+        record::{KeyRecord, Organization, Person, PersonId},
         secret::Brand,
         snapshot::KeySnapshot,
     },
@@ -229,12 +230,15 @@ pub struct Records<'a> {
     files: EditableFiles,
     /// By which they are judged.
     pub rules: Rules,
+    /// Where each person stands: in which file, and there in which place.
+    person_at: HashMap<PersonId, (usize, usize)>,
 }
 
 impl<'a> Records<'a> {
     fn new(administration: &'a Administration, files: EditableFiles) -> Self {
         let rules = administration.rules.clone().unwrap_or_else(|| Rules::of_files(files.files()));
-        Self { administration, files, rules }
+        let person_at = places_of_people(files.files());
+        Self { administration, files, rules, person_at }
     }
 
     /// Who works with them.
@@ -269,8 +273,8 @@ impl<'a> Records<'a> {
 
     /// The owner of `key`.
     pub fn owner(&self, key: &KeyRecord) -> Option<&Person> {
-        let owner = key.owner.as_ref()?;
-        self.people().find(|person| person.id == *owner)
+        let (file, at) = self.person_at.get(key.owner.as_ref()?)?;
+        self.files.files().get(*file)?.records.as_ref().ok()?.people.get(*at)
     }
 
     /// The organization of a record that names this one or, if it names none, the only one.
@@ -315,8 +319,9 @@ impl<'a> Records<'a> {
         if !wrong.is_empty() {
             return Err(AdminError::WrongFiles(wrong));
         }
-        let before = self.build(None);
+        let mut before = self.build(None);
         if !before.is_empty() {
+            before.insert(0, "the key files are wrong as they are; mend them first:".to_owned());
             return Err(AdminError::Refused(before));
         }
         self.edit_wrong(at)
@@ -361,6 +366,14 @@ impl<'a> Records<'a> {
         };
         self.rules.problems(self.right(), &keys).into_iter().map(told).collect()
     }
+}
+
+fn places_of_people(files: &[EditableFile]) -> HashMap<PersonId, (usize, usize)> {
+    let people = |(file, editable): (usize, &EditableFile)| {
+        let people = editable.records.as_ref().map_or(&[][..], |records| &records.people);
+        people.iter().enumerate().map(|(at, person)| (person.id.clone(), (file, at))).collect::<Vec<_>>()
+    };
+    files.iter().enumerate().flat_map(people).collect()
 }
 
 /// The items of `list` whose `id` is `id`, with their positions.

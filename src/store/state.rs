@@ -73,6 +73,12 @@ impl StateFolder {
         Ok(folder)
     }
 
+    /// The folder at `path` for those who only read it: nothing is created there, above all no file that root would own
+    /// and the gateway could not open.
+    pub fn to_read(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
     /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path

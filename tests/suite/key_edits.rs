@@ -465,6 +465,18 @@ fn secrets_go_to_standard_output_alone_and_listings_show_none() {
 }
 
 #[test]
+fn a_secret_that_nobody_could_read_is_told() {
+    let folder = folder_with("keys.yaml", COMMENTED);
+    let mut command = Command::new("sh");
+    let script = "exec \"$0\" \"$@\" > /dev/full";
+    command.current_dir(folder.path()).args(["-c", script, env!("CARGO_BIN_EXE_keygate")]);
+    let failed = run(command.args(["keys", "rotate", "ci", "--file", "keys.yaml"]), "");
+    assert_eq!(failed.code, Some(1));
+    assert!(failed.stderr.contains("could not be printed"), "{}", failed.stderr);
+    assert_eq!(masked(&failed.stderr).matches("SECRET").count(), 0);
+}
+
+#[test]
 fn listings_are_filtered_and_show_what_is_effective() {
     let text = COMMENTED.replace("owner: ada", "owner: bob");
     let folder = folder_with("keys.yaml", &text);

@@ -1,16 +1,20 @@
 //! `keygate keys create`.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+};
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::{
     cli::{
         Exit,
         key_store::{KeyStore, PatchFile, Stopped, parsed, parsed_if, projects, stopped, wrong_input},
-        output::{Output, answer, answer_json, tell},
+        output::{Output, tell},
     },
     clock::{Clock as _, SystemClock},
     control::{
@@ -104,8 +108,7 @@ impl Create {
         let issued = key_admin::create(&administration, new, now).map_err(|error| stopped(&error))?;
         let exit = self.patch.report(&issued.outcome, &format!("key {} was created", issued.id));
         tell(&told);
-        show_secret(&issued, self.output);
-        Ok(exit)
+        Ok(show_secret(&issued, self.output).unwrap_or(exit))
     }
 
     fn new_key(&self, now: jiff::Timestamp) -> Result<NewKey, Stopped> {
@@ -157,8 +160,8 @@ fn told(new: &NewKey) -> String {
     format!("{expires}; this is the only time that its secret is shown")
 }
 
-/// Prints the secret, the only thing that goes to standard output.
-pub(super) fn show_secret(issued: &Issued, output: Output) {
+/// Prints the secret, the only thing that goes to standard output. Where that fails, the command does.
+pub(super) fn show_secret(issued: &Issued, output: Output) -> Option<Exit> {
     #[derive(Serialize)]
     struct Answer<'a> {
         id: &'a str,
@@ -167,8 +170,15 @@ pub(super) fn show_secret(issued: &Issued, output: Output) {
     if matches!(issued.outcome, Outcome::ToCommit(_)) {
         tell("the secret works once that change is in force; if you drop the change, drop the secret");
     }
-    match output {
-        Output::Table => answer(issued.secret.expose()),
-        Output::Json => answer_json(&Answer { id: issued.id.as_str(), secret: issued.secret.expose() }),
-    }
+    let (id, secret) = (issued.id.as_str(), issued.secret.expose());
+    let mut text = Zeroizing::new(match output {
+        Output::Table => secret.to_owned(),
+        Output::Json => serde_json::to_string_pretty(&Answer { id, secret }).unwrap_or_default(),
+    });
+    text.push('\n');
+    let mut stdout = io::stdout().lock();
+    let error = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).err()?;
+    tell(&format!("the secret of key {id} could not be printed, and nobody can ask for it again: {error}"));
+    tell("rotate the key with --overlap 0, or revoke it");
+    Some(Exit::Failed)
 }

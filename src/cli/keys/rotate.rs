@@ -54,7 +54,6 @@ impl Rotate {
                 "warning: the secret before it would have worked until {ended}, and works no longer"
             ));
         }
-        show_secret(&rotated.issued, self.output);
-        Ok(exit)
+        Ok(show_secret(&rotated.issued, self.output).unwrap_or(exit))
     }
 }
