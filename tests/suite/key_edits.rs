@@ -501,6 +501,30 @@ fn listings_are_filtered_and_show_what_is_effective() {
 }
 
 #[test]
+fn last_use_and_counts_come_from_the_state_folder() {
+    let folder = folder_with(
+        "keygate.yaml",
+        &CONFIG.replace("UPSTREAM", "127.0.0.1:9").replace("KEYS", "{file: keys.yaml}"),
+    );
+    write(&folder.path().join("keys.yaml"), COMMENTED);
+    let list = |more: &[&str]| {
+        keygate(folder.path(), &[&["keys", "list"], more].concat(), "").expect_success().stdout
+    };
+    assert!(list(&[]).lines().nth(1).unwrap().ends_with("-          active  -"), "{}", list(&[]));
+    fs::create_dir(folder.path().join("state")).unwrap();
+    let usage = r#"{"since": "2026-11-01T00:00:00Z", "keys": {"ci": {
+        "current": {"last_used": {"at": "2026-11-20T08:00:00Z", "client": "192.0.2.7"}, "total": {"ok": 40, "refused": 2}},
+        "previous": {"last_used": {"at": "2026-11-21T08:00:00Z", "client": "192.0.2.8"}, "total": {"ok": 3}}}}}"#;
+    write(&folder.path().join("state/usage.json"), usage);
+    let listed = list(&[]);
+    assert!(listed.contains("2026-11-21T08:00:00Z  active  45"), "{listed}");
+    let json: Value = serde_json::from_str(&list(&["--output", "json"])).unwrap();
+    assert_eq!(json[0]["uses"]["previous_secret"]["ok"], 3);
+    let state = folder.path().join("state");
+    assert_eq!(fs::read_dir(state).unwrap().count(), 1, "a listing left something in the state folder");
+}
+
+#[test]
 fn people_and_projects_are_edited() {
     let folder = folder_with("keys.yaml", "version: 1\nkeys: []\n");
     on_file(&folder, &["people", "create", "ada", "--email", "ada@example.com", "--role", "admin"])
