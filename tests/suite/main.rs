@@ -23,6 +23,7 @@ mod health;
 mod hostile_requests;
 mod http2;
 mod key_edits;
+mod key_import;
 mod net;
 mod population;
 mod reload;
