@@ -220,6 +220,7 @@ impl KeySnapshot {
                 key: &self.directory.project_sets[view.projects as usize],
                 owner: owner.map_or(ALL, |person| &person.projects),
                 organization: &organization.projects,
+                is_sole_organization: self.directory.organizations.len() == 1,
             },
         }
     }

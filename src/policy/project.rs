@@ -49,6 +49,8 @@ pub struct VisibleProjects<'s> {
     pub owner: &'s ProjectSet,
     /// What the organization declares; [`ProjectSet::All`] if it declares none.
     pub organization: &'s ProjectSet,
+    /// Whether there is no other organization, so that every project of this one is every project.
+    pub is_sole_organization: bool,
 }
 
 impl<'s> VisibleProjects<'s> {
@@ -66,8 +68,11 @@ impl<'s> VisibleProjects<'s> {
         self.key.is_all() && self.owner.is_all()
     }
 
-    /// The visible projects by name, or `None` where any id is visible.
+    /// The visible projects by name, or `None` where neither key, owner nor another organization restricts them.
     pub fn listed(&self) -> Option<impl Iterator<Item = &'s str>> {
+        if self.is_sole_organization && self.is_unrestricted() {
+            return None;
+        }
         let sets = self.sets();
         let shortest = sets
             .iter()
@@ -255,7 +260,12 @@ mod tests {
     #[test]
     fn visible_is_the_intersection() {
         let (key, owner) = (ProjectSet::only(["b", "a", "a"]), ProjectSet::only(["b", "c"]));
-        let visible = VisibleProjects { key: &key, owner: &owner, organization: &ProjectSet::All };
+        let visible = VisibleProjects {
+            key: &key,
+            owner: &owner,
+            organization: &ProjectSet::All,
+            is_sole_organization: true,
+        };
         assert!(visible.contains("b"));
         assert!(!visible.contains("a") && !visible.contains("c"));
         assert_eq!(visible.listed().unwrap().collect::<Vec<_>>(), ["b"]);
@@ -265,7 +275,12 @@ mod tests {
     #[test]
     fn empty_list_sees_nothing() {
         let none = ProjectSet::only::<[&str; 0], _>([]);
-        let visible = VisibleProjects { key: &none, owner: &ProjectSet::All, organization: &ProjectSet::All };
+        let visible = VisibleProjects {
+            key: &none,
+            owner: &ProjectSet::All,
+            organization: &ProjectSet::All,
+            is_sole_organization: true,
+        };
         assert!(!visible.contains("a"));
         assert_eq!(visible.listed().unwrap().count(), 0);
     }
@@ -273,8 +288,15 @@ mod tests {
     #[test]
     fn declared_projects_bound_an_unrestricted_key() {
         let declared = ProjectSet::only(["alpha"]);
-        let visible =
-            VisibleProjects { key: &ProjectSet::All, owner: &ProjectSet::All, organization: &declared };
+        let visible = VisibleProjects {
+            key: &ProjectSet::All,
+            owner: &ProjectSet::All,
+            organization: &declared,
+            is_sole_organization: true,
+        };
         assert!(visible.is_unrestricted() && visible.contains("alpha") && !visible.contains("beta"));
+        assert!(visible.listed().is_none(), "all of the only organization is all");
+        let among_others = VisibleProjects { is_sole_organization: false, ..visible };
+        assert_eq!(among_others.listed().unwrap().collect::<Vec<_>>(), ["alpha"]);
     }
 }
