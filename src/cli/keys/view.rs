@@ -203,6 +203,7 @@ fn effective(key: &KeyRecord, status: KeyStatus, records: &Records<'_>) -> Effec
         key: &key.projects,
         owner: owner.map_or(&ProjectSet::All, |owner| &owner.projects),
         organization: &declared,
+        is_sole_organization: records.organizations().count() < 2,
     };
     Effective {
         scopes: rules.scopes.names(capped).map(str::to_owned).collect(),
