@@ -26,6 +26,8 @@ mod key_edits;
 mod key_import;
 mod net;
 mod population;
+mod readme;
+mod reference;
 mod reload;
 mod rust_text;
 mod serving;
