@@ -142,3 +142,23 @@ fn pages() -> Vec<PathBuf> {
         .filter(|path| path.extension() == Some("md".as_ref()))
         .collect()
 }
+
+#[test]
+fn commands_in_the_pages_are_ones_that_exist() {
+    let mut wrong = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for line in text.lines().filter_map(|line| line.strip_prefix("keygate ")) {
+            let arguments = line.split([' ']).take_while(|word| !["#", ">", "<", "|", "&"].contains(word));
+            let arguments = arguments.collect::<Vec<_>>().join(" ");
+            // Everything before `--help` is still read, and refused where it is unknown.
+            let asked = format!("keygate {arguments} --help");
+            let mut shell = Command::new("bash");
+            let told = run::run(shell.args(["-c", &asked]).env("PATH", path_with_keygate()), "");
+            if told.code != Some(0) {
+                wrong.push(format!("{}: {line}\n{}", page.display(), told.stderr));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
