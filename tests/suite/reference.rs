@@ -1,6 +1,6 @@
 //! `docs/reference` says what the types say: each page is made from them, and kept current here (`UPDATE=1` writes it).
 
-use std::{collections::BTreeMap, env, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path, process::Command};
 
 use keygate::{config, policy::reason::Reason, store::key_file_schema, telemetry::names};
 use serde_json::Value;
@@ -44,13 +44,15 @@ fn errors() {
         .to_owned();
     for reason in Reason::ALL {
         let meaning = doc_of(source, &format!("    {reason:?},"));
-        page += &format!(
-            "| `{}` | {} | {} | {} | {meaning} |\n",
+        writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {meaning} |",
             reason.code(),
             reason.status(),
             reason.grpc_status(),
             reason.title()
-        );
+        )
+        .unwrap();
     }
     assert_current("errors.md", &page);
 }
@@ -71,7 +73,8 @@ fn metrics() {
     for metric in names::ALL {
         let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
         let kind = format!("{:?}", metric.kind).to_lowercase();
-        page += &format!("| `{}` | {kind} | {} | {} |\n", metric.full_name(), labels.join(" "), metric.help);
+        writeln!(page, "| `{}` | {kind} | {} | {} |", metric.full_name(), labels.join(" "), metric.help)
+            .unwrap();
     }
     assert_current("metrics.md", &page);
 }
@@ -95,7 +98,7 @@ fn describe(command: &[&str], page: &mut String) {
     .stdout;
     let name = ["keygate"].iter().chain(command).copied().collect::<Vec<_>>().join(" ");
     let text: Vec<_> = help.lines().map(str::trim_end).collect();
-    *page += &format!("\n## {name}\n\n```text\n{}\n```\n", text.join("\n").trim_end());
+    writeln!(page, "\n## {name}\n\n```text\n{}\n```", text.join("\n").trim_end()).unwrap();
     let commands = help.split("\nCommands:\n").nth(1).unwrap_or_default();
     let listed = commands.lines().take_while(|line| !line.is_empty());
     let starts = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
@@ -117,7 +120,7 @@ fn schema_page(title: &str, intro: &str, schema: &impl serde::Serialize) -> Stri
         } else {
             format!("{}.\n", values(schema).join(" or "))
         };
-        page += &format!("\n## {name}\n\n{}\n", format!("{}\n\n{body}", text(schema)).trim());
+        writeln!(page, "\n## {name}\n\n{}", format!("{}\n\n{body}", text(schema)).trim()).unwrap();
     }
     page
 }
@@ -130,14 +133,16 @@ fn fields(object: &Value) -> String {
         let must = if required.contains(&name.as_str()) { "**Required.** " } else { "" };
         let forms = values(schema);
         let forms = if forms.is_empty() { "`null`".to_owned() } else { forms.join(" or ") };
-        table += &format!("| `{name}` | {forms} | {must}{} |\n", text(schema));
+        writeln!(table, "| `{name}` | {forms} | {must}{} |", text(schema)).unwrap();
     }
     table
 }
 
 fn choices(schema: &Value) -> String {
     let choices = schema["oneOf"].as_array().unwrap();
-    choices.iter().map(|choice| format!("- {}: {}\n", values(choice).join(" or "), text(choice))).collect()
+    let lines: Vec<_> =
+        choices.iter().map(|choice| format!("- {}: {}", values(choice).join(" or "), text(choice))).collect();
+    lines.join("\n")
 }
 
 fn text(schema: &Value) -> String {
