@@ -92,7 +92,9 @@ fn the_guide_protects_an_nginx_from_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut shell = Command::new("bash");
     // Job control, so that `%1` is what it is where the lines are typed.
-    shell.args(["-euo", "pipefail", "-m", "-c", &guide()]).current_dir(folder.path());
+    // A gateway that outlived a failed line would hold the test up.
+    let script = format!("trap 'jobs -p | xargs --no-run-if-empty kill' EXIT\n{}", guide());
+    shell.args(["-euo", "pipefail", "-m", "-c", &script]).current_dir(folder.path());
     shell.env("PATH", path_with_keygate()).env("NO_PROXY", "*");
     shell.env("API", format!("http://{}", api.address));
     shell.env("GATE", free_address().to_string()).env("HEALTH", free_address().to_string());
