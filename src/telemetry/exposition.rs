@@ -244,7 +244,7 @@ fn sample_gauge(
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds stay below 2^52 for a century")]
 fn histogram(encoder: &mut MetricEncoder, total: &DurationTotals) -> fmt::Result {
-    let bounds = DURATION_BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
+    let bounds = DURATION_BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(total.buckets).collect();
     let count = total.buckets.iter().sum();
     encoder.encode_histogram::<NoLabelSet>(total.sum_us as f64 / 1e6, count, &buckets, None)

@@ -99,6 +99,32 @@ fn every_metric_of_the_list_is_scraped() {
     }
 }
 
+/// `OpenMetrics` 1.0: the last bucket of a histogram is `+Inf`, and holds as many as its count.
+#[test]
+fn the_last_bucket_of_every_histogram_is_infinite() {
+    let (telemetry, _uses) = telemetry(Mode::Off, Destination::Stdout);
+    let worker = worker(&telemetry);
+    let api = worker.upstream("api");
+    for micros in [1, 1_000_000, 3_600_000_000] {
+        api.connect.observe(Duration::from_micros(micros));
+        api.first_byte.observe(Duration::from_micros(micros));
+        worker.begin(clock::monotonic()).answered(204);
+    }
+    let scrape = telemetry.metrics().render();
+    let samples = samples(&scrape);
+    for (name, labels) in [
+        ("keygate_request_duration_seconds", ""),
+        ("keygate_upstream_connect_seconds", "upstream=\"api\""),
+        ("keygate_upstream_first_byte_seconds", "upstream=\"api\""),
+    ] {
+        let lasts = scrape.lines().rfind(|line| line.starts_with(&format!("{name}_bucket")));
+        assert!(lasts.is_some_and(|line| line.contains("le=\"+Inf\"") && line.ends_with(" 3")), "{scrape}");
+        let count =
+            if labels.is_empty() { format!("{name}_count") } else { format!("{name}_count{{{labels}}}") };
+        assert_eq!(samples.get(&*count), Some(&3), "{scrape}");
+    }
+}
+
 #[test]
 fn each_end_is_counted_once() {
     type Step = fn(OutcomeGuard);
