@@ -23,6 +23,7 @@ use crate::{
     clock::{Clock, SystemClock},
     config::model::{AccessLogMode, AccessLogPath, Config, ListenerConfig},
     control::{
+        administration::AUDIT_LOG,
         config_file::ConfigFile,
         reload::{CertificateSource, Reloader, ReloaderParts},
         reload_thread::{ReloadHandle, ReloadThread},
@@ -50,9 +51,6 @@ use crate::{
 /// How long the access log may take to be written at the end.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The audit log in the `state:` folder.
-const AUDIT_FILE: &str = "audit.jsonl";
-
 /// What this build is.
 pub const BUILD: BuildInfo = BuildInfo {
     version: env!("CARGO_PKG_VERSION"),
@@ -60,7 +58,13 @@ pub const BUILD: BuildInfo = BuildInfo {
         Some(revision) => revision,
         None => "unknown",
     },
-    target: std::env::consts::ARCH,
+    target: if cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+        "x86_64-linux"
+    } else if cfg!(all(target_arch = "aarch64", target_os = "linux")) {
+        "aarch64-linux"
+    } else {
+        std::env::consts::ARCH
+    },
 };
 
 /// Why the gateway does not start.
@@ -297,7 +301,7 @@ fn open_state(config: &Config) -> Result<Option<StateFolder>, StartError> {
 
 fn open_audit(config: &Config) -> Result<AuditLog, StartError> {
     let opened = match &config.state {
-        Some(folder) => AuditLog::to_file(&folder.join(AUDIT_FILE)),
+        Some(folder) => AuditLog::to_file(&folder.join(AUDIT_LOG)),
         None => AuditLog::to_stderr(),
     };
     Ok(opened.map_err(|error| format!("the audit log cannot be opened: {error}"))?)
