@@ -69,10 +69,10 @@ impl<'s> Denial<'s> {
 
     pub(super) fn path(error: PathError) -> Self {
         let detail = match error.reason() {
-            Reason::PathAmbiguous => "The request path has more than one reading.",
-            _ => "The request path is malformed.",
+            Reason::PathAmbiguous => "The request has more than one reading",
+            _ => "The request is malformed",
         };
-        Self::in_row(1, error.reason(), format!("{detail} ({error})"))
+        Self::in_row(1, error.reason(), format!("{detail}: {error}."))
     }
 
     pub(super) fn framing(error: FramingError) -> Self {

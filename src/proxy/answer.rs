@@ -3,9 +3,11 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
+use jiff::fmt::rfc2822::DateTimePrinter;
 use serde::Serialize;
 
 use crate::{
+    clock::{Clock, SystemClock},
     config::model::{Config, Cors, TemplatePart},
     gate::{Denial, denial::METHODS_SERVED},
     message::Fields,
@@ -120,9 +122,12 @@ impl Answer {
         }
     }
 
-    /// Hands the answer to the client, to be sent with the next flush.
+    /// Hands the answer to the client, to be sent with the next flush; dated, for it is made here (RFC 9110 §6.6.1).
     pub(super) fn write<C: Client>(&self, client: &mut C, close: bool) {
         client.begin(self.status, reason_phrase(self.status));
+        if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&SystemClock.now()) {
+            client.field(b"Date", date.as_bytes());
+        }
         for (name, value) in &self.fields {
             client.field(name.as_bytes(), value.as_bytes());
         }

@@ -1,5 +1,7 @@
 //! What the gateway itself answers: refusals in the form the client reads, CORS, the API's own envelope.
 
+use jiff::Timestamp;
+
 use crate::{
     fixture::{FULL, READER, gateway, gateway_with, request},
     harness::{Message, Upstream},
@@ -15,7 +17,8 @@ fn with_key(method: &str, target: &str, secret: &str, fields: &str) -> String {
 /// The bytes of an answer with what differs between any two masked.
 fn masked(answer: &Message) -> String {
     let id = answer.header("x-request-id").unwrap_or_default().to_owned();
-    String::from_utf8_lossy(&answer.raw).replace(&id, "ID")
+    let date = answer.header("date").unwrap_or_default().to_owned();
+    String::from_utf8_lossy(&answer.raw).replace(&id, "ID").replace(&date, "DATE")
 }
 
 #[test]
@@ -41,6 +44,44 @@ fn refusals_are_problem_details_with_a_challenge() {
     assert_eq!((method.status(), method.header("allow")), (405, Some("DELETE, GET, HEAD, PATCH")));
     let head = gate.connect().exchange("HEAD /any/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(head.status(), 401);
+}
+
+/// RFC 9110 §6.6.1: an origin server with a clock dates what it makes, and a gateway leaves alone what it passes on.
+#[test]
+fn the_answers_of_the_gateway_are_dated_and_no_others() {
+    let upstream = Upstream::answering(OK);
+    let gate = gateway(&upstream);
+    let before = Timestamp::now();
+    for own in [
+        "GET /any/a HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+        with_key("GET", "/nothing/here", FULL, ""),
+        with_key("GET", "/any/../a", FULL, ""),
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+    ] {
+        let answer = gate.connect().exchange(own);
+        let date = answer.header("date").unwrap();
+        assert!(date.len() == 29 && date.ends_with(" GMT"), "{date}");
+        let at = jiff::fmt::rfc2822::parse(date).unwrap().timestamp();
+        assert!(before.as_second() <= at.as_second() && at <= Timestamp::now(), "{date}");
+    }
+    let forwarded = gate.connect().exchange(with_key("GET", "/any/a", FULL, ""));
+    assert_eq!((forwarded.status(), forwarded.header("date")), (200, None));
+}
+
+#[test]
+fn a_malformed_path_is_told_in_one_sentence() {
+    let upstream = Upstream::answering(OK);
+    let gate = gateway(&upstream);
+    for (path, detail) in [
+        (
+            "/any/%2",
+            "The request is malformed: the request path holds a \"%\" without two hexadecimal digits.",
+        ),
+        ("/any/../a", "The request has more than one reading: the request path holds a dot segment."),
+    ] {
+        let answer = gate.connect().exchange(with_key("GET", path, FULL, ""));
+        assert_eq!(answer.json()["detail"], detail);
+    }
 }
 
 #[test]
