@@ -244,7 +244,15 @@ impl Gateway {
         let peer = Rc::clone(client.peer());
         let mut fresh = false;
         loop {
-            let mut upstream = match outgoing.pool.connection(fresh).await {
+            let connected = tokio::select! {
+                biased;
+                connected = outgoing.pool.connection(fresh) => connected,
+                // Nobody waits in place of who has left.
+                () = std::future::poll_fn(|cx| client.poll_gone(cx)) => {
+                    return fail(client, outgoing, outcome, &Failure::ClientGone, false, alarm).await;
+                }
+            };
+            let mut upstream = match connected {
                 Ok(upstream) => upstream,
                 Err(unreachable) => {
                     return refuse_unreachable(client, outgoing, outcome, &unreachable, alarm).await;

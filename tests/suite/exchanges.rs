@@ -322,6 +322,50 @@ fn room_is_limited_across_all_workers() {
 }
 
 #[test]
+fn a_client_that_leaves_frees_its_place_among_those_who_wait() {
+    let go = Latch::default();
+    let upstream = Upstream::start({
+        let go = go.clone();
+        move |talk| {
+            while talk.request()?.is_some() {
+                go.wait();
+                talk.send(OK)?;
+            }
+            Ok(())
+        }
+    });
+    let gate = gateway_with(
+        &upstream,
+        "",
+        "max_connections: 1, max_pending: 1, timeouts: {connect: 60s}",
+        "workers: 1",
+    );
+    let mut holder = gate.connect();
+    holder.send(request("GET /any/a", &[], ""));
+    upstream.wait_for_requests(1);
+    let mut waiters = [gate.connect(), gate.connect()];
+    for waiter in &mut waiters {
+        waiter.send(request("GET /any/b", &[], ""));
+    }
+    // One of the two has the place, the other is turned away.
+    gate.wait_for_line("\"reason\":\"overloaded\"");
+    drop(waiters);
+    gate.wait_for_line("\"outcome\":\"aborted\"");
+    let mut next = [gate.connect(), gate.connect()];
+    for waiter in &mut next {
+        waiter.send(request("GET /any/c", &[], ""));
+    }
+    while gate.output().matches("\"reason\":\"overloaded\"").count() < 2 {
+        std::thread::yield_now();
+    }
+    go.open();
+    assert_eq!(holder.response().status(), 200);
+    let mut statuses = next.map(|mut waiter| waiter.response().status());
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 503]);
+}
+
+#[test]
 fn what_a_client_makes_grow_has_a_limit() {
     let upstream = Upstream::answering(OK);
     let limits = "limits: {header_bytes: 4KiB, target_bytes: 1KiB, headers: 20, body_bytes: 1000}, timeouts: {head: 300ms, idle: 300ms}";
