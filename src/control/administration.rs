@@ -402,8 +402,12 @@ impl Edit<'_> {
         self.was_right
     }
 
-    /// Adds records at the end of `list`, and counts keys where the file does.
+    /// Adds records at the end of `list`, and counts keys where the file does. The keys stay the last list: only so
+    /// does their count show that a file is whole.
     pub(super) fn extend(&mut self, list: &str, records: Vec<NewValue>) -> Result<(), AdminError> {
+        if list != "keys" && self.root().get(list).is_none() {
+            self.set_before(&[Step::Key(list)], NewValue::List(Vec::new()), "keys")?;
+        }
         self.editor.extend(&[Step::Key(list)], records).map_err(|error| not_edited(&error))?;
         let root = self.editor.document().root();
         let (Some(_), Some(keys)) = (root.get("count"), root.get("keys")) else { return Ok(()) };
@@ -419,6 +423,16 @@ impl Edit<'_> {
     /// Gives a field of a record a value.
     pub(super) fn set(&mut self, path: &[Step<'_>], value: NewValue) -> Result<(), AdminError> {
         self.editor.set(path, value).map_err(|error| not_edited(&error))
+    }
+
+    /// As [`Edit::set`], but a field that is absent is added before the field `next`.
+    pub(super) fn set_before(
+        &mut self,
+        path: &[Step<'_>],
+        value: NewValue,
+        next: &str,
+    ) -> Result<(), AdminError> {
+        self.editor.set_before(path, value, Some(next)).map_err(|error| not_edited(&error))
     }
 
     /// Takes out a field or an item.

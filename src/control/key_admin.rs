@@ -23,6 +23,10 @@ use crate::{
     },
 };
 
+/// The field that ends a key. It must be there, so that a file with `count:` shows where it was cut: what a key may
+/// have as well stands before it.
+const LAST_FIELD: &str = "expires_at";
+
 /// A key that shall be made.
 #[derive(Debug, Clone)]
 pub struct NewKey {
@@ -188,12 +192,12 @@ pub fn revoke(
     let at = record_yaml::instant(term::whole_seconds(now));
     for (index, _) in entries.iter().filter(|(_, revoked)| revoked.is_none()) {
         let field = |name| [Step::Key("keys"), Step::Index(*index), Step::Key(name)];
-        edit.set(&field("revoked_at"), at.as_str().into())?;
+        edit.set_before(&field("revoked_at"), at.as_str().into(), LAST_FIELD)?;
         if let Some(by) = &by {
-            edit.set(&field("revoked_by"), by.as_str().into())?;
+            edit.set_before(&field("revoked_by"), by.as_str().into(), LAST_FIELD)?;
         }
         if let Some(reason) = reason {
-            edit.set(&field("revoked_reason"), reason.as_str().into())?;
+            edit.set_before(&field("revoked_reason"), reason.as_str().into(), LAST_FIELD)?;
         }
     }
     let what = reason.map_or_else(|| "revoked".to_owned(), |reason| format!("revoked: {reason}"));
@@ -245,11 +249,11 @@ pub fn rotate(
     let mut edit = records.edit(file)?;
     let field = |name| [Step::Key("keys"), Step::Where { key: "id", is: id.as_str() }, Step::Key(name)];
     let digest = KeyDigest::of(secret.expose().as_bytes()).to_text();
-    edit.set(&field("previous_hash"), NewValue::Str(key.digest.to_text()))?;
-    edit.set(&field("previous_until"), NewValue::Str(record_yaml::instant(old_until)))?;
+    edit.set_before(&field("previous_hash"), NewValue::Str(key.digest.to_text()), LAST_FIELD)?;
+    edit.set_before(&field("previous_until"), NewValue::Str(record_yaml::instant(old_until)), LAST_FIELD)?;
     edit.set(&field("hash"), NewValue::Str(digest))?;
     if let Some(prefix) = secret.prefix() {
-        edit.set(&field("prefix"), prefix.into())?;
+        edit.set_before(&field("prefix"), prefix.into(), LAST_FIELD)?;
     }
     let what = format!("rotated: previous_until={}", record_yaml::instant(old_until));
     let outcome = edit.commit("keys rotate", &[Changed::new("key", id.as_str(), &what)], now)?;

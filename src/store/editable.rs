@@ -20,7 +20,7 @@ use crate::yaml::Limits;
 const LOCK_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a new key file begins as.
-const EMPTY: &[u8] = b"version: 1\nkeys: []\n";
+const EMPTY: &[u8] = b"version: 1\ncount: 0\nkeys: []\n";
 
 /// The key files at a location. Nobody else edits them while this lives, if they were locked.
 #[derive(Debug)]

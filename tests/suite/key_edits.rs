@@ -11,6 +11,7 @@ use std::{
     thread,
 };
 
+use keygate::{store::file::parse_key_file, yaml::Limits};
 use regex_lite::Regex;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -161,7 +162,7 @@ fn a_revocation_is_irreversible_and_idempotent() {
     on_file(&folder, &["keys", "revoke", "ci", "--reason", "leaked: again"]).expect_success();
     let expected = masked(COMMENTED).replace(
         "    expires_at: 2999-01-01T00:00:00Z\n",
-        "    expires_at: 2999-01-01T00:00:00Z\n    revoked_at: NOW\n    revoked_by: USER\n    revoked_reason: \"leaked: again\"\n",
+        "    revoked_at: NOW\n    revoked_by: USER\n    revoked_reason: \"leaked: again\"\n    expires_at: 2999-01-01T00:00:00Z\n",
     );
     let revoked = text(&folder);
     assert_eq!(masked(&revoked), expected);
@@ -170,6 +171,25 @@ fn a_revocation_is_irreversible_and_idempotent() {
     assert_eq!(text(&folder), revoked);
     assert_eq!(on_file(&folder, &["keys", "rotate", "ci"]).code, Some(2));
     assert_eq!(on_file(&folder, &["keys", "revoke", "cj"]).code, Some(2));
+}
+
+#[test]
+fn a_file_that_the_commands_write_shows_wherever_it_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    create(&folder, &["--all-projects"]).expect_success();
+    assert!(text(&folder).starts_with("version: 1\ncount: 1\n"), "{}", text(&folder));
+    let ada = ["people", "create", "ada", "--email", "ada@example.com", "--role", "admin"];
+    on_file(&folder, &ada).expect_success();
+    let made = create(&folder, &["--project", "alpha", "--output", "json"]).expect_success();
+    let made: Value = serde_json::from_str(&made.stdout).unwrap();
+    on_file(&folder, &["keys", "rotate", made["id"].as_str().unwrap(), "--overlap", "7d"]).expect_success();
+    on_file(&folder, &["keys", "revoke", made["id"].as_str().unwrap(), "--reason", "gone"]).expect_success();
+    let text = text(&folder);
+    let read = |length: usize| parse_key_file(Path::new("k"), &text.as_bytes()[..length], &Limits::default());
+    assert_eq!(read(text.len()).unwrap().keys.len(), 2);
+    for length in 0..text.len() {
+        assert!(read(length).is_err(), "{}", &text[..length]);
+    }
 }
 
 #[test]
@@ -189,7 +209,7 @@ fn a_rotation_keeps_the_old_secret_for_the_overlap_but_never_past_the_expiry() {
     assert_eq!(masked(&rotated.stdout), "SECRET\n");
     let expected = masked(COMMENTED).replace(
         "    expires_at: 2999-01-01T00:00:00Z\n",
-        "    expires_at: 2999-01-01T00:00:00Z\n    previous_hash: DIGEST\n    previous_until: NOW\n    prefix: PREFIX\n",
+        "    previous_hash: DIGEST\n    previous_until: NOW\n    prefix: PREFIX\n    expires_at: 2999-01-01T00:00:00Z\n",
     );
     assert_eq!(masked(&text(&folder)), expected);
     let old = "5bccbd4ffdaf9968bc0bc193f07b91735b0e82d7d0cc34804e51870149a5fe75";
@@ -410,7 +430,7 @@ fn a_config_says_scopes_brand_directory_and_audit_log() {
         .expect_success();
     let new = fs::read_to_string(folder.path().join("keys.d/b.yaml")).unwrap();
     assert!(
-        new.starts_with("version: 1\nkeys:\n  - id: key_") && new.contains("prefix: acme_test_"),
+        new.starts_with("version: 1\ncount: 1\nkeys:\n  - id: key_") && new.contains("prefix: acme_test_"),
         "{new}"
     );
     assert_eq!(fs::metadata(folder.path().join("keys.d/b.yaml")).unwrap().mode() & 0o777, 0o600);
@@ -536,8 +556,8 @@ fn people_and_projects_are_edited() {
     on_file(&folder, &["projects", "remove", "alpha"]).expect_success();
     assert_eq!(
         text(&folder),
-        "version: 1\nkeys: []\npeople:\n  - id: ada\n    email: ada@example.com\n    role: admin\n    projects: [beta]\n    \
-         name: Ada\norganizations:\n  - id: default\n    projects: [beta]\n"
+        "version: 1\npeople:\n  - id: ada\n    email: ada@example.com\n    role: admin\n    projects: [beta]\n    \
+         name: Ada\norganizations:\n  - id: default\n    projects: [beta]\nkeys: []\n"
     );
     let listed = on_file(&folder, &["projects", "list", "--output", "json"]).expect_success().stdout;
     let listed: Value = serde_json::from_str(&listed).unwrap();

@@ -154,6 +154,32 @@ impl<'t> Layout<'t> {
         }
     }
 
+    /// A new key in the mapping `target`, before the entry at `index`; above the comments that stand over that.
+    pub(super) fn insert_at(
+        &self,
+        target: &Target<'_>,
+        index: usize,
+        key: &str,
+        value: &NewValue,
+    ) -> Vec<Splice> {
+        let mapping = target.node;
+        let flow = mapping.shape().is_flow();
+        let line = entry(key, value, flow);
+        let Some((next, _)) = mapping.entries().nth(index) else { return Vec::new() };
+        let start = next.span().start;
+        if flow {
+            return vec![Splice::new(start..start, format!("{line}, "))];
+        }
+        let indent = " ".repeat(self.column(start));
+        let previous = index.checked_sub(1).and_then(|before| mapping.entries().nth(before));
+        let below = previous.map(|(_, value)| {
+            let end = self.line_end(self.content_end(value));
+            Splice::new(end..end, format!("{}{indent}{line}", self.newline))
+        });
+        let above = Splice::new(start..start, format!("{line}{}{indent}", self.newline));
+        below.into_iter().chain([above]).collect()
+    }
+
     /// `value` in place of `target`.
     pub(super) fn replace(&self, target: &Target<'_>, value: &NewValue) -> Vec<Splice> {
         let node = target.node;

@@ -138,7 +138,8 @@ impl Editor {
         let (splices, target, change) = match locate(self.document.root(), path)? {
             Found::Missing(parent, key) => {
                 let splices = layout.insert_list(&parent, key, &items);
-                (splices, parent, Change::Insert(key, NewValue::List(items)))
+                let end = parent.node.entries().count();
+                (splices, parent, Change::Insert(end, key, NewValue::List(items)))
             }
             Found::Node(target) if target.node.is_null() => {
                 (layout.begin_list(&target, &items), target, Change::Replace(NewValue::List(items)))
@@ -157,6 +158,19 @@ impl Editor {
     /// # Errors
     /// As [`EditError`] says; then nothing changed.
     pub fn set(&mut self, path: &[Step<'_>], value: NewValue) -> Result<(), EditError> {
+        self.set_before(path, value, None)
+    }
+
+    /// As [`Editor::set`], but a key that is absent from its mapping is added before the key `next`, if that is there.
+    ///
+    /// # Errors
+    /// As [`EditError`] says; then nothing changed.
+    pub fn set_before(
+        &mut self,
+        path: &[Step<'_>],
+        value: NewValue,
+        next: Option<&str>,
+    ) -> Result<(), EditError> {
         let layout = Layout::new(&self.document.text);
         let (splices, target, change) = match locate(self.document.root(), path)? {
             Found::Missing(parent, key) if parent.node.is_null() => {
@@ -164,7 +178,13 @@ impl Editor {
                 (layout.replace(&parent, &value), parent, Change::Replace(value))
             }
             Found::Missing(parent, key) => {
-                (layout.insert(&parent, key, &value), parent, Change::Insert(key, value))
+                let end = parent.node.entries().count();
+                let named = parent.node.entries().position(|(key, _)| next.is_some() && key.text() == next);
+                let splices = match named {
+                    Some(index) => layout.insert_at(&parent, index, key, &value),
+                    None => layout.insert(&parent, key, &value),
+                };
+                (splices, parent, Change::Insert(named.unwrap_or(end), key, value))
             }
             Found::Node(target) => (layout.replace(&target, &value), target, Change::Replace(value)),
         };

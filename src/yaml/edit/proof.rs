@@ -13,8 +13,8 @@ pub(super) enum Change<'a> {
     Extend(Vec<NewValue>),
     /// A value becomes this.
     Replace(NewValue),
-    /// A mapping gets this as its last entry.
-    Insert(&'a str, NewValue),
+    /// A mapping gets this entry at this position.
+    Insert(usize, &'a str, NewValue),
     /// A container loses the item or entry at this position.
     Remove(usize),
 }
@@ -32,9 +32,9 @@ pub(super) fn proves(before: Node<'_>, after: Node<'_>, indices: &[usize], chang
 fn made(before: Node<'_>, after: Node<'_>, change: &Change<'_>) -> bool {
     match change {
         Change::Replace(value) => is(after, value),
-        Change::Extend(values) => kind(before) == kind(after) && extended(before, after, None, values),
-        Change::Insert(key, value) => {
-            kind(before) == kind(after) && extended(before, after, Some(key), std::slice::from_ref(value))
+        Change::Extend(values) => kind(before) == kind(after) && extended(before, after, values),
+        Change::Insert(index, key, value) => {
+            kind(before) == kind(after) && inserted(before, after, *index, key, value)
         }
         Change::Remove(index) => {
             let mut after_members = members(after);
@@ -50,20 +50,26 @@ fn made(before: Node<'_>, after: Node<'_>, change: &Change<'_>) -> bool {
     }
 }
 
-/// Whether `after` has the members of `before` and then `values`, each under `key` if there is one.
-fn extended(before: Node<'_>, after: Node<'_>, key: Option<&str>, values: &[NewValue]) -> bool {
-    let mut after_members = members(after);
-    let kept = members(before).all(|(before_key, before)| {
-        after_members
-            .next()
-            .is_some_and(|(after_key, after)| same_key(before_key, after_key) && same(before, after))
-    });
-    let added = values.iter().all(|value| {
-        after_members
-            .next()
-            .is_some_and(|(after_key, after)| after_key.and_then(Node::text) == key && is(after, value))
-    });
-    kept && added && after_members.next().is_none()
+/// Whether `after` has the items of `before` and then `values`.
+fn extended(before: Node<'_>, after: Node<'_>, values: &[NewValue]) -> bool {
+    let mut after = members(after);
+    members(before).all(|member| after.next().is_some_and(|other| same_member(member, other)))
+        && values.iter().all(|value| after.next().is_some_and(|(key, node)| key.is_none() && is(node, value)))
+        && after.next().is_none()
+}
+
+/// Whether `after` has the entries of `before`, and `key` with `value` at the position `index`.
+fn inserted(before: Node<'_>, after: Node<'_>, index: usize, key: &str, value: &NewValue) -> bool {
+    let (mut before, mut after) = (members(before), members(after));
+    let is_new = |(name, node): Member<'_>| name.and_then(Node::text) == Some(key) && is(node, value);
+    before.by_ref().take(index).all(|member| after.next().is_some_and(|other| same_member(member, other)))
+        && after.next().is_some_and(is_new)
+        && before.all(|member| after.next().is_some_and(|other| same_member(member, other)))
+        && after.next().is_none()
+}
+
+fn same_member((before_key, before): Member<'_>, (after_key, after): Member<'_>) -> bool {
+    same_key(before_key, after_key) && same(before, after)
 }
 
 #[derive(Debug, PartialEq, Eq)]

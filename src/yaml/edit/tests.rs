@@ -75,6 +75,31 @@ fn an_item_is_appended_in_the_style_of_its_list() {
 }
 
 #[test]
+fn a_key_is_inserted_before_another() {
+    let table = [
+        ("k:\n  - a: 1\n    e: 2\n", "k:\n  - a: 1\n    m: x\n    e: 2\n"),
+        (
+            "k:\n  - a: 1  # one\n    # of e\n    e: 2\n",
+            "k:\n  - a: 1  # one\n    m: x\n    # of e\n    e: 2\n",
+        ),
+        ("k:\n  - e: 2 # two\n    a: 1\n", "k:\n  - m: x\n    e: 2 # two\n    a: 1\n"),
+        ("k:\r\n- a: 1\r\n  e: 2\r\n", "k:\r\n- a: 1\r\n  m: x\r\n  e: 2\r\n"),
+        ("k:\n  - a:\n    e: 2\n", "k:\n  - a:\n    m: x\n    e: 2\n"),
+        ("k:\n  - a: [\n      1]\n    e: 2", "k:\n  - a: [\n      1]\n    m: x\n    e: 2"),
+        ("k:\n  - a: |+\n      1\n\n    e: 2\n", "k:\n  - a: |+\n      1\n\n    m: x\n    e: 2\n"),
+        ("k: [{a: 1, e: 2}]\n", "k: [{a: 1, m: x, e: 2}]\n"),
+        ("k: [{e: 2}]\n", "k: [{m: x, e: 2}]\n"),
+        ("k:\n  - a: 1\n", "k:\n  - a: 1\n    m: x\n"),
+        ("k:\n  - m: 0\n    e: 2\n", "k:\n  - m: x\n    e: 2\n"),
+    ];
+    for (before, after) in table {
+        let path = [Key("k"), Index(0), Key("m")];
+        let edited = edited(before, |editor| editor.set_before(&path, "x".into(), Some("e")));
+        assert_eq!(edited.as_deref(), Ok(after), "{before:?}");
+    }
+}
+
+#[test]
 fn several_items_are_one_edit() {
     let both = || vec![person(), NewValue::Map(vec![("id".into(), "d".into())])];
     let table = [
