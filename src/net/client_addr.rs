@@ -41,18 +41,18 @@ pub fn client_address<'a>(
     // Left to right gives the same as right to left without keeping the entries: everything before an untrusted or
     // broken entry is forgotten when that entry comes.
     let mut client = Ok(peer);
-    let mut nobody_yet = true;
+    let (mut nobody_yet, mut broke) = (true, false);
     for entry in values.into_iter().flat_map(entries) {
-        client = match (parse(entry), client) {
+        let parsed = parse(entry);
+        client = match (parsed, client) {
             (None, _) => Err(Malformed { last_good: peer }),
             (Some(address), _) if nobody_yet || !trusts(address) => Ok(address),
             (Some(_), Ok(found)) => Ok(found),
-            (Some(address), Err(Malformed { last_good })) if last_good == peer => {
-                Err(Malformed { last_good: address })
-            }
+            // The hop to the right of a broken entry is the one that wrote it.
+            (Some(address), Err(_)) if broke => Err(Malformed { last_good: address }),
             (Some(_), Err(malformed)) => Err(malformed),
         };
-        nobody_yet = false;
+        (nobody_yet, broke) = (false, parsed.is_none());
     }
     client
 }

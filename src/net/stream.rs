@@ -3,10 +3,12 @@
 use std::io;
 use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
@@ -115,6 +117,29 @@ impl Stream {
         match self {
             Self::Clear(socket) => socket.is_silent(),
             Self::Tls(tls) => is_silent(tls.as_mut()),
+        }
+    }
+
+    /// Whether the system holds no byte and no end for us at this instant, whatever the runtime has seen of it; over TLS,
+    /// what [`Stream::is_reusable`] says. Cost: one system call in cleartext.
+    pub fn is_silent_now(&self) -> bool {
+        let peek = |socket: std::os::fd::BorrowedFd<'_>| {
+            rustix::net::recv(socket, &mut [0u8; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT)
+        };
+        let peeked = match self {
+            Self::Clear(Socket::Tcp(tcp)) => peek(tcp.as_fd()),
+            Self::Clear(Socket::Unix(unix)) => peek(unix.as_fd()),
+            Self::Tls(_) => return true,
+        };
+        matches!(peeked, Err(rustix::io::Errno::AGAIN))
+    }
+
+    /// Lets the connection end by a reset instead of an end of stream when it is dropped, so that whoever reads until
+    /// the end knows that it was cut short.
+    pub fn reset_on_drop(&self) {
+        if let Socket::Tcp(tcp) = self.socket() {
+            // Where it cannot be set, the connection ends as any other.
+            let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
         }
     }
 

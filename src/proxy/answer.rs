@@ -88,6 +88,7 @@ impl Answer {
         }
         let fields = vec![
             ("Content-Type", "application/grpc".into()),
+            ("Cache-Control", "no-store".into()),
             ("grpc-status", denial.reason.grpc_status().to_string().into()),
             ("grpc-message", message.into()),
             ("X-Request-Id", request_id.as_str().to_owned().into()),

@@ -15,7 +15,7 @@ use crate::net::stream::Stream;
 /// How much is read at once at first.
 const READ_BYTES: usize = 8 * 1024;
 /// How much is read at once when the last read filled its buffer.
-const READ_BYTES_MAX: usize = 64 * 1024;
+const READ_BYTES_MAX: usize = 128 * 1024;
 /// A side whose output holds this much is given no more until some is written.
 pub(super) const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
@@ -57,6 +57,12 @@ impl Buffered {
     /// Bytes that are still to be written.
     pub(super) fn unsent(&self) -> usize {
         self.output.len() - self.written
+    }
+
+    /// Writes some of `bytes` past the output, which must be empty, so that a large body is not copied on its way.
+    pub(super) fn poll_pass(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        debug_assert_eq!(self.unsent(), 0, "bytes would overtake those that wait");
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     /// Writes what there is; ready when nothing is left.

@@ -143,6 +143,12 @@ pub(super) trait Client {
     fn finish_head(&mut self, length: ResponseLength, close: bool);
     /// A piece of the answer's body.
     fn data(&mut self, bytes: &[u8]);
+    /// As [`data`](Client::data), without a copy where the protocol permits: how many of `bytes` are on their way, 0
+    /// if the client takes none now and will wake the task.
+    fn pass(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
+        self.data(bytes);
+        Ok(bytes.len())
+    }
     /// The end of the answer.
     fn end(&mut self, trailers: &Fields<'_>);
     /// From here on both directions are bytes of another protocol: after a 101.

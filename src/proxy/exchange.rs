@@ -28,8 +28,8 @@ use super::{
     buffered::{Buffered, OUTPUT_BYTES_MAX},
     client::{BodyStep, Client, ClientFault, Coding, ResponseLength},
     gateway::Outgoing,
-    headers::{forward_response, trailer_goes_on},
-    upstream::InUse,
+    headers::{forward_response, is_response_stripped, trailer_goes_on},
+    upstream::{AfterUse, InUse},
 };
 
 /// How long an upstream may stay silent about `Expect: 100-continue` before the client is told to go on.
@@ -44,8 +44,8 @@ const RESPONSE_LIMITS: HeadLimits = HeadLimits { head_bytes: 64 * 1024, target_b
 /// How an exchange ended well.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Finished {
-    /// The upstream's connection may carry another request.
-    pub(super) upstream_reusable: bool,
+    /// What becomes of the upstream's connection.
+    pub(super) upstream: AfterUse,
     /// The client's connection must close.
     pub(super) close_client: bool,
 }
@@ -130,6 +130,16 @@ enum Receiving {
     Whole,
 }
 
+/// What was decoded of the answer's body and is not on its way yet; it stands at the front of the input.
+#[derive(Debug, Clone, Copy, Default)]
+struct Passing {
+    payload: usize,
+    /// Bytes of framing behind it.
+    behind: usize,
+    /// Whether that was all.
+    ended: bool,
+}
+
 /// One exchange.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about the exchange")]
 pub(super) struct Exchange<'e, C> {
@@ -144,9 +154,13 @@ pub(super) struct Exchange<'e, C> {
     coding: Coding,
     /// Whether the head of the final answer went to the client.
     pub(super) committed: bool,
+    passing: Passing,
+    is_tunnel: bool,
     interims: usize,
     received: u64,
     upstream_persists: bool,
+    /// The answer had no body by its kind: an upstream that sends one all the same must not be heard by the next client.
+    is_suspect: bool,
     is_stream: bool,
     close_client: bool,
     began: Instant,
@@ -182,9 +196,12 @@ impl<'e, C: Client> Exchange<'e, C> {
             receiving: Receiving::Head,
             coding,
             committed: false,
+            passing: Passing::default(),
+            is_tunnel: false,
             interims: 0,
             received: 0,
             upstream_persists: true,
+            is_suspect: false,
             is_stream: false,
             close_client: false,
             began: now,
@@ -193,11 +210,12 @@ impl<'e, C: Client> Exchange<'e, C> {
         }
     }
 
-    /// Moves both directions on as far as they go. Ready when the answer was delivered whole.
+    /// Moves both directions on as far as they go. Ready when the answer was received whole; what of it the client has
+    /// not taken yet waits in the client, so that the upstream's connection is free for others.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Finished, Failure>> {
         loop {
             let moved = self.send(cx)? | self.receive(cx)?;
-            if self.is_delivered() {
+            if self.is_received() {
                 return Poll::Ready(Ok(self.finish()));
             }
             if !moved {
@@ -211,15 +229,20 @@ impl<'e, C: Client> Exchange<'e, C> {
         self.watch_clock(cx)
     }
 
-    fn is_delivered(&self) -> bool {
-        let flushed = self.client.unsent() == 0 && (self.upstream.unsent() == 0 || !self.is_tunnel());
+    fn is_received(&self) -> bool {
+        let flushed = self.upstream.unsent() == 0 || !self.is_tunnel;
         matches!(self.receiving, Receiving::Whole) && flushed
     }
 
     fn finish(&self) -> Finished {
         let sent_whole = self.sending == Sending::Whole && self.upstream.unsent() == 0;
+        let reusable = sent_whole && self.upstream_persists && self.upstream.input.is_empty();
         Finished {
-            upstream_reusable: sent_whole && self.upstream_persists && self.upstream.input.is_empty(),
+            upstream: match (reusable, self.is_suspect) {
+                (false, _) => AfterUse::Close,
+                (true, true) => AfterUse::Rest,
+                (true, false) => AfterUse::Keep,
+            },
             close_client: self.close_client || self.sending != Sending::Whole,
         }
     }
@@ -231,7 +254,7 @@ impl<'e, C: Client> Exchange<'e, C> {
             match self.client.poll_body(cx, self.upstream.output(), self.coding) {
                 Poll::Ready(Ok(BodyStep::Data(bytes))) => self.count_body(bytes)?,
                 Poll::Ready(Ok(BodyStep::End)) => self.end_body()?,
-                Poll::Ready(Err(ClientFault::Gone)) if self.is_tunnel() => self.receiving = Receiving::Whole,
+                Poll::Ready(Err(ClientFault::Gone)) if self.is_tunnel => self.receiving = Receiving::Whole,
                 Poll::Ready(Err(ClientFault::Gone)) => return Err(Failure::ClientGone),
                 Poll::Ready(Err(ClientFault::Body)) => return Err(Failure::ClientBody),
                 Poll::Pending => break,
@@ -255,15 +278,11 @@ impl<'e, C: Client> Exchange<'e, C> {
         Ok(moved)
     }
 
-    fn is_tunnel(&self) -> bool {
-        self.outgoing.upgrade && self.committed
-    }
-
     fn count_body(&mut self, bytes: usize) -> Result<(), Failure> {
         self.continue_at = None;
         self.outcome.received(bytes);
         self.received += bytes as u64;
-        if self.received > self.outgoing.body_bytes_max && !self.is_tunnel() {
+        if self.received > self.outgoing.body_bytes_max && !self.is_tunnel {
             return Err(Failure::ClientBodyTooLarge);
         }
         let waited = self.began.elapsed();
@@ -278,14 +297,15 @@ impl<'e, C: Client> Exchange<'e, C> {
     }
 
     fn end_body(&mut self) -> Result<(), Failure> {
-        if self.is_tunnel() {
+        if self.is_tunnel {
             self.receiving = Receiving::Whole;
             return Ok(());
         }
         if self.coding == Coding::Chunked {
             let config = &self.outgoing.site.config;
-            let goes_on =
-                |field: &Field<'_>| self.outgoing.forwards_trailers && trailer_goes_on(field, config);
+            let goes_on = |field: &Field<'_>| {
+                self.outgoing.forwards_trailers && trailer_goes_on(field, config, self.outgoing.upstream())
+            };
             let trailers = self.client.trailers();
             let trailers: Fields<'_> = trailers.iter().copied().filter(goes_on).collect();
             write_last_chunk(self.upstream.output(), &trailers).map_err(|_| Failure::ClientBody)?;
@@ -300,7 +320,7 @@ impl<'e, C: Client> Exchange<'e, C> {
         loop {
             let stepped = match &self.receiving {
                 Receiving::Head => self.read_head()?,
-                Receiving::Body(_) => self.read_body()?,
+                Receiving::Body(_) => self.read_body(cx)?,
                 Receiving::Whole => false,
             };
             moved |= stepped;
@@ -314,7 +334,7 @@ impl<'e, C: Client> Exchange<'e, C> {
                     Poll::Pending => return Ok(moved),
                 }
             }
-            if matches!(self.receiving, Receiving::Whole) {
+            if matches!(self.receiving, Receiving::Whole) || self.passing.payload > 0 {
                 return Ok(moved);
             }
             match self.upstream.poll_fill(cx) {
@@ -346,7 +366,7 @@ impl<'e, C: Client> Exchange<'e, C> {
     fn upstream_broke(&mut self, _: &io::Error) -> Result<(), Failure> {
         match self.receiving {
             Receiving::Head => self.upstream_ended(),
-            Receiving::Body(_) if self.is_tunnel() => self.upstream_ended(),
+            Receiving::Body(_) if self.is_tunnel => self.upstream_ended(),
             // Even an answer that only the end of the connection ends must not end by an error.
             Receiving::Body(_) | Receiving::Whole => Err(Failure::UpstreamClosed),
         }
@@ -419,7 +439,10 @@ impl<'e, C: Client> Exchange<'e, C> {
                 Ok(_) | Err(_) => ResponseLength::Nothing,
             },
         };
-        self.upstream_persists = keeps_alive(head.version, &head.fields) && body != BodyLength::UntilClose;
+        self.upstream_persists = keeps_alive(head.version, &head.fields)
+            && body != BodyLength::UntilClose
+            && !announces_impossible_body(head);
+        self.is_suspect = body == BodyLength::Empty;
         if let Some(idle) = keep_alive_timeout(head) {
             self.upstream.kept_alive_for(idle);
         }
@@ -465,6 +488,7 @@ impl<'e, C: Client> Exchange<'e, C> {
         self.client.field(b"Upgrade", b"websocket");
         self.client.finish_interim();
         self.client.become_tunnel();
+        self.is_tunnel = true;
         self.commit(101);
         self.outcome.upgraded();
         self.upstream_persists = false;
@@ -476,33 +500,46 @@ impl<'e, C: Client> Exchange<'e, C> {
         Ok(())
     }
 
-    /// Hands on what was received of the body. Whether anything was.
-    fn read_body(&mut self) -> Result<bool, Failure> {
+    /// Hands on what was received of the body. Whether anything moved.
+    fn read_body(&mut self, cx: &mut Context<'_>) -> Result<bool, Failure> {
         let Receiving::Body(decoder) = &mut self.receiving else { return Ok(false) };
         let upstream: &mut Buffered = self.upstream;
         if upstream.input.is_empty() || self.client.unsent() >= OUTPUT_BYTES_MAX {
             return Ok(false);
         }
-        let step = decoder
-            .decode(&upstream.input)
-            .map_err(|_| Failure::UpstreamProtocol("the body of its answer is malformed"))?;
-        self.outcome.sent(step.data.len());
-        self.client.data(&upstream.input[step.data.clone()]);
-        upstream.input.advance(step.consumed);
-        if step.ended {
+        if self.passing.payload == 0 {
+            let step = decoder
+                .decode(&upstream.input)
+                .map_err(|_| Failure::UpstreamProtocol("the body of its answer is malformed"))?;
+            let behind = step.consumed - step.data.end;
+            self.passing = Passing { payload: step.data.len(), behind, ended: step.ended };
+            upstream.input.advance(step.data.start);
+        }
+        if self.passing.payload > 0 {
+            let payload = &upstream.input[..self.passing.payload];
+            let passed = self.client.pass(cx, payload).map_err(|_| Failure::ClientGone)?;
+            self.outcome.sent(passed);
+            upstream.input.advance(passed);
+            self.passing.payload -= passed;
+            if self.passing.payload > 0 {
+                return Ok(passed > 0);
+            }
+        }
+        upstream.input.advance(self.passing.behind);
+        if self.passing.ended {
             self.end_answer();
         }
-        Ok(step.consumed > 0)
+        Ok(true)
     }
 
     fn end_answer(&mut self) {
         let received = std::mem::replace(&mut self.receiving, Receiving::Whole);
         match received {
             Receiving::Body(decoder) => {
-                let names = &self.outgoing.site.config.policy.identity_names;
+                let (config, has_cors) = (&self.outgoing.site.config, self.outgoing.cors.is_some());
+                let goes_on = |field: &Field<'_>| !is_response_stripped(field, config, has_cors);
                 let trailers = decoder.trailers();
-                self.client
-                    .end(&trailers.iter().copied().filter(|field| !names.contains(field.name)).collect());
+                self.client.end(&trailers.iter().copied().filter(goes_on).collect());
             }
             Receiving::Head | Receiving::Whole => self.client.end(&Fields::default()),
         }
@@ -512,6 +549,7 @@ impl<'e, C: Client> Exchange<'e, C> {
     fn watch_clock(&mut self, cx: &mut Context<'_>) -> Poll<Result<Finished, Failure>> {
         let (client, upstream) = self.timeouts;
         let blame_client = self.client.unsent() > 0
+            || self.passing.payload > 0
             || (self.sending == Sending::Body && self.upstream.unsent() == 0 && !self.committed);
         let patience = if self.is_stream {
             STREAM_IDLE
@@ -538,6 +576,17 @@ impl<'e, C: Client> Exchange<'e, C> {
             (true, true) => Failure::ClientGone,
             (false, _) => Failure::UpstreamLate,
         }))
+    }
+}
+
+/// Whether an answer that cannot have a body (204, 304) speaks of one (RFC 9110 §8.6, RFC 9112 §6.1): then nobody knows
+/// what follows it.
+fn announces_impossible_body(head: &ResponseHead<'_>) -> bool {
+    let declared = declared_length(head.version, &head.fields);
+    match head.status {
+        204 => !matches!(declared, Ok(None | Some(BodyLength::Known(0)))),
+        304 => !matches!(declared, Ok(None | Some(BodyLength::Known(_)))),
+        _ => declared.is_err(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One request, top to bottom. Start reading at `Gateway::handle`.
 
-use std::{cell::RefCell, net::IpAddr, rc::Rc, sync::Arc};
+use std::{cell::RefCell, future::poll_fn, net::IpAddr, rc::Rc, sync::Arc, task::Poll};
 
 use tokio::time::Instant;
 
@@ -70,6 +70,11 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
+    /// The upstream it goes to.
+    pub(super) fn upstream(&self) -> &UpstreamConfig {
+        &self.pool.config
+    }
+
     /// The method as far as the length of the answer depends on it.
     pub(super) fn response_method(&self) -> &'static str {
         if self.is_head { "HEAD" } else { "GET" }
@@ -248,7 +253,7 @@ impl Gateway {
                 biased;
                 connected = outgoing.pool.connection(fresh) => connected,
                 // Nobody waits in place of who has left.
-                () = std::future::poll_fn(|cx| client.poll_gone(cx)) => {
+                () = poll_fn(|cx| client.poll_gone(cx)) => {
                     return fail(client, outgoing, outcome, &Failure::ClientGone, false, alarm).await;
                 }
             };
@@ -263,11 +268,11 @@ impl Gateway {
             let (ended, committed) = {
                 let mut exchange =
                     Exchange::new(client, &mut upstream, outgoing, &mut outcome, alarm, timeouts);
-                let ended = std::future::poll_fn(|cx| exchange.poll(cx)).await;
+                let ended = poll_fn(|cx| exchange.poll(cx)).await;
                 (ended, exchange.committed)
             };
             match ended {
-                Ok(finished) => return finish(finished, upstream, outcome),
+                Ok(finished) => return finish(client, finished, upstream, outcome, alarm).await,
                 Err(Failure::Unanswered) if upstream.is_reused() && outgoing.is_idempotent && !fresh => {
                     outgoing.pool.metrics.retries.add(1);
                     fresh = true;
@@ -281,12 +286,39 @@ impl Gateway {
     }
 }
 
-fn finish(finished: Finished, upstream: InUse, outcome: OutcomeGuard) -> bool {
-    if finished.upstream_reusable {
-        upstream.release();
+/// Gives the upstream's connection back before the client has taken the rest of its answer: a slow reader holds none.
+async fn finish<C: Client>(
+    client: &mut C,
+    finished: Finished,
+    upstream: InUse,
+    outcome: OutcomeGuard,
+    alarm: &mut Alarm,
+) -> bool {
+    upstream.release(finished.upstream);
+    if client.unsent() > 0 && !flush(client, alarm).await {
+        client.abort();
+        outcome.aborted(AbortedBy::Client);
+        return false;
     }
     outcome.forwarded();
     !finished.close_client
+}
+
+/// Sends what waits, however slowly the client takes it, as long as it takes some. Whether it took all.
+async fn flush<C: Client>(client: &mut C, alarm: &mut Alarm) -> bool {
+    let patience = client.peer().listener.timeouts.idle;
+    let mut left = usize::MAX;
+    poll_fn(|cx| match client.poll_flush(cx) {
+        Poll::Ready(sent) => Poll::Ready(sent.is_ok()),
+        Poll::Pending => {
+            if client.unsent() < left {
+                left = client.unsent();
+                alarm.set(Instant::now() + patience);
+            }
+            alarm.poll(cx).map(|()| false)
+        }
+    })
+    .await
 }
 
 async fn refuse_unreachable<C: Client>(
@@ -351,9 +383,9 @@ async fn fail<C: Client>(
         }
         Some(_) | None => {
             // What came of the answer is the client's; that it ends too early is seen by how it ends.
-            std::future::poll_fn(|cx| {
+            poll_fn(|cx| {
                 let _ = client.poll_flush(cx);
-                std::task::Poll::Ready(())
+                Poll::Ready(())
             })
             .await;
             client.abort();
@@ -381,12 +413,7 @@ async fn refuse_late<C: Client>(
 /// Sends an answer of our own. Whether the client took it.
 async fn deliver<C: Client>(client: &mut C, answer: &Answer, close: bool, alarm: &mut Alarm) -> bool {
     answer.write(client, close);
-    alarm.set(Instant::now() + client.peer().listener.timeouts.idle);
-    std::future::poll_fn(|cx| match client.poll_flush(cx) {
-        std::task::Poll::Ready(sent) => std::task::Poll::Ready(sent.is_ok()),
-        std::task::Poll::Pending => alarm.poll(cx).map(|()| false),
-    })
-    .await
+    flush(client, alarm).await
 }
 
 /// Where a request comes from, for the head that goes upstream.

@@ -13,7 +13,15 @@ use crate::{
         framing::{BodyLength, connection_tokens},
     },
     message::{Field, Fields, RequestHead, ResponseHead, Version},
-    policy::{decide::Permit, fold::ManagedNames, principal::Principal, reason::Reason, scope::Scopes},
+    policy::{
+        decide::Permit,
+        fold::{ManagedNames, folds_to},
+        principal::Principal,
+        project::ProjectSource,
+        reason::Reason,
+        route::Route,
+        scope::Scopes,
+    },
     telemetry::trace_context::{RequestId, TraceParent},
 };
 
@@ -47,6 +55,17 @@ static FORWARDED_NAMES: LazyLock<ManagedNames> = LazyLock::new(|| {
     ManagedNames::new([
         "forwarded",
         "x-forwarded",
+        "proxy",
+        "x-envoy-original-path",
+        "x-middleware-subrequest",
+        "x-http-path-override",
+        "x-http-destinationurl",
+        "x-method",
+        "x-originating-ip",
+        "x-scheme",
+        "x-script-name",
+        "front-end-https",
+        "base-url",
         "x-original",
         "x-rewrite",
         "x-real-ip",
@@ -70,15 +89,26 @@ static FORWARDED_NAMES: LazyLock<ManagedNames> = LazyLock::new(|| {
     ])
 });
 
+/// What of the above a trusted proxy is believed, beside the address.
+const BELIEVED_NAMES: [&str; 3] = ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"];
+
 /// Whether a request trailer may go on: nothing that would be stripped from the header section, whoever sent it.
-pub(super) fn trailer_goes_on(field: &Field<'_>, config: &Config) -> bool {
+pub(super) fn trailer_goes_on(field: &Field<'_>, config: &Config, upstream: &UpstreamConfig) -> bool {
     let policy = &config.policy;
+    let names_project = |route: &Route| match &route.project {
+        Some(ProjectSource::Header(name)) => folds_to(field.name, name),
+        Some(ProjectSource::Path(_) | ProjectSource::Query(_) | ProjectSource::HostLabel(_)) | None => false,
+    };
     !is_hop_by_hop(field)
         && !is_regenerated(field)
         && is_plain_name(field.name)
         && !policy.credentials.include(field)
         && !policy.identity_names.contains(field.name)
         && !FORWARDED_NAMES.contains(field.name)
+        && !folds_to(field.name, "x-http-method-override")
+        && !folds_to(field.name, "x-http-method")
+        && !upstream.set_headers.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(field.name))
+        && !policy.routes.routes().iter().any(names_project)
 }
 
 impl Composition<'_, '_> {
@@ -140,8 +170,10 @@ impl Composition<'_, '_> {
             || !(is_plain_name(field.name) || self.is_listed(field.name))
     }
 
+    /// What a trusted proxy says of the client's own request; never a path, and never twice.
     fn believes(&self, field: &Field<'_>) -> bool {
-        self.peer.is_trusted() && !field.is("x-forwarded-for") && !field.is("x-real-ip")
+        let is_told = |name: &str| field.is(name) && self.head.fields.only(name).is_ok();
+        self.peer.is_trusted() && BELIEVED_NAMES.iter().any(|name| is_told(name))
     }
 
     fn is_listed(&self, name: &[u8]) -> bool {
@@ -177,7 +209,7 @@ impl Composition<'_, '_> {
         out.extend_from_slice(b"\r\nX-Real-IP: ");
         put_address(out, self.client);
         out.extend_from_slice(HEAD_END);
-        let said = |name: &str| trusted && self.head.fields.all(name).next().is_some();
+        let said = |name: &str| trusted && matches!(self.head.fields.only(name), Ok(Some(_)));
         if !said("x-forwarded-proto") {
             put(out, b"X-Forwarded-Proto", self.peer.scheme().as_bytes());
         }
@@ -339,13 +371,7 @@ pub(super) fn forward_response<C: Client>(
 ) {
     let named = connection_options(&head.fields);
     for field in head.fields.iter() {
-        let stripped = is_hop_by_hop(field)
-            || field.is("content-length")
-            || field.is("x-request-id")
-            || is_named(field, &named)
-            || config.policy.identity_names.contains(field.name)
-            || (cors.is_some() && is_cors_field(field));
-        if !stripped {
+        if !is_response_stripped(field, config, cors.is_some()) && !is_named(field, &named) {
             client.field(field.name, field.value);
         }
     }
@@ -353,6 +379,15 @@ pub(super) fn forward_response<C: Client>(
     if let Some(cors) = cors {
         cors.write(client);
     }
+}
+
+/// Whether a field of an upstream's answer, or a trailer, goes no further; `has_cors`: the gateway answers for CORS.
+pub(super) fn is_response_stripped(field: &Field<'_>, config: &Config, has_cors: bool) -> bool {
+    is_hop_by_hop(field)
+        || field.is("content-length")
+        || field.is("x-request-id")
+        || config.policy.identity_names.contains(field.name)
+        || (has_cors && is_cors_field(field))
 }
 
 fn is_cors_field(field: &Field<'_>) -> bool {

@@ -37,6 +37,8 @@ use super::{
 
 /// What a client that must close is still allowed to send before the connection is torn down.
 const LINGERING_BYTES_MAX: usize = 256 * 1024;
+/// From here on a piece of a body is written past the buffer: less is better sent together with what surrounds it.
+const PASSED_BYTES_MIN: usize = 16 * 1024;
 /// How long a drained connection is kept for a request that is on its way already.
 const DRAIN_GRACE: std::time::Duration = std::time::Duration::from_millis(500);
 /// How long a client may linger.
@@ -383,6 +385,17 @@ impl Client for Http1Client {
         }
     }
 
+    fn pass(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
+        if self.answering != Answering::Plain || self.io.unsent() > 0 || bytes.len() < PASSED_BYTES_MIN {
+            self.data(bytes);
+            return Ok(bytes.len());
+        }
+        match self.io.poll_pass(cx, bytes) {
+            Poll::Ready(passed) => passed,
+            Poll::Pending => Ok(0),
+        }
+    }
+
     fn end(&mut self, trailers: &Fields<'_>) {
         if self.answering == Answering::Chunked {
             self.answering = Answering::Plain;
@@ -409,6 +422,10 @@ impl Client for Http1Client {
 
     fn abort(&mut self) {
         self.aborted = true;
+        if self.version == Version::Http10 {
+            // Nothing but the end of the connection ends such an answer; a clean end would make it look whole.
+            self.io.stream.reset_on_drop();
+        }
     }
 
     fn leaves_body(&mut self) -> bool {

@@ -28,6 +28,8 @@ use crate::{
 
 use super::buffered::Buffered;
 
+/// How long a connection rests after an answer that had no body by its kind.
+const RESTING: Duration = Duration::from_millis(20);
 /// How long a resolved name is used before it is asked for again.
 const RESOLVED_FOR: Duration = Duration::from_secs(10);
 
@@ -150,6 +152,9 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Idle {
     connection: Connection,
+    /// Whether it had to rest, and is asked of the system itself before it is used.
+    rested: bool,
+    from: Instant,
     until: Instant,
 }
 
@@ -162,6 +167,13 @@ pub(super) struct Connection {
     keep_alive: Duration,
     /// Whether it has carried a request before.
     pub(super) reused: bool,
+}
+
+impl Connection {
+    /// Whether nothing came that nobody asked for, as far as the runtime knows: what is left over of a body comes with it.
+    fn is_silent(&mut self) -> bool {
+        self.io.input.is_empty() && self.io.stream.is_reusable()
+    }
 }
 
 /// A connection that carries an exchange; counted until it is dropped or released.
@@ -205,15 +217,30 @@ impl InUse {
         }
     }
 
-    /// Gives it back for the next request. Only after a request that was sent whole and a response that was read
-    /// whole, with nothing left over.
-    pub(super) fn release(mut self) {
+    /// Gives it back, or closes it. [`AfterUse::Keep`] only after a request that was sent whole and a response that was
+    /// read whole, with nothing left over.
+    pub(super) fn release(mut self, after: AfterUse) {
         if let Some(mut connection) = self.connection.take() {
             connection.reused = true;
             self.pool.metrics.in_use.fall();
-            Pool::keep(&self.pool, connection);
+            match after {
+                AfterUse::Keep => Pool::hand_on(&self.pool, connection),
+                AfterUse::Rest => self.pool.keep(connection, RESTING),
+                AfterUse::Close => {}
+            }
         }
     }
+}
+
+/// What becomes of a connection after an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AfterUse {
+    /// It may carry another request.
+    Keep,
+    /// It may, once it was silent for a while: of an answer that has no body by its kind, a sloppy upstream sends one.
+    Rest,
+    /// It must close.
+    Close,
 }
 
 impl Drop for InUse {
@@ -262,32 +289,48 @@ impl Pool {
     fn take_idle(&self) -> Option<Connection> {
         let now = Instant::now();
         loop {
-            let mut idle = self.idle.borrow_mut().pop()?;
+            let mut all = self.idle.borrow_mut();
+            let at = all.iter().rposition(|idle| idle.from <= now)?;
+            let mut idle = all.remove(at);
             self.metrics.idle.fall();
-            if idle.until > now
-                && idle.connection.io.input.is_empty()
-                && idle.connection.io.stream.is_reusable()
-            {
+            let is_silent =
+                idle.connection.is_silent() && (!idle.rested || idle.connection.io.stream.is_silent_now());
+            if idle.until > now && is_silent {
                 return Some(idle.connection);
             }
         }
     }
 
-    fn keep(pool: &Rc<Self>, mut connection: Connection) {
+    /// To whoever waits for one, else to the idle ones.
+    fn hand_on(pool: &Rc<Self>, mut connection: Connection) {
         loop {
             let Some(waiter) = pool.waiting.borrow_mut().pop_front() else { break };
+            if !connection.is_silent() || !connection.io.stream.is_silent_now() {
+                // Who was taken from the queue learns it by the closed channel, and connects anew with this permit.
+                return;
+            }
             match waiter.send(connection) {
                 Ok(()) => return,
                 Err(unsent) => connection = unsent,
             }
         }
-        if pool.shared.pending.load(Ordering::Relaxed) > 0 {
-            // Somebody waits at another worker: the permit is worth more than the connection.
+        pool.keep(connection, Duration::ZERO);
+    }
+
+    fn keep(&self, connection: Connection, rest: Duration) {
+        if self.shared.pending.load(Ordering::Relaxed) > 0 {
+            // Somebody waits, here or at another worker: the permit is worth more than the connection.
             return;
         }
-        let until = Instant::now() + connection.keep_alive;
-        pool.metrics.idle.rise();
-        pool.idle.borrow_mut().push(Idle { connection, until });
+        let now = Instant::now();
+        let idle = Idle {
+            rested: !rest.is_zero(),
+            from: now + rest,
+            until: now + connection.keep_alive,
+            connection,
+        };
+        self.metrics.idle.rise();
+        self.idle.borrow_mut().push(idle);
     }
 
     async fn wait(self: &Rc<Self>, deadline: Instant) -> Result<Connection, Unreachable> {
@@ -295,6 +338,7 @@ impl Pool {
         self.shared.wanted.notify_waiters();
         let (sender, released) = oneshot::channel();
         self.waiting.borrow_mut().push_back(sender);
+        let _purge = Purge(self);
         let permit = Arc::clone(&self.shared.connections).acquire_owned();
         let waited = timeout_at(deadline, async {
             tokio::select! {
@@ -379,6 +423,15 @@ impl Pool {
             }
             keeps
         });
+    }
+}
+
+/// Takes those who no longer wait from the queue, when one of them ends.
+struct Purge<'p>(&'p Pool);
+
+impl Drop for Purge<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.borrow_mut().retain(|waiter| !waiter.is_closed());
     }
 }
 

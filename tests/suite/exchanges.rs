@@ -474,3 +474,91 @@ fn ten_thousand_keys_and_a_storm_of_connections() {
     }
     let _ = std::io::stdout().flush();
 }
+
+#[test]
+fn a_body_that_must_not_be_is_nobodys_answer() {
+    for (start, answer) in [
+        ("HEAD /any/a", "HTTP/1.1 200 OK\r\nContent-Length: 37\r\n\r\n"),
+        ("GET /any/a", "HTTP/1.1 204 No Content\r\nContent-Length: 37\r\n\r\n"),
+        ("GET /any/a", "HTTP/1.1 304 Not Modified\r\n\r\n"),
+    ] {
+        let upstream = Upstream::start(move |talk| {
+            while let Some(request) = talk.request()? {
+                if request.target() == "/any/mine" {
+                    talk.send(OK)?;
+                } else {
+                    talk.send(answer)?;
+                    talk.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")?;
+                }
+            }
+            Ok(())
+        });
+        let gate = gateway_with(&upstream, "", "", "workers: 1");
+        for _ in 0..20 {
+            let mut client = gate.connect();
+            client.send(request(start, &[], "") + &request("GET /any/mine", &[], ""));
+            client.response_head();
+            assert_eq!(client.response().text(), "ok", "{start} {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_slow_reader_holds_no_upstream_connection() {
+    let upstream = Upstream::start(|talk| {
+        while talk.request()?.is_some() {
+            talk.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 64 << 10))?;
+            talk.send(vec![b'x'; 64 << 10])?;
+        }
+        Ok(())
+    });
+    let gate = gateway_with(&upstream, "", "max_connections: 1, max_pending: 10", "workers: 1");
+    let mut slow: Vec<_> = (0..8).map(|_| gate.connect()).collect();
+    for client in &mut slow {
+        client.send(request("GET /any/a", &[], "").repeat(40));
+        client.response_head();
+    }
+    let mut quick = gate.connect();
+    assert_eq!(quick.exchange(request("GET /any/b", &[], "")).body.len(), 64 << 10);
+}
+
+#[test]
+fn a_trusted_proxy_may_tell_the_client_but_no_other_path() {
+    let upstream = Upstream::answering(OK);
+    let gate = gateway_with(&upstream, "trusted_proxies: [127.0.0.0/8]", "", "");
+    let fields = [
+        "X-Forwarded-For: 203.0.113.7",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: public.example",
+        "X-Original-URL: /admin",
+        "X-Rewrite-URL: /admin",
+        "X-Forwarded-Prefix: /admin",
+        "X-Real-IP: 6.6.6.6",
+        "Proxy: http://evil",
+        "X-Request-Id: from-the-proxy",
+    ];
+    assert_eq!(
+        gate.connect().exchange(request("GET /any/a", &fields, "")).header("x-request-id"),
+        Some("from-the-proxy")
+    );
+    let seen = upstream.requests().pop().unwrap();
+    for (name, values) in [
+        ("x-forwarded-for", &["203.0.113.7, 127.0.0.1"][..]),
+        ("x-forwarded-proto", &["https"]),
+        ("x-forwarded-host", &["public.example"]),
+        ("x-real-ip", &["203.0.113.7"]),
+        ("x-original-url", &[]),
+        ("x-rewrite-url", &[]),
+        ("x-forwarded-prefix", &[]),
+        ("proxy", &[]),
+    ] {
+        assert_eq!(seen.headers(name), values, "{name}");
+    }
+    let doubled = ["X-Forwarded-For: 203.0.113.7", "X-Forwarded-Proto: https", "X-Forwarded-Proto: http"];
+    gate.connect().exchange(request("GET /any/a", &doubled, ""));
+    assert_eq!(
+        upstream.requests().pop().unwrap().headers("x-forwarded-proto"),
+        ["http"],
+        "what is said twice is not believed"
+    );
+}
