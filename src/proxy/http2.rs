@@ -1,12 +1,13 @@
 //! Serves HTTP/2 (RFC 9113) to one client: many requests at once on one connection, each one [`Gateway::handle`].
 //!
 //! Frames, header compression and flow control are the `h2` crate's. It resets streams that are malformed at the level
-//! of frames, and closes connections that flood it (CONTINUATION, PING, SETTINGS, empty DATA); requests whose header
+//! of frames, and closes connections that flood it with CONTINUATION; frames that ask for nothing have a budget ([`frame_budget`]); requests whose header
 //! section is wrong on a closer look are answered ([`client`]).
 //!
 //! Server push and WebSocket over HTTP/2 (RFC 8441) are not offered.
 
 mod client;
+mod frame_budget;
 mod watched;
 
 use std::{
@@ -29,11 +30,12 @@ use crate::{
         prelude::Replayed,
         stream::Stream,
     },
+    telemetry::throttle::Throttle,
 };
 
 use self::{
     client::Http2Client,
-    watched::{Stall, Watched},
+    watched::{Flood, Stall, Watched},
 };
 use super::{alarm::Alarm, buffered::OUTPUT_BYTES_MAX, client::Peer, gateway::Gateway};
 
@@ -63,8 +65,8 @@ pub(super) async fn serve(
     peer: Rc<Peer>,
     live: LiveConnection,
 ) {
-    let stall = Stall::default();
-    let io = Watched::new(Replayed::new(ahead.freeze(), stream), stall.clone());
+    let (stall, flood) = (Stall::default(), Flood::default());
+    let io = Watched::new(Replayed::new(ahead.freeze(), stream), stall.clone(), flood.clone());
     let handshake = timeout(peer.listener.timeouts.head, settings(&peer.listener.limits).handshake(io));
     let shaken = tokio::select! {
         biased;
@@ -80,6 +82,7 @@ pub(super) async fn serve(
         requests: JoinSet::new(),
         abandoned: 0,
         stall,
+        flood,
         alarm: Alarm::new(),
         quiet_since: Instant::now(),
         leaving: false,
@@ -124,6 +127,7 @@ struct Connection {
     /// By how many more requests were abandoned than answered.
     abandoned: u32,
     stall: Stall,
+    flood: Flood,
     alarm: Alarm,
     /// When the last request ended, or we began to leave.
     quiet_since: Instant,
@@ -149,6 +153,9 @@ impl Connection {
                     return Poll::Ready(());
                 }
                 Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending if self.flood.is_over() && !self.leaving => {
+                    self.close_at_once("a client floods its connection with frames that ask for nothing");
+                }
                 Poll::Pending => return self.watch_clock(cx),
             }
         }
@@ -183,10 +190,16 @@ impl Connection {
             };
         }
         if self.abandoned > ABANDONED_MAX && !self.leaving {
-            tracing::info!(client = %self.peer.address, "a client abandons its requests again and again");
-            self.leaving = true;
-            self.transport.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            self.close_at_once("a client abandons its requests again and again");
         }
+    }
+
+    /// Tells the client that it was too much, and closes whatever is still served.
+    fn close_at_once(&mut self, why: &str) {
+        static LINES: Throttle = Throttle::new();
+        LINES.speak(|suppressed| tracing::info!(suppressed, client = %self.peer.address, "{why}"));
+        self.leaving = true;
+        self.transport.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
     }
 
     /// Takes no new streams (GOAWAY, RFC 9113 §6.8), and closes once those there are have ended.

@@ -265,6 +265,29 @@ def frame_floods(address):
         assert serves(Peer(address)), flood
 
 
+def endless_frames(address):
+    """Frames that ask for nothing and never end: the connection is closed, and no other one."""
+    for flood in (
+        frames.PingFrame(0, opaque_data=b"anybody?"),
+        frames.PingFrame(0, opaque_data=b"anybody?", flags=["ACK"]),
+        frames.SettingsFrame(0),
+        frames.PriorityFrame(1, depends_on=3, stream_weight=1),
+        frames.WindowUpdateFrame(0, window_increment=1),
+        frames.ExtensionFrame(99, 0, body=b""),
+    ):
+        peer = Peer(address)
+        assert serves(peer)
+        for _ in range(1000):
+            peer.send(*[flood] * 1000)
+            while not peer.closed and select.select([peer.socket], [], [], 0)[0]:
+                peer.step()
+            if peer.closed:
+                break
+        assert peer.closed, flood
+        assert {code for code, _ in peer.goaways} <= {ENHANCE_YOUR_CALM}, (flood, peer.goaways)
+        assert serves(Peer(address)), flood
+
+
 def window_overrun(address):
     """Who sends more than the window of a stream allows is stopped."""
     peer = Peer(address)
@@ -402,7 +425,7 @@ def idle(address):
     peer = Peer(address)
     assert serves(peer)
     while peer.round_trip():
-        pass
+        time.sleep(0.05)  # faster, it would be a flood
     assert [code for code, _ in peer.goaways] == [NO_ERROR, NO_ERROR], peer.goaways
     peer = Peer(address)
     assert serves(peer)

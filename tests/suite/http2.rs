@@ -54,6 +54,7 @@ fn floods_end_their_connection_and_no_other() {
         "continuation_flood",
         "header_bomb",
         "frame_floods",
+        "endless_frames",
         "window_overrun",
     ] {
         set_up.run(flood);

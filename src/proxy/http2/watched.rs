@@ -1,4 +1,4 @@
-//! Knows since when the other side takes no more bytes.
+//! Knows since when the other side takes no more bytes, and whether it floods us with frames.
 
 use std::{
     cell::Cell,
@@ -8,6 +8,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use super::frame_budget::FrameBudget;
+use crate::clock;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -33,17 +35,37 @@ impl Stall {
     }
 }
 
-/// A stream whose writes are watched.
+/// Whether the client sent more frames that ask for nothing than it may. Clones are of the same stream.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Flood(Rc<Cell<bool>>);
+
+impl Flood {
+    /// Once it did, nothing is read any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.get()
+    }
+}
+
+/// A stream whose reads and writes are watched.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
     stall: Stall,
+    flood: Flood,
+    budget: FrameBudget,
 }
 
 impl<S> Watched<S> {
-    /// What `stream` does is noted in `stall`.
-    pub(super) fn new(stream: S, stall: Stall) -> Self {
-        Self { stream, stall }
+    /// What `stream` does is noted in `stall` and `flood`.
+    pub(super) fn new(stream: S, stall: Stall, flood: Flood) -> Self {
+        Self { stream, stall, flood, budget: FrameBudget::new(clock::monotonic()) }
+    }
+
+    fn note_written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.budget.sent(*bytes);
+        }
+        self.stall.note(written)
     }
 }
 
@@ -53,14 +75,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        if self.flood.is_over() {
+            // The connection looks at it, and closes.
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if !self.budget.received(&buffer.filled()[before..], clock::monotonic) {
+            self.flood.0.set(true);
+        }
+        read
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.stall.note(written)
+        self.note_written(written)
     }
 
     fn poll_write_vectored(
@@ -69,7 +100,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.stall.note(written)
+        self.note_written(written)
     }
 
     fn is_write_vectored(&self) -> bool {
