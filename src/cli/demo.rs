@@ -7,7 +7,7 @@ use clap::Args;
 use super::Exit;
 use crate::{
     demo,
-    telemetry::logging::{self, LogFormat},
+    telemetry::logging::{self, LOG_PATIENCE, LogFormat},
 };
 
 /// Run a sample API behind a gateway with keys of each kind, and print curl lines that show each kind of answer.
@@ -23,13 +23,17 @@ impl Demo {
     #[expect(clippy::print_stderr, reason = "what goes wrong is told to whoever looks")]
     pub(super) fn run(&self) -> Exit {
         let filter = std::env::var(logging::FILTER_VARIABLE).unwrap_or_else(|_| "warn".to_owned());
-        if let Err(error) = logging::init(LogFormat::Text, Some(&filter)) {
-            eprintln!("keygate: {error}");
-            return Exit::WrongInput;
-        }
+        let log = match logging::init(LogFormat::Text, Some(&filter)) {
+            Ok(log) => log,
+            Err(error) => {
+                eprintln!("keygate: {error}");
+                return Exit::WrongInput;
+            }
+        };
         let mut out = io::stdout().lock();
         let all_right =
             if self.once { demo::run_once(&mut out) } else { demo::serve(&mut out).map(|()| true) };
+        log.flush(LOG_PATIENCE);
         match all_right {
             Ok(true) => Exit::Done,
             Ok(false) => Exit::Failed,

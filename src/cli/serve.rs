@@ -7,7 +7,7 @@ use clap::Args;
 use super::Exit;
 use crate::{
     app::{App, StartError},
-    telemetry::logging::{self, LogFormat},
+    telemetry::logging::{self, LOG_PATIENCE, LogFormat},
 };
 
 /// Run the gateway until SIGTERM or SIGINT; a second one stops it at once. SIGHUP reloads.
@@ -30,11 +30,16 @@ impl Serve {
     pub(super) fn run(&self) -> Exit {
         let format = if self.log_json { LogFormat::Json } else { LogFormat::Text };
         let filter = std::env::var(logging::FILTER_VARIABLE).ok();
-        if let Err(error) = logging::init(format, filter.as_deref()) {
-            eprintln!("keygate: {error}");
-            return Exit::WrongInput;
-        }
-        let app = match App::start(&self.config) {
+        let log = match logging::init(format, filter.as_deref()) {
+            Ok(log) => log,
+            Err(error) => {
+                eprintln!("keygate: {error}");
+                return Exit::WrongInput;
+            }
+        };
+        let app = App::start(&self.config);
+        log.flush(LOG_PATIENCE);
+        let app = match app {
             Ok(app) => app,
             Err(error) => {
                 eprintln!("{error}");
@@ -47,7 +52,9 @@ impl Serve {
         for (name, address) in app.bound() {
             eprintln!("listening name={name} address={address}");
         }
-        match app.run() {
+        let ended = app.run();
+        log.flush(LOG_PATIENCE);
+        match ended {
             Ok(()) => Exit::Done,
             Err(error) => {
                 eprintln!("keygate: {error}");

@@ -18,6 +18,7 @@ use crate::{
     policy::{decide::Permit, reason::Reason, route::Route},
     telemetry::{
         outcome::{AbortedBy, OutcomeGuard},
+        throttle::Throttle,
         trace_context::{RequestId, TraceId, TraceParent},
         usage::SecretSlot,
         worker::WorkerTelemetry,
@@ -328,9 +329,10 @@ async fn refuse_unreachable<C: Client>(
     unreachable: &Unreachable,
     alarm: &mut Alarm,
 ) -> bool {
+    static LINES: Throttle = Throttle::new();
     let name = &outgoing.pool.config.name;
     outgoing.pool.metrics.failed(unreachable.error());
-    tracing::warn!(upstream = %name, cause = %unreachable, "no connection to the upstream");
+    LINES.speak(|suppressed| tracing::warn!(suppressed, upstream = %name, cause = %unreachable, "no connection to the upstream"));
     let mut denial = match unreachable {
         Unreachable::Full => {
             Denial::outside_table(Reason::Overloaded, "There is no room for the request right now.")
@@ -359,6 +361,7 @@ async fn fail<C: Client>(
     alarm: &mut Alarm,
 ) -> bool {
     use crate::telemetry::metrics::UpstreamError;
+    static LINES: Throttle = Throttle::new();
     let by = match failure {
         Failure::ClientGone | Failure::ClientBody | Failure::ClientBodyTooLarge | Failure::ClientLate => {
             AbortedBy::Client
@@ -373,7 +376,7 @@ async fn fail<C: Client>(
                 _ => UpstreamError::Closed,
             };
             outgoing.pool.metrics.failed(error);
-            tracing::warn!(upstream = %outgoing.pool.config.name, cause = %failure, "the exchange with the upstream failed");
+            LINES.speak(|suppressed| tracing::warn!(suppressed, upstream = %outgoing.pool.config.name, cause = %failure, "the exchange with the upstream failed"));
             AbortedBy::Upstream
         }
     };

@@ -17,7 +17,10 @@ use crate::{
         stream::Stream,
         tls::CertificateStore,
     },
-    telemetry::worker::{TICK, Telemetry, WorkerTelemetry},
+    telemetry::{
+        throttle::Throttle,
+        worker::{TICK, Telemetry, WorkerTelemetry},
+    },
 };
 
 use super::{Upstreams, client::Peer, gateway::Gateway, http1, http2};
@@ -140,6 +143,7 @@ impl Door {
     }
 
     async fn serve(self: Rc<Self>, accepted: Accepted, _slot: ConnectionSlot, live: LiveConnection) {
+        static LINES: Throttle = Throttle::new();
         let metrics = self.gateway.telemetry.metrics();
         metrics.connections.rise();
         let listener = self.gateway.listener(self.entrance.index);
@@ -147,7 +151,7 @@ impl Door {
         match handshake {
             Ok(Ok(stream)) => self.speak(stream, accepted.peer.ip(), listener, live).await,
             Ok(Err(error)) => {
-                tracing::info!(client = %accepted.peer, %error, "no TLS connection with a client");
+                LINES.speak(|suppressed| tracing::info!(suppressed, client = %accepted.peer, %error, "no TLS connection with a client"));
                 metrics.tls_failures.add(1);
             }
             Err(_) => metrics.tls_failures.add(1),
@@ -169,6 +173,7 @@ impl Door {
         listener: Arc<ListenerConfig>,
         live: LiveConnection,
     ) {
+        static LINES: Throttle = Throttle::new();
         let mut ahead = BytesMut::new();
         let patience = listener.timeouts.keep_alive;
         let prelude = match (stream.is_tls(), stream.alpn()) {
@@ -185,7 +190,7 @@ impl Door {
         match prelude {
             Prelude::Http1 => http1::serve(gateway, stream, ahead, peer, live).await,
             Prelude::Tls => {
-                tracing::info!(client = %address, "a client speaks TLS on a cleartext port");
+                LINES.speak(|suppressed| tracing::info!(suppressed, client = %address, "a client speaks TLS on a cleartext port"));
                 // Answered as what it is there: no HTTP.
                 http1::serve(gateway, stream, ahead, peer, live).await;
             }

@@ -166,7 +166,7 @@ impl AccessLog {
     }
 }
 
-fn open(destination: &Destination) -> io::Result<Box<dyn Write + Send>> {
+pub(super) fn open(destination: &Destination) -> io::Result<Box<dyn Write + Send>> {
     // A descriptor of our own: std's handle would put a lock and a line buffer between.
     let duplicate = |fd: BorrowedFd<'_>| Ok(File::from(fd.try_clone_to_owned()?));
     let file = match destination {
@@ -224,7 +224,7 @@ impl LogWriter {
 }
 
 /// Writes all of `bytes`, or says how many were written before the error.
-fn write_all(out: &mut dyn Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+pub(super) fn write_all(out: &mut dyn Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     let (mut written, mut refusals) = (0, 0);
     while written < bytes.len() {
         match out.write(&bytes[written..]) {

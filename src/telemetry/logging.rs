@@ -1,7 +1,7 @@
 //! The log of the process on standard error, through `tracing`. Every line passes one last gate: deceptive characters
 //! are spelled out and what looks like a secret is masked, whoever wrote it.
 
-use std::{fmt, io, str::FromStr};
+use std::{fmt, io, str::FromStr, time::Duration};
 
 use tracing::{Level, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -9,10 +9,18 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use super::escape::safe_line;
+pub use super::log_writer::LogFlush;
+use super::{
+    access_log::{self, Destination},
+    escape::safe_line,
+    log_writer,
+};
 
 /// The environment variable with the filter, as `debug` or `info,keygate::control=trace`.
 pub const FILTER_VARIABLE: &str = "KEYGATE_LOG";
+
+/// How long the last lines may take to be written when a command ends.
+pub const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The form of the lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +53,8 @@ pub enum LoggingError {
     Format(String),
     /// It was set up before.
     Twice,
+    /// Its thread cannot be started, or standard error is closed; with the error.
+    Start(String),
 }
 
 impl fmt::Display for LoggingError {
@@ -57,6 +67,7 @@ impl fmt::Display for LoggingError {
                 )
             }
             Self::Format(name) => write!(formatter, "log format {name:?} is neither text nor json"),
+            Self::Start(error) => write!(formatter, "the log cannot be started: {error}"),
             Self::Twice => formatter.write_str("logging was set up before"),
         }
     }
@@ -65,12 +76,15 @@ impl fmt::Display for LoggingError {
 impl std::error::Error for LoggingError {}
 
 /// Sets the log up for the process: standard error, levels as `filter` says (the value of [`FILTER_VARIABLE`]),
-/// `info` without one.
+/// `info` without one. Lines are written by a thread of their own: whoever logs never waits for who reads.
 ///
 /// # Errors
 /// See [`LoggingError`].
-pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), LoggingError> {
-    subscriber(format, filter, io::stderr)?.try_init().map_err(|_| LoggingError::Twice)
+pub fn init(format: LogFormat, filter: Option<&str>) -> Result<LogFlush, LoggingError> {
+    let started = access_log::open(&Destination::Stderr).and_then(log_writer::start);
+    let (lines, flush) = started.map_err(|error| LoggingError::Start(error.to_string()))?;
+    subscriber(format, filter, move || lines.clone())?.try_init().map_err(|_| LoggingError::Twice)?;
+    Ok(flush)
 }
 
 /// What [`init`] sets up, writing to `out`.
@@ -89,8 +103,8 @@ where
         .with_default_directive(LevelFilter::INFO.into())
         .parse(filter.unwrap_or_default())
         .map_err(|error| LoggingError::Filter(error.to_string()))?;
-    // Crates we use log whole headers below info; what is ours to keep out of the log we can only keep out of ours.
-    let ours = filter_fn(|event| *event.level() <= Level::INFO || is_ours(event.target()));
+    // Crates we use log whole headers below info, and warn of every odd frame that a client sends.
+    let ours = filter_fn(|event| *event.level() <= Level::ERROR || is_ours(event.target()));
     let out = SafeLines(out);
     let lines = match format {
         LogFormat::Text => tracing_subscriber::fmt::layer().with_ansi(false).with_writer(out).boxed(),
@@ -164,6 +178,7 @@ mod tests {
             let out = logged(format, "trace", || {
                 tracing::trace!(header = %format!("Authorization: Bearer {SECRET}"), "got {SECRET}");
                 tracing::trace!(target: "h2::codec", "HEADERS authorization: opaque-secret");
+                tracing::warn!(target: "h2::proto::ping_pong", "recv PING ack that we never sent");
             });
             assert_eq!(out.lines().count(), 1, "{out}");
             assert!(!out.contains("K9mPq2") && !out.contains("opaque-secret"), "{out}");
