@@ -1,4 +1,4 @@
-//! Counts frames that ask for nothing (RFC 9113 §10.5): PING, SETTINGS, WINDOW_UPDATE, PRIORITY, RST_STREAM, unknown
+//! Counts frames that ask for nothing (RFC 9113 §10.5): PING, SETTINGS, `WINDOW_UPDATE`, PRIORITY, `RST_STREAM`, unknown
 //! ones and empty DATA. The transport answers or ignores them one by one, for ever, and so would each cost us and
 //! nothing cost the client.
 
@@ -10,7 +10,7 @@ const BURST_BYTES: u64 = 64 * 1024;
 const BYTES_PER_SECOND: u64 = 4 * 1024;
 /// What each request may bring along.
 const BYTES_PER_REQUEST: u64 = 512;
-/// A byte for so many that we sent: enough for a WINDOW_UPDATE or two per DATA frame, and less than what a PING or
+/// A byte for so many that we sent: enough for a `WINDOW_UPDATE` or two per DATA frame, and less than what a PING or
 /// SETTINGS costs by whose answers we only say that they came.
 const SENT_BYTES_PER_BYTE: u64 = 2;
 
