@@ -2,7 +2,7 @@
 //! buffers, so that the slower side holds back the faster one.
 
 use std::{
-    fmt, io,
+    io,
     task::{Context, Poll},
     time::Duration,
 };
@@ -19,7 +19,6 @@ use crate::{
         parse::{HeadLimits, Parsed, parse_response},
     },
     message::{Field, Fields, ResponseHead, Version},
-    policy::reason::Reason,
     telemetry::outcome::OutcomeGuard,
 };
 
@@ -27,6 +26,7 @@ use super::{
     alarm::Alarm,
     buffered::{Buffered, OUTPUT_BYTES_MAX},
     client::{BodyStep, Client, ClientFault, Coding, ResponseLength},
+    failure::Failure,
     gateway::Outgoing,
     headers::{forward_response, is_response_stripped, trailer_goes_on},
     upstream::{AfterUse, InUse},
@@ -48,65 +48,6 @@ pub(super) struct Finished {
     pub(super) upstream: AfterUse,
     /// The client's connection must close.
     pub(super) close_client: bool,
-}
-
-/// How an exchange failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The upstream closed before it said a word, and nothing of a body was taken from the client.
-    Unanswered,
-    /// The upstream broke off.
-    UpstreamClosed,
-    /// What the upstream sent is no HTTP, or not to be told apart.
-    UpstreamProtocol(&'static str),
-    /// The upstream was late.
-    UpstreamLate,
-    /// The client went away, or does not take its answer.
-    ClientGone,
-    /// The client's body is malformed.
-    ClientBody,
-    /// The client's body is over the limit.
-    ClientBodyTooLarge,
-    /// The client was late with its body.
-    ClientLate,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unanswered => formatter.write_str("it closed without an answer"),
-            Self::UpstreamClosed => formatter.write_str("it closed before its answer was whole"),
-            Self::UpstreamProtocol(what) => formatter.write_str(what),
-            Self::UpstreamLate => formatter.write_str("it was late"),
-            Self::ClientGone => formatter.write_str("the client went away"),
-            Self::ClientBody => formatter.write_str("the client's body is malformed"),
-            Self::ClientBodyTooLarge => formatter.write_str("the client's body is over the limit"),
-            Self::ClientLate => formatter.write_str("the client was late with its body"),
-        }
-    }
-}
-
-impl Failure {
-    /// What a client is told that waits for its answer; `None` where nobody waits.
-    pub(super) fn reason(&self) -> Option<(Reason, &'static str)> {
-        match self {
-            Self::Unanswered | Self::UpstreamClosed => {
-                Some((Reason::UpstreamUnreachable, "The upstream closed the connection before it answered."))
-            }
-            Self::UpstreamProtocol(_) => {
-                Some((Reason::UpstreamUnreachable, "The upstream's answer cannot be understood."))
-            }
-            Self::UpstreamLate => Some((Reason::UpstreamTimeout, "The upstream did not answer in time.")),
-            Self::ClientGone => None,
-            Self::ClientBody => Some((Reason::BadRequest, "The body of the request is malformed.")),
-            Self::ClientBodyTooLarge => {
-                Some((Reason::ContentTooLarge, "The body of the request is larger than permitted."))
-            }
-            Self::ClientLate => {
-                Some((Reason::RequestTimeout, "The body of the request did not come in time."))
-            }
-        }
-    }
 }
 
 /// Where the request stands.

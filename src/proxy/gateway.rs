@@ -29,7 +29,8 @@ use super::{
     alarm::Alarm,
     answer::{Answer, Form},
     client::{Client, HeadFault, Peer},
-    exchange::{Exchange, Failure, Finished},
+    exchange::{Exchange, Finished},
+    failure::Failure,
     headers::{Composition, CorsFields},
     upstream::{InUse, Pool, Unreachable, UpstreamSecurity, Upstreams},
 };

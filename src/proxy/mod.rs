@@ -5,6 +5,7 @@ mod answer;
 mod buffered;
 mod client;
 mod exchange;
+mod failure;
 pub mod gateway;
 mod headers;
 mod http1;
