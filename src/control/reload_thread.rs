@@ -13,8 +13,8 @@ use std::{
 
 use super::{reload::Reloader, report::Report, watch::Watch};
 
-/// Events come in bursts: one look for all of a burst. The pause doubles while events are of something else, as of a
-/// log in the same folder.
+/// Events come in bursts: one look for all of a burst. The pause doubles while events change nothing that is
+/// found.
 const BURST: Duration = Duration::from_millis(10);
 const BURST_MAX: Duration = Duration::from_millis(160);
 

@@ -44,7 +44,7 @@ pub(super) fn key_files(path: &Arc<Path>) -> Result<Vec<Arc<Path>>, FileProblem>
 }
 
 /// Whether a file of this name is one of a folder's key files.
-pub(super) fn is_key_file(name: &OsStr) -> bool {
+pub(crate) fn is_key_file(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.ends_with(b".yaml") && !name.starts_with(b".")
 }

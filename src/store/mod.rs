@@ -8,7 +8,7 @@
 //! [`KeyFiles::resolve`]: key_files::KeyFiles::resolve
 //! [`KeyFiles::accept`]: key_files::KeyFiles::accept
 
-mod directory;
+pub(crate) mod directory;
 pub mod editable;
 pub mod file;
 pub mod file_set;
