@@ -17,7 +17,7 @@ use crate::{
     policy::{
         decide::{Permit, Unseen},
         principal::Principal,
-        project::{Named, SeveralProjects},
+        project::{Named, ProjectInDoubt},
         route::{Access, Route},
         scope::{ScopeSet, Scopes},
     },
@@ -381,6 +381,12 @@ fn because(denial: &Denial<'_>) -> String {
         Some(Unseen::NotAllowedInPath) => {
             "the path holds what the route's `allow_in_tail` does not permit there"
         }
+        Some(Unseen::MethodOverridden) => {
+            "the request overrides its method, and the route does not say `method_override: honour`"
+        }
+        Some(Unseen::ProjectInDoubt) => {
+            "the request names its project more than once, or in a spelling of its own, and the key is restricted"
+        }
         Some(Unseen::ProjectOutsideGrammar) => "what stands for the project is no project id",
         Some(Unseen::ProjectOutOfSight) => "the key does not see the project",
         Some(Unseen::ProjectNotNamed) => {
@@ -431,13 +437,15 @@ impl KeySeen {
 
 impl ProjectSeen {
     /// The project that a request of `route` names; `None` if the route asks for none.
-    fn of(route: &Route, named: Result<Named<'_>, SeveralProjects>) -> Option<Self> {
+    fn of(route: &Route, named: Result<Named<'_>, ProjectInDoubt>) -> Option<Self> {
         route.project.as_ref()?;
         let (id, because) = match named {
             Ok(Named::Project(id)) => (id, "it depends on the key"),
             Ok(Named::OutsideGrammar) => ("", "what stands for the project is no project id"),
             Ok(Named::Nothing) => ("", "the request names no project"),
-            Err(SeveralProjects) => ("", "the request names its project more than once"),
+            Err(ProjectInDoubt) => {
+                ("", "the request names its project more than once, or in a spelling of its own")
+            }
         };
         Some(Self { id: id.to_owned(), visible: None, because: because.to_owned() })
     }

@@ -97,7 +97,9 @@ impl<'s> Denial<'s> {
 
     pub(super) fn doubtful(doubt: Doubt) -> Self {
         Self::bad_request(match doubt {
-            Doubt::SeveralProjects => "The request names its project more than once.",
+            Doubt::Project => {
+                "The request names its project more than once, or in a spelling that not every server reads."
+            }
             Doubt::MethodOverride => "The request overrides its method, which is not permitted here.",
             Doubt::BodyOnGet => "A GET or HEAD request may not have a body here.",
         })
@@ -185,8 +187,14 @@ impl<'s> Denial<'s> {
     /// Rows 9 and 10 are this one answer.
     fn not_found(unseen: Unseen) -> Self {
         let row = match unseen {
-            Unseen::NoRoute | Unseen::ReadingsDiffer | Unseen::NotAllowedInPath => 9,
-            Unseen::ProjectOutsideGrammar | Unseen::ProjectOutOfSight | Unseen::ProjectNotNamed => 10,
+            Unseen::NoRoute
+            | Unseen::ReadingsDiffer
+            | Unseen::NotAllowedInPath
+            | Unseen::MethodOverridden => 9,
+            Unseen::ProjectOutsideGrammar
+            | Unseen::ProjectInDoubt
+            | Unseen::ProjectOutOfSight
+            | Unseen::ProjectNotNamed => 10,
         };
         Self {
             unseen: Some(unseen),

@@ -3,7 +3,7 @@
 use super::{Policy, Request};
 use crate::policy::{
     decide::{effective_method, named_project},
-    project::{Named, SeveralProjects},
+    project::{Named, ProjectInDoubt},
     route::{Access, Route},
 };
 
@@ -21,7 +21,7 @@ pub struct Explanation<'s, 'b> {
     /// The method that is decided on, where the request overrides the one that was sent and the route honours that.
     pub method: &'b str,
     /// What the request says about its project, where a route asks.
-    pub project: Result<Named<'b>, SeveralProjects>,
+    pub project: Result<Named<'b>, ProjectInDoubt>,
 }
 
 /// How the laxest back end might read a path.

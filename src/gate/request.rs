@@ -10,9 +10,11 @@ use crate::{
     message::{Fields, RequestHead, Version},
     policy::{
         decide::Asked,
-        fold::{fold_byte, folds_to},
-        path::RequestPath,
+        fold::{fold_byte, folds_to, same_fold},
+        path::{RequestPath, decode_to_fixpoint},
+        project::from_query,
         reason::Reason,
+        route::RouteTable,
     },
 };
 
@@ -45,11 +47,12 @@ impl<'b> Request<'b> {
     /// # Errors
     /// A [`Denial`] of row 1 or 2. After it, an HTTP/1 connection must close.
     pub fn read(head: &'b RequestHead<'b>, policy: &Policy) -> Result<Self, Denial<'static>> {
-        if matches!(head.method, "CONNECT" | "TRACE") {
-            return Err(Denial::method_never_served());
-        }
+        check_method(head.method)?;
         let body = read_body_length(head)?;
         let (target, form_authority) = split_target(head)?;
+        if memchr(b'#', target).is_some() {
+            return Err(Denial::bad_request("The request target holds a fragment."));
+        }
         let authority = read_authority(head, form_authority)?;
         check_connection_options(head, policy)?;
         let expects_continue = match expectation(head.version, &head.fields) {
@@ -71,7 +74,7 @@ impl<'b> Request<'b> {
                 "The query seems to hold an API key. Send it in the Authorization header, and revoke it: it is in logs by now.",
             ));
         }
-        let method_override = read_method_override(&head.fields, query)?;
+        let method_override = read_method_override(head, query, &policy.routes)?;
         let preflight_method = read_preflight(head);
         Ok(Self {
             head,
@@ -118,6 +121,18 @@ impl<'b> Request<'b> {
             has_body: !self.body.is_empty(),
         }
     }
+}
+
+/// Methods have a case (RFC 9110 §9.1), and no registered one has lower-case letters: a back end that ignores the case
+/// would serve another method than the one that was judged.
+fn check_method(method: &str) -> Result<(), Denial<'static>> {
+    if ["CONNECT", "TRACE"].iter().any(|never| never.eq_ignore_ascii_case(method)) {
+        return Err(Denial::method_never_served());
+    }
+    if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(Denial::bad_request("The method is not in upper case."));
+    }
+    Ok(())
 }
 
 fn read_body_length(head: &RequestHead<'_>) -> Result<BodyLength, Denial<'static>> {
@@ -223,6 +238,8 @@ fn check_connection_options(head: &RequestHead<'_>, policy: &Policy) -> Result<(
             || starts("content-")
             || starts("x-forwarded-")
             || policy.credentials.names().any(folds)
+            || METHOD_OVERRIDES.into_iter().any(folds)
+            || policy.routes.project_headers().any(|name| same_fold(token, name.as_bytes()))
             || policy.identity_names.contains(token);
         if decides {
             return Err(Denial::bad_request("The Connection header names a field that may not be removed."));
@@ -247,8 +264,14 @@ fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// Whether a value in the query looks like a key of ours, whole or cut: it would leak into every log on the way.
+/// Whether a value in the query, as sent or decoded, looks like a key of ours, whole or cut: it would leak into every
+/// log on the way.
 fn holds_key(query: &[u8], policy: &Policy) -> bool {
+    shows_key(query, policy)
+        || (memchr(b'%', query).is_some() && shows_key(&decode_to_fixpoint(query), policy))
+}
+
+fn shows_key(query: &[u8], policy: &Policy) -> bool {
     let brand = policy.brand.as_str().as_bytes();
     let mut from = 0;
     while let Some(at) = memmem::find(&query[from..], brand) {
@@ -266,34 +289,46 @@ fn holds_key(query: &[u8], policy: &Policy) -> bool {
 
 /// The fields by which frameworks let a client change the method, and the query parameter of the same kind.
 const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+const OVERRIDE_PARAMETER: &str = "_method";
 
+/// The method that a POST asks for in place of its own, where some route honours that. Judged before the key and
+/// without regard to the path, so that the answer tells nothing about routes.
 fn read_method_override<'b>(
-    fields: &Fields<'b>,
+    head: &RequestHead<'b>,
     query: Option<&'b [u8]>,
+    routes: &RouteTable,
 ) -> Result<Option<&'b str>, Denial<'static>> {
-    let in_fields = fields
-        .iter()
-        .filter(|field| {
-            field.name.first().is_some_and(|byte| fold_byte(*byte) == b'x')
-                && METHOD_OVERRIDES.iter().any(|name| folds_to(field.name, name))
-        })
-        .map(|field| field.value);
-    let in_query = query
-        .and_then(|query| crate::policy::project::from_query(query, "_method").transpose())
-        .map(Result::unwrap_or_default);
-    let mut all = in_fields.chain(in_query);
-    let Some(value) = all.next() else { return Ok(None) };
-    let is_method = |value: &[u8]| {
-        (1..=crate::http1::parse::METHOD_BYTES).contains(&value.len())
-            && value.iter().all(u8::is_ascii_uppercase)
-    };
-    if all.next().is_some() || !is_method(value) {
-        return Err(Denial::bad_request(
-            "The request overrides its method in more than one way, or with no method.",
-        ));
+    let mut lines = head.fields.iter().filter(|field| {
+        field.name.first().is_some_and(|byte| fold_byte(*byte) == b'x')
+            && METHOD_OVERRIDES.iter().any(|name| folds_to(field.name, name))
+    });
+    let line = lines.next();
+    let in_query = query.map_or(Ok(None), |query| from_query(query, OVERRIDE_PARAMETER));
+    if line.is_none() && in_query == Ok(None) {
+        return Ok(None);
     }
+    if !routes.honours_method_override() {
+        return Err(Denial::bad_request("The request overrides its method, which is not permitted here."));
+    }
+    let unclear = || {
+        Denial::bad_request(
+            "Only a POST may override its method, once, with a method in upper case, by a name spelled as it is known.",
+        )
+    };
+    let is_exact =
+        |name: &[u8]| METHOD_OVERRIDES.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
+    let value = match (line, lines.next(), in_query) {
+        (Some(line), None, Ok(None)) if is_exact(line.name) => line.value,
+        (None, None, Ok(Some(value))) => value,
+        (_, _, _) => return Err(unclear()),
+    };
+    let is_method = (1..=crate::http1::parse::METHOD_BYTES).contains(&value.len())
+        && value.iter().all(u8::is_ascii_uppercase);
     if matches!(value, b"CONNECT" | b"TRACE") {
         return Err(Denial::method_never_served());
+    }
+    if head.method != "POST" || !is_method {
+        return Err(unclear());
     }
     Ok(std::str::from_utf8(value).ok())
 }

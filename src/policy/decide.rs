@@ -3,7 +3,7 @@
 use super::{
     path::RequestPath,
     principal::Principal,
-    project::{Named, ProjectSource, SeveralProjects, from_header, from_query},
+    project::{Named, ProjectInDoubt, ProjectSource, from_header, from_query},
     route::{Access, Found, Route},
     scope::ScopeSet,
 };
@@ -76,6 +76,10 @@ pub enum Unseen {
     ReadingsDiffer,
     /// The path holds what the route's `allow_in_tail` does not permit there.
     NotAllowedInPath,
+    /// The method is overridden, and the route does not honour that.
+    MethodOverridden,
+    /// The key is restricted, and which project the request names is in doubt.
+    ProjectInDoubt,
     /// What stands for the project is no project id.
     ProjectOutsideGrammar,
     /// The key may not see the project.
@@ -87,15 +91,16 @@ pub enum Unseen {
 /// What is in doubt about a request, seen by its route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
-    /// The project is named more than once.
-    SeveralProjects,
-    /// The method is overridden, and the route does not honour that.
+    /// The project is named more than once, or so that only some back ends find it.
+    Project,
+    /// The method is overridden, and the public route does not honour that.
     MethodOverride,
     /// A GET or HEAD with a body, and the route does not permit that.
     BodyOnGet,
 }
 
-/// Decides whether `principal` may do what is `asked`, given what the path led to.
+/// Decides whether `principal` may do what is `asked`, given what the path led to. An overridden method must be
+/// permitted both ways: as it was sent, for a back end that knows no override, and as it asks for.
 ///
 /// Cost: a binary search per restricted list, no heap memory unless refused.
 ///
@@ -108,13 +113,34 @@ pub fn decide<'s, 'b>(
 ) -> Result<Permit<'s, 'b>, Refusal> {
     let found = found.ok_or(Refusal::Unseen(Unseen::NoRoute))?;
     check_readings(found)?;
-    let method = effective_method(found, asked)?;
+    let method = effective_method(found, asked).map_err(|_| Refusal::Unseen(Unseen::MethodOverridden))?;
+    let (route, project) = permit_method(&principal, found, method, asked)?;
+    if method != asked.method {
+        permit_method(&principal, found, asked.method, asked)?;
+    }
+    if body_in_doubt(route, method, asked) {
+        return Err(Refusal::Doubtful(Doubt::BodyOnGet));
+    }
+    Ok(Permit { route, principal: Some(principal), project })
+}
+
+/// Rows 9 to 12 for one method: the route that maps it, and the project that is touched.
+fn permit_method<'s, 'b>(
+    principal: &Principal<'s>,
+    found: &Found<'s>,
+    method: &str,
+    asked: &Asked<'b, '_>,
+) -> Result<(&'s Route, Option<&'b str>), Refusal> {
     let mapped = found.route_for(method);
     // Visibility comes before the method: of a project out of sight not even the methods are told.
     let nearest = mapped.map(|(route, _)| route).or_else(|| found.routes().next());
     let nearest = nearest.ok_or(Refusal::Unseen(Unseen::NoRoute))?;
     check_tail(nearest, found, asked)?;
-    let project = visible_project(nearest, &principal, found, method, asked)?;
+    let project = match visible_project(nearest, principal, found, method, asked) {
+        Err(unseen @ Refusal::Unseen(_)) => return Err(unseen),
+        // What is in doubt is told only where method and scope would have passed.
+        seen => seen,
+    };
     let Some((route, access)) = mapped else {
         let allow = found.mapped_methods().into_iter().map(Into::into).collect();
         return Err(Refusal::MethodNotMapped(allow));
@@ -124,8 +150,7 @@ pub fn decide<'s, 'b>(
         Access::Scopes(required) if principal.scopes.contains(required) => {}
         Access::Scopes(required) => return Err(Refusal::ScopeTooLow(required)),
     }
-    check_body(route, method, asked)?;
-    Ok(Permit { route, principal: Some(principal), project })
+    Ok((route, project?))
 }
 
 /// Permits what is `asked` to anyone if the path led, in both readings, to a route that is public for the method.
@@ -137,12 +162,10 @@ pub fn permit_public<'s, 'b>(
     asked: &Asked<'b, '_>,
 ) -> Result<Option<Permit<'s, 'b>>, Doubt> {
     let Some(found) = found.filter(|found| found.readings_agree()) else { return Ok(None) };
-    let Ok(method) = effective_method(found, asked) else {
-        let public = matches!(found.route_for(asked.method), Some((_, Access::Public)));
-        return if public { Err(Doubt::MethodOverride) } else { Ok(None) };
-    };
+    let Some((sent_route, Access::Public)) = found.route_for(asked.method) else { return Ok(None) };
+    let method = effective_method(found, asked)?;
     let Some((route, Access::Public)) = found.route_for(method) else { return Ok(None) };
-    if check_tail(route, found, asked).is_err() {
+    if check_tail(route, found, asked).is_err() || check_tail(sent_route, found, asked).is_err() {
         return Ok(None);
     }
     if body_in_doubt(route, method, asked) {
@@ -167,11 +190,11 @@ fn check_tail(route: &Route, found: &Found<'_>, asked: &Asked<'_, '_>) -> Result
 ///
 /// # Errors
 /// [`Doubt::MethodOverride`] where one does not.
-pub fn effective_method<'b>(found: &Found<'_>, asked: &Asked<'b, '_>) -> Result<&'b str, Refusal> {
+pub fn effective_method<'b>(found: &Found<'_>, asked: &Asked<'b, '_>) -> Result<&'b str, Doubt> {
     match asked.method_override {
         None => Ok(asked.method),
         Some(method) if found.routes().all(|route| route.honour_method_override) => Ok(method),
-        Some(_) => Err(Refusal::Doubtful(Doubt::MethodOverride)),
+        Some(_) => Err(Doubt::MethodOverride),
     }
 }
 
@@ -182,9 +205,15 @@ fn visible_project<'b>(
     method: &str,
     asked: &Asked<'b, '_>,
 ) -> Result<Option<&'b str>, Refusal> {
-    match named_project(route, found, asked)
-        .map_err(|SeveralProjects| Refusal::Doubtful(Doubt::SeveralProjects))?
-    {
+    let named = match named_project(route, found, asked) {
+        Ok(named) => named,
+        Err(ProjectInDoubt) if principal.projects.is_unrestricted() => {
+            return Err(Refusal::Doubtful(Doubt::Project));
+        }
+        // A restricted key may not even learn that there is a route.
+        Err(ProjectInDoubt) => return Err(Refusal::Unseen(Unseen::ProjectInDoubt)),
+    };
+    match named {
         Named::Project(id) if principal.projects.contains(id) => Ok(Some(id)),
         Named::Project(_) => Err(Refusal::Unseen(Unseen::ProjectOutOfSight)),
         Named::OutsideGrammar => Err(Refusal::Unseen(Unseen::ProjectOutsideGrammar)),
@@ -202,12 +231,12 @@ fn lists(route: &Route, method: &str) -> bool {
 /// What a request of `route` says about its project.
 ///
 /// # Errors
-/// [`SeveralProjects`] where it names more than one.
+/// [`ProjectInDoubt`] where it names more than one.
 pub fn named_project<'b>(
     route: &Route,
     found: &Found<'_>,
     asked: &Asked<'b, '_>,
-) -> Result<Named<'b>, SeveralProjects> {
+) -> Result<Named<'b>, ProjectInDoubt> {
     let value = match &route.project {
         None => None,
         Some(ProjectSource::Path(at)) => found.segment(asked.path, *at).map(str::as_bytes),
@@ -227,10 +256,6 @@ pub fn named_project<'b>(
         Ok(id) if route.project_pattern.admits(id) => Named::Project(id),
         Ok(_) | Err(_) => Named::OutsideGrammar,
     })
-}
-
-fn check_body(route: &Route, method: &str, asked: &Asked<'_, '_>) -> Result<(), Refusal> {
-    if body_in_doubt(route, method, asked) { Err(Refusal::Doubtful(Doubt::BodyOnGet)) } else { Ok(()) }
 }
 
 fn body_in_doubt(route: &Route, method: &str, asked: &Asked<'_, '_>) -> bool {

@@ -16,6 +16,11 @@ pub fn folds_to(name: &[u8], folded: &str) -> bool {
         && name.iter().zip(folded.as_bytes()).all(|(byte, known)| fold_byte(*byte) == *known)
 }
 
+/// Whether two header names, in any spelling, fold to the same.
+pub fn same_fold(name: &[u8], other: &[u8]) -> bool {
+    name.len() == other.len() && name.iter().zip(other).all(|(a, b)| fold_byte(*a) == fold_byte(*b))
+}
+
 /// Header names that only the gateway may set, folded; a name that goes on after one with `-…` belongs to it too.
 #[derive(Debug, Clone, Default)]
 pub struct ManagedNames {

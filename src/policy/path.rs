@@ -19,7 +19,7 @@ pub struct RequestPath<'b> {
     tail_only: TailOnly,
 }
 
-pub(super) type Folded = SmallVec<[u8; 256]>;
+pub(crate) type Folded = SmallVec<[u8; 256]>;
 
 /// Why a path is refused on every route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,9 @@ impl<'b> RequestPath<'b> {
         let mut previous = 0u8;
         for &byte in raw {
             match CLASS[byte as usize] {
-                Class::Plain => plain &= !(byte == b'/' && previous == b'/'),
+                Class::Plain => {
+                    plain &= !matches!((previous, byte), (b'/' | b'.', b'/') | (b':', b':' | b'$'));
+                }
                 Class::Folds => plain = false,
                 Class::Percent => percent = true,
                 Class::Backslash => return Err(PathError::Backslash),
@@ -114,7 +116,7 @@ impl<'b> RequestPath<'b> {
         if percent {
             check_percent(raw, &mut tail_only)?;
         }
-        let needs_fold = percent || !plain || (previous == b'/' && raw.len() > 1);
+        let needs_fold = percent || !plain || (matches!(previous, b'/' | b'.') && raw.len() > 1);
         let decoded = needs_fold.then(|| decode_to_fixpoint(raw.as_bytes()));
         let readable = decoded.as_deref().unwrap_or(raw.as_bytes());
         check_dot_segments(readable)?;
@@ -129,8 +131,8 @@ impl<'b> RequestPath<'b> {
         self.raw
     }
 
-    /// The lax fold: decoded to a fixpoint, compatibility forms of `/ \ . ; ? # %` taken as those, `\` as `/`, `;…` cut
-    /// from segments, everything from `?` or `#` cut, `//` collapsed, a trailing `/` dropped, lower case.
+    /// The lax fold: decoded to a fixpoint, compatibility forms of `/ \ . ; ? # %` taken as those, `\` as `/`, `;…`, the
+    /// stream of NTFS (`::…`, `:$…`), and dots and blanks at the end cut from segments, everything from `?` or `#` cut, `//` collapsed, a trailing `/` dropped, lower case.
     pub fn fold(&self) -> &[u8] {
         self.fold.as_deref().unwrap_or(self.raw.as_bytes())
     }
@@ -157,7 +159,7 @@ impl<'b> RequestPath<'b> {
 
 /// The fold of a route literal, in the same form as [`RequestPath::fold`] gives for paths.
 pub(super) fn fold_literal(segment: &str) -> Vec<u8> {
-    decode_to_fixpoint(segment.as_bytes()).to_ascii_lowercase()
+    name_of(&decode_to_fixpoint(segment.as_bytes())).to_ascii_lowercase()
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -242,7 +244,7 @@ fn hex_pair(digits: &[u8]) -> Option<u8> {
 
 /// Decodes `%XX`, overlong UTF-8 and compatibility forms until nothing is left to decode. One pass: a triplet never
 /// overlaps another, so the order of decoding does not matter and each end of the output is looked at again.
-pub(super) fn decode_to_fixpoint(raw: &[u8]) -> Folded {
+pub(crate) fn decode_to_fixpoint(raw: &[u8]) -> Folded {
     let mut out = Folded::new();
     for &byte in raw {
         out.push(byte);
@@ -330,7 +332,7 @@ fn check_dot_segments(decoded: &[u8]) -> Result<(), PathError> {
     }
     for segment in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
         let end = segment.iter().position(|byte| matches!(byte, b';' | b'?' | b'#')).unwrap_or(segment.len());
-        let name = &segment[..end];
+        let name = without_stream(&segment[..end]);
         if name.contains(&b'.') && name.iter().all(|byte| matches!(byte, b'.' | b' ' | b'\t')) {
             return Err(PathError::DotSegment);
         }
@@ -342,7 +344,7 @@ fn fold(decoded: &[u8]) -> Folded {
     let end = decoded.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(decoded.len());
     let mut out = Folded::new();
     for segment in decoded[..end].split(|byte| matches!(byte, b'/' | b'\\')) {
-        let name = memchr(b';', segment).map_or(segment, |at| &segment[..at]);
+        let name = name_of(segment);
         if !name.is_empty() {
             out.push(b'/');
             out.extend(name.iter().map(u8::to_ascii_lowercase));
@@ -352,6 +354,20 @@ fn fold(decoded: &[u8]) -> Folded {
         out.push(b'/');
     }
     out
+}
+
+/// What names a file in a decoded segment: `;…` cut, and as Windows does, the stream (`::$DATA`), then dots and blanks
+/// at the end.
+fn name_of(segment: &[u8]) -> &[u8] {
+    let name = without_stream(memchr(b';', segment).map_or(segment, |at| &segment[..at]));
+    let last = name.iter().rposition(|byte| !matches!(byte, b'.' | b' ' | b'\t'));
+    last.map_or(&[], |last| &name[..=last])
+}
+
+/// A segment without the name of an NTFS stream or its type.
+fn without_stream(segment: &[u8]) -> &[u8] {
+    let at = segment.windows(2).position(|pair| matches!(pair, b"::" | b":$"));
+    at.map_or(segment, |at| &segment[..at])
 }
 
 #[cfg(test)]
@@ -409,6 +425,8 @@ mod tests {
             ("/a/%e2%80%a5/b", PathError::DotSegment),
             ("/a/%ef%bc%852e%ef%bc%852e/b", PathError::DotSegment),
             ("/a/%ef%bc%852%65./b", PathError::DotSegment),
+            ("/a/..::$INDEX_ALLOCATION/b", PathError::DotSegment),
+            ("/a/.%3a$x", PathError::DotSegment),
         ];
         for (path, expected) in cases {
             assert_eq!(RequestPath::parse(path.as_bytes()).err(), Some(*expected), "{path:?}");
@@ -465,6 +483,18 @@ mod tests {
             ("/%ef%bc%8561", "/a"),
             ("/%e2%84%80", "/a/c"),
             ("/a%cd%beb", "/a"),
+            ("/admin.", "/admin"),
+            ("/admin./x", "/admin/x"),
+            ("/admin..%20./x", "/admin/x"),
+            ("/admin%20", "/admin"),
+            ("/admin%2e;x", "/admin"),
+            ("/admin::$DATA", "/admin"),
+            ("/admin.::$data", "/admin"),
+            ("/admin%3a%3A$DATA/x", "/admin/x"),
+            ("/admin:$I30:$INDEX_ALLOCATION/x", "/admin/x"),
+            ("/a/::$DATA/b", "/a/b"),
+            ("/v1/x:batch", "/v1/x:batch"),
+            ("/.a/b.c/..d", "/.a/b.c/..d"),
         ];
         for (path, expected) in cases {
             assert_eq!(folded(path), expected, "{path:?}");
@@ -527,12 +557,15 @@ mod tests {
         }
 
         #[test]
-        fn fold_is_idempotent_and_free_of_special_bytes(path in "/([a-zA-Z0-9._~/;:@-]|%[0-9a-fA-F]{2}|%25|%2F)*") {
+        fn fold_is_idempotent_and_free_of_special_bytes(path in "/([a-zA-Z0-9._~/;:$@-]|%[0-9a-fA-F]{2}|%25|%2F)*") {
             if let Ok(parsed) = RequestPath::parse(path.as_bytes()) {
                 let folded = parsed.fold().to_vec();
                 prop_assert!(!folded.windows(2).any(|pair| pair == b"//"));
                 prop_assert!(folded.len() == 1 || folded.last() != Some(&b'/'));
                 prop_assert!(!folded.iter().any(|b| b";?#\\".contains(b) || b.is_ascii_uppercase()));
+                prop_assert!(!folded.windows(2).any(|pair| matches!(pair, b"./" | b" /" | b"::" | b":$")));
+                prop_assert!(!matches!(folded.last(), Some(b'.' | b' ')));
+                prop_assert_eq!(fold(&decode_to_fixpoint(path.as_bytes())).to_vec(), folded.clone());
                 prop_assert_eq!(fold(&decode_to_fixpoint(&folded)).to_vec(), folded);
             }
         }

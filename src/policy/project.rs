@@ -4,7 +4,7 @@ use std::fmt;
 
 use memchr::memchr;
 
-use super::{fold::folds_to, path::decode_to_fixpoint};
+use super::{fold::same_fold, path::decode_to_fixpoint};
 use crate::message::Fields;
 
 /// Which projects someone was granted: all, or a list (possibly empty: none).
@@ -90,7 +90,7 @@ impl<'s> VisibleProjects<'s> {
 pub enum ProjectSource {
     /// The `{name}` segment of this number in the route's path, counted from 0.
     Path(usize),
-    /// The query parameter of this name, lower case.
+    /// The query parameter of this name.
     Query(Box<str>),
     /// The header field of this name, lower case.
     Header(Box<str>),
@@ -148,70 +148,87 @@ pub enum Named<'b> {
     OutsideGrammar,
 }
 
-/// A request names its project more than once.
+/// A request names its project more than once, or so that only some back ends would find it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SeveralProjects;
+pub struct ProjectInDoubt;
 
-impl fmt::Display for SeveralProjects {
+impl fmt::Display for ProjectInDoubt {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the request names its project more than once")
+        formatter.write_str("the request names its project more than once, or in a spelling of its own")
     }
 }
 
-/// The value of the query parameter `name` (lower case) in `query`. Names are read as the laxest back end might:
-/// split at `&` and `;`, decoded to a fixpoint, cut at `[`, white space trimmed, without case. The value is as sent.
+/// The value, as sent, of the query parameter `name` in `query`.
+///
+/// The query is read twice. The lax reading, of the laxest back end, splits at `&` and `;` and knows every spelling
+/// of the name (see [`may_name`]): it can only find more, and so refuse. What it finds must be the one pair that the
+/// strict reading finds too, which splits at `&` alone and takes the name byte for byte.
 ///
 /// # Errors
-/// [`SeveralProjects`] where more than one remains.
-pub fn from_query<'b>(query: &'b [u8], name: &str) -> Result<Option<&'b [u8]>, SeveralProjects> {
-    let mut found = None;
-    for pair in query.split(|byte| matches!(byte, b'&' | b';')) {
-        let equals = memchr(b'=', pair);
-        if !is_parameter(&pair[..equals.unwrap_or(pair.len())], name) {
-            continue;
-        }
-        if found.is_some() {
-            return Err(SeveralProjects);
-        }
-        found = Some(equals.map_or(&b""[..], |at| &pair[at + 1..]));
+/// [`ProjectInDoubt`] where the readings differ, or more than one pair remains.
+pub fn from_query<'b>(query: &'b [u8], name: &str) -> Result<Option<&'b [u8]>, ProjectInDoubt> {
+    let mut lax = query
+        .split(|byte| matches!(byte, b'&' | b';'))
+        .filter(|pair| may_name(&pair[..memchr(b'=', pair).unwrap_or(pair.len())], name));
+    let Some(found) = lax.next() else { return Ok(None) };
+    if lax.next().is_some() {
+        return Err(ProjectInDoubt);
     }
-    Ok(found)
+    let strict = query.split(|byte| *byte == b'&').find(|pair| *pair == found).ok_or(ProjectInDoubt)?;
+    match strict.strip_prefix(name.as_bytes()) {
+        Some([]) => Ok(Some(b"")),
+        Some([b'=', value @ ..]) => Ok(Some(value)),
+        Some(_) | None => Err(ProjectInDoubt),
+    }
 }
 
-fn is_parameter(raw: &[u8], name: &str) -> bool {
+/// Whether some back end might take the parameter name `raw` for `name`: decoded to a fixpoint, cut at a NUL and at
+/// `[` (a list), blanks around it trimmed, without case, and `.`, a blank, `+` and an unclosed `[` read as `_` (PHP).
+fn may_name(raw: &[u8], name: &str) -> bool {
     let decoded = decode_to_fixpoint(raw);
-    let end = decoded.iter().position(|byte| matches!(byte, b'[' | b'\0')).unwrap_or(decoded.len());
-    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'+';
-    let mut cut = &decoded[..end];
-    while let [first, rest @ ..] = cut
-        && is_space(first)
-    {
-        cut = rest;
-    }
-    while let [rest @ .., last] = cut
-        && is_space(last)
-    {
-        cut = rest;
-    }
-    cut.eq_ignore_ascii_case(name.as_bytes())
+    let whole = decoded.split(|byte| *byte == 0).next().unwrap_or_default();
+    let is_name = |text: &[u8]| {
+        text.len() == name.len()
+            && text.iter().zip(name.as_bytes()).all(|(byte, known)| fold_name(*byte) == fold_name(*known))
+    };
+    let unlisted = memchr(b'[', whole).map_or(whole, |at| &whole[..at]);
+    [whole, unlisted].into_iter().any(|text| {
+        let blanks = text.iter().take_while(|byte| is_blank(**byte)).count();
+        let begun = &text[blanks..];
+        let ended = begun.iter().rposition(|byte| !is_blank(*byte)).map_or(0, |last| last + 1);
+        is_name(begun) || is_name(&begun[..ended])
+    })
 }
 
-/// The value of the header field `name` (lower case), whatever the spelling of the name that a back end might take
-/// for it.
+fn is_blank(byte: u8) -> bool {
+    byte <= b' ' || byte == b'+'
+}
+
+fn fold_name(byte: u8) -> u8 {
+    match byte {
+        b'.' | b'[' => b'_',
+        _ if is_blank(byte) => b'_',
+        _ => byte.to_ascii_lowercase(),
+    }
+}
+
+/// The value of the header field `name`, which only its own spelling names, case aside (RFC 9110 §5.1).
 ///
 /// # Errors
-/// [`SeveralProjects`] where more than one line carries it.
-pub fn from_header<'b>(fields: &Fields<'b>, name: &str) -> Result<Option<&'b [u8]>, SeveralProjects> {
-    let mut lines = fields.iter().filter(|field| folds_to(field.name, name));
+/// [`ProjectInDoubt`] where more than one line carries it, or one in a spelling that some back ends take for it.
+pub fn from_header<'b>(fields: &Fields<'b>, name: &str) -> Result<Option<&'b [u8]>, ProjectInDoubt> {
+    let mut lines = fields.iter().filter(|field| same_fold(field.name, name.as_bytes()));
     match (lines.next(), lines.next()) {
-        (first, None) => Ok(first.map(|field| field.value)),
-        (_, Some(_)) => Err(SeveralProjects),
+        (None, _) => Ok(None),
+        (Some(only), None) if only.name.eq_ignore_ascii_case(name.as_bytes()) => Ok(Some(only.value)),
+        (Some(_), _) => Err(ProjectInDoubt),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Field;
 
     #[test]
     fn query_names_are_read_laxly_and_must_be_alone() {
@@ -223,20 +240,83 @@ mod tests {
             ("a=1&b=2", Ok(None)),
             ("project=alpha", Ok(Some("alpha"))),
             ("a=1&project=alpha&b", Ok(Some("alpha"))),
-            ("PROJECT=alpha", Ok(Some("alpha"))),
             ("project", Ok(Some(""))),
             ("projects=alpha", Ok(None)),
-            ("%70roject=alpha", Ok(Some("alpha"))),
-            ("project=alpha&project=beta", Err(SeveralProjects)),
-            ("project=alpha&%2570roject=beta", Err(SeveralProjects)),
-            ("project=alpha&project[]=beta", Err(SeveralProjects)),
-            ("project=alpha&project%5B0%5D=beta", Err(SeveralProjects)),
-            ("project=alpha&+project=beta", Err(SeveralProjects)),
-            ("project=alpha&project%00x=beta", Err(SeveralProjects)),
-            ("project=alpha;project=beta", Err(SeveralProjects)),
-            ("project=alpha&Project=alpha", Err(SeveralProjects)),
+            ("project=alpha&project=beta", Err(ProjectInDoubt)),
+            ("project=alpha&%2570roject=beta", Err(ProjectInDoubt)),
+            ("project=alpha&project[]=beta", Err(ProjectInDoubt)),
+            ("project=alpha&project%5B0%5D=beta", Err(ProjectInDoubt)),
+            ("project=alpha&+project=beta", Err(ProjectInDoubt)),
+            ("project=alpha&project%00x=beta", Err(ProjectInDoubt)),
+            ("project=alpha;project=beta", Err(ProjectInDoubt)),
+            ("project=alpha&Project=alpha", Err(ProjectInDoubt)),
+            ("project=alpha&amp;project=beta", Err(ProjectInDoubt)),
+            // What only the lax reading finds names nothing.
+            ("PROJECT=alpha", Err(ProjectInDoubt)),
+            ("%70roject=alpha", Err(ProjectInDoubt)),
+            ("%2570roject=alpha", Err(ProjectInDoubt)),
+            ("project[]=alpha", Err(ProjectInDoubt)),
+            ("project%00x=alpha", Err(ProjectInDoubt)),
+            ("+project=alpha", Err(ProjectInDoubt)),
+            ("project+=alpha", Err(ProjectInDoubt)),
+            ("x=1;project=alpha", Err(ProjectInDoubt)),
+            ("project=alpha;x=1", Err(ProjectInDoubt)),
         ] {
             assert_eq!(one(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn names_that_php_makes_one_are_one() {
+        assert_eq!(from_query(b"project_id=alpha&project-id=beta", "project_id"), Ok(Some(&b"alpha"[..])));
+        for other in ["project.id", "project%20id", "project+id", "project[id", "project%5Bid", "Project.ID"]
+        {
+            let query = format!("project_id=alpha&{other}=beta");
+            assert_eq!(from_query(query.as_bytes(), "project_id"), Err(ProjectInDoubt), "{query}");
+        }
+        for name in ["project.id", "projectId"] {
+            let query = format!("{name}=alpha");
+            assert_eq!(
+                from_query(query.as_bytes(), name),
+                Ok(Some(&b"alpha"[..])),
+                "a name is as configured"
+            );
+        }
+        assert_eq!(from_query(b"project.id=alpha&project_id=beta", "project.id"), Err(ProjectInDoubt));
+    }
+
+    #[test]
+    fn a_header_is_named_by_its_own_spelling_alone() {
+        let one = |names: &[&'static str], wanted: &str| {
+            let line = |name: &&'static str| Field { name: name.as_bytes(), value: b"alpha" };
+            let fields: Fields<'_> = names.iter().map(line).collect();
+            from_header(&fields, wanted).map(|value| value.map(<[u8]>::to_vec))
+        };
+        let alpha = Ok(Some(b"alpha".to_vec()));
+        assert_eq!(one(&["accept"], "x-project"), Ok(None));
+        assert_eq!(one(&["x-project"], "x-project"), alpha);
+        assert_eq!(one(&["X-PROJECT"], "x-project"), alpha);
+        assert_eq!(one(&["x_project"], "x_project"), alpha);
+        for names in
+            [&["X_Project"][..], &["X.Project"], &["x-project", "x-project"], &["x-project", "x_project"]]
+        {
+            assert_eq!(one(names, "x-project"), Err(ProjectInDoubt), "{names:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_granted_the_strict_reading_finds_alone(
+            query in "((project|Project|%70roject|pro.ject|x)(\\[\\]|\\+|%00|;|=|=alpha|=beta|&)){0,6}",
+        ) {
+            if let Ok(Some(value)) = from_query(query.as_bytes(), "project") {
+                let strict: Vec<&str> = query
+                    .split('&')
+                    .filter(|pair| pair.split('=').next() == Some("project"))
+                    .map(|pair| pair.split_once('=').map_or("", |(_, value)| value))
+                    .collect();
+                proptest::prop_assert_eq!(strict, [std::str::from_utf8(value).unwrap()]);
+            }
         }
     }
 

@@ -104,6 +104,8 @@ pub struct RouteTable {
     tries: Vec<HostTries>,
     /// No pattern folds to something else, so a plain path needs no second look.
     canonical: bool,
+    /// The headers that name a project on some route, each once.
+    project_headers: Vec<Box<str>>,
 }
 
 /// The tries of one host pattern; `None` is any host.
@@ -191,12 +193,29 @@ impl RouteTable {
             Some(host) => (1, usize::MAX - host.len()),
             None => (2, 0),
         });
-        Ok(Self { routes, leaves: builder.leaves, tries: builder.tries, canonical: builder.canonical })
+        let project_headers = project_headers(&routes);
+        Ok(Self {
+            routes,
+            leaves: builder.leaves,
+            tries: builder.tries,
+            canonical: builder.canonical,
+            project_headers,
+        })
     }
 
     /// The routes in the order of the config.
     pub fn routes(&self) -> &[Route] {
         &self.routes
+    }
+
+    /// The headers that name a project on some route, lower case.
+    pub fn project_headers(&self) -> impl Iterator<Item = &str> {
+        self.project_headers.iter().map(AsRef::as_ref)
+    }
+
+    /// Whether some route decides by the method that a request overrides its own with.
+    pub fn honours_method_override(&self) -> bool {
+        self.routes.iter().any(|route| route.honour_method_override)
     }
 
     /// Whether any route is for particular hosts.
@@ -257,6 +276,21 @@ impl RouteTable {
             trie.walk(path)
         })
     }
+}
+
+fn project_headers(routes: &[Route]) -> Vec<Box<str>> {
+    let mut names: Vec<Box<str>> = routes
+        .iter()
+        .filter_map(|route| match &route.project {
+            Some(ProjectSource::Header(name)) => Some(name.clone()),
+            Some(ProjectSource::Path(_) | ProjectSource::Query(_) | ProjectSource::HostLabel(_)) | None => {
+                None
+            }
+        })
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 #[derive(Clone, Copy)]

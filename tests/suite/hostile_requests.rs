@@ -8,6 +8,7 @@ use crate::{
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn what_has_two_readings_is_refused_and_the_connection_closes() {
     let upstream = Upstream::answering(OK);
     let gate = fixture::gateway(&upstream);
@@ -95,6 +96,13 @@ fn what_has_two_readings_is_refused_and_the_connection_closes() {
         (400, request(post, &["X-HTTP-Method-Override: DELETE", "Content-Length: 0"], "")),
         (400, request(post, &["X_HTTP_Method_Override: DELETE", "Content-Length: 0"], "")),
         (400, request("POST /any/a?_method=DELETE", &["Content-Length: 0"], "")),
+        (400, request("GET /any/a?t=kg%5Flive_0123456789abcdefghijklmnopqrstuvwx012345", &[], "")),
+        (400, request(start, &["X-Http-Method: GET"], "")),
+        (400, request("GET /any/a?%5Fmethod=DELETE", &[], "")),
+        (400, request("GET /any/a?x#/../admin", &[], "")),
+        (400, request("get /any/a", &[], "")),
+        (400, request("Delete /any/a", &["Content-Length: 0"], "")),
+        (400, request(start, &["Connection: X-HTTP-Method-Override"], "")),
         (400, request(start, &["Content-Length: 5"], "hello")),
         (417, request(post, &["Expect: a-miracle", "Content-Length: 0"], "")),
         // Not HTTP at all.
@@ -118,7 +126,7 @@ fn what_has_two_readings_is_refused_and_the_connection_closes() {
 fn other_methods_than_requests_are_answered_here() {
     let upstream = Upstream::answering(OK);
     let gate = fixture::gateway(&upstream);
-    for start in ["CONNECT api.example.com:443", "TRACE /any/a", "CONNECT /any/a"] {
+    for start in ["CONNECT api.example.com:443", "TRACE /any/a", "CONNECT /any/a", "trace /any/a"] {
         let response = gate.connect().exchange(request(start, &[], ""));
         assert_eq!((response.status(), response.header("allow").is_some()), (405, true), "{start}");
     }
@@ -162,6 +170,10 @@ fn no_spelling_of_a_guarded_path_reaches_a_catch_all() {
         "/admin%c0%afx",
         "/Admin",
         "/admin%e2%88%95x",
+        "/admin./x",
+        "/admin%20/x",
+        "/admin::$DATA/x",
+        "/admin:$I30:$INDEX_ALLOCATION/x",
     ] {
         assert_eq!(read(path), 404, "{path}");
     }

@@ -9,7 +9,6 @@ use crate::config::{
     address::is_unix_path,
     model::{UpstreamAddress, UpstreamHost},
 };
-use crate::policy::fold::fold_byte;
 
 /// The longest header name taken.
 const NAME_BYTES_MAX: usize = 128;
@@ -287,9 +286,9 @@ impl Written for UpstreamHost {
 pub enum ProjectPlace {
     /// `path:NAME`
     Path(String),
-    /// `query:NAME`, lower case
+    /// `query:NAME`, as written
     Query(Box<str>),
-    /// `header:NAME`, folded
+    /// `header:NAME`, lower case
     Header(Box<str>),
     /// `host:N`
     Host(usize),
@@ -310,12 +309,10 @@ impl Written for ProjectPlace {
         let (kind, name) = text.split_once(':').ok_or_else(wrong)?;
         match kind {
             "path" if !name.is_empty() => Ok(Self::Path(name.into())),
-            "query" if is_token(name) => Ok(Self::Query(name.to_ascii_lowercase().into())),
+            "query" if is_token(name) => Ok(Self::Query(name.into())),
             "header" => {
                 let HeaderName(name) = HeaderName::read(name)?;
-                Ok(Self::Header(
-                    name.bytes().map(|byte| char::from(fold_byte(byte))).collect::<String>().into(),
-                ))
+                Ok(Self::Header(name.to_ascii_lowercase().into()))
             }
             "host" => name.parse().ok().filter(|at| *at < LABELS_MAX).map(Self::Host).ok_or_else(wrong),
             _ => Err(wrong()),
