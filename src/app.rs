@@ -156,7 +156,6 @@ impl App {
         let access_log = AccessLog::open(&access_log_settings(&config), &metrics)
             .map_err(|error| format!("the access log cannot be opened: {error}"))?;
         let (telemetry, batches) = Telemetry::new(metrics.clone(), access_log);
-        let usage = UsageFlush::new(state, batches).map_err(|error| error.to_string())?;
 
         let entrances = entrances(&config, &certificates);
         let (mut bound, sockets) = bind_all(&config)?;
@@ -169,7 +168,7 @@ impl App {
             config_file,
             config,
             certificates: certificates.collect(),
-            metrics,
+            metrics: metrics.clone(),
             audit,
             clock: Box::new(SystemClock),
         };
@@ -180,6 +179,8 @@ impl App {
                 report.wrong.into_iter().flat_map(|wrong| wrong.problems).collect(),
             ));
         }
+        let usage =
+            UsageFlush::new(state, batches, live.clone(), metrics).map_err(|error| error.to_string())?;
         let shutdown = Shutdown::new();
         let workers = spawn_workers(sockets, &entrances, &live, &telemetry, &shutdown)
             .map_err(|error| format!("a worker cannot be started: {error}"))?;

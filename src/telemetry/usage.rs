@@ -210,6 +210,9 @@ pub struct UsageTotals {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeyUsage {
+    /// The mark of the secret that is counted as current.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
     /// Of its newest secret.
     pub current: SecretUsage,
     /// Of the secret before, while a rotation overlaps.
@@ -226,6 +229,15 @@ impl KeyUsage {
             .filter_map(|secret| secret.last_used)
             .max_by_key(|used| used.at)
     }
+}
+
+/// The secrets of a key, each by a mark that tells it from others and nothing else about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecretMarks {
+    /// The newest.
+    pub current: String,
+    /// The one before, while a rotation overlaps.
+    pub previous: Option<String>,
 }
 
 /// When and from where.
@@ -279,15 +291,40 @@ impl UsageTotals {
         }
     }
 
+    /// Notes which secrets the counts are of, for keys that were not counted before.
+    pub fn identify(&mut self, keys: &BTreeMap<String, SecretMarks>) {
+        for (id, usage) in &mut self.keys {
+            if usage.secret.is_none() {
+                usage.secret = keys.get(id).map(|marks| marks.current.clone());
+            }
+        }
+    }
+
+    /// From now on the keys have these secrets: the counts of one that was rotated, or whose overlap is over, follow.
+    pub fn follow(&mut self, keys: &BTreeMap<String, SecretMarks>) {
+        self.identify(keys);
+        for (id, marks) in keys {
+            let Some(usage) = self.keys.get_mut(id) else { continue };
+            let counted = usage.secret.replace(marks.current.clone());
+            let has_new_secret = counted.as_ref() != Some(&marks.current);
+            if has_new_secret || marks.previous.is_none() {
+                self.rotation_ended(id);
+            }
+            if has_new_secret && marks.previous == counted {
+                self.rotated(id);
+            }
+        }
+    }
+
     /// The key `id` was given a new secret: what was counted as current is now of the previous one.
-    pub fn rotated(&mut self, id: &str) {
+    fn rotated(&mut self, id: &str) {
         if let Some(usage) = self.keys.get_mut(id) {
             usage.previous = Some(std::mem::take(&mut usage.current));
         }
     }
 
     /// The overlap of the key `id` is over: what was counted apart is added to the key's total.
-    pub fn rotation_ended(&mut self, id: &str) {
+    fn rotation_ended(&mut self, id: &str) {
         if let Some(usage) = self.keys.get_mut(id)
             && let Some(previous) = usage.previous.take()
         {

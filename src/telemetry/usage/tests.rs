@@ -79,12 +79,30 @@ fn rotation_keeps_old_and_new_apart_until_it_ends() {
     usage.record(&outcome("k", SecretSlot::Current, End::Forwarded, 200), 1, &metrics);
     usage.hand_over();
     let mut totals = totals(&mut received);
-    totals.rotated("k");
-    assert_eq!(totals.keys["k"].current, SecretUsage::default());
-    assert_eq!(totals.keys["k"].previous.as_ref().unwrap().total.ok, 1);
-    totals.rotation_ended("k");
-    assert_eq!(totals.keys["k"].current.total.ok, 1);
+    let keys = |current: &str, previous: Option<&str>| {
+        let marks = SecretMarks { current: current.into(), previous: previous.map(Into::into) };
+        BTreeMap::from([("k".to_owned(), marks), ("never-used".to_owned(), SecretMarks::default())])
+    };
+    let counted = |totals: &UsageTotals| {
+        let key = &totals.keys["k"];
+        (key.current.total.ok, key.previous.as_ref().map(|previous| previous.total.ok))
+    };
+    totals.identify(&keys("one", None));
+    for (current, previous, expected) in [
+        ("one", None, (1, None)),
+        ("two", Some("one"), (0, Some(1))),
+        ("two", Some("one"), (0, Some(1))),
+        // Rotated again within the overlap: what is counted of the first is not lost.
+        ("three", Some("two"), (0, Some(1))),
+        ("three", None, (1, None)),
+        // Replaced without an overlap.
+        ("four", None, (1, None)),
+    ] {
+        totals.follow(&keys(current, previous));
+        assert_eq!(counted(&totals), expected, "{current} {previous:?}");
+    }
     assert_eq!(totals.keys["k"].last_used().unwrap().at, timestamp(1));
+    assert_eq!(totals.keys.len(), 1, "only keys that were used are kept");
     totals.retain(|id| id != "k");
     assert!(totals.keys.is_empty());
 }
