@@ -31,6 +31,7 @@ use crate::{
     },
     live::Live,
     net::{
+        descriptors::{self, Demand},
         drain::{Phase, Shutdown, ShutdownTimes, StopSignals},
         limits::{ConnectionBounds, ConnectionLimit},
         listener::{Bound, ListenAddress, ListenOptions, ListeningSocket, bind},
@@ -143,6 +144,7 @@ impl App {
     /// # Errors
     /// [`StartError`]; nothing is left bound or running then.
     pub fn start(config_path: &Path) -> Result<Self, StartError> {
+        let open_files = descriptors::raise_limit();
         let (config_file, config) = load_config(config_path)?;
         let control = Builder::new_current_thread()
             .enable_all()
@@ -157,7 +159,7 @@ impl App {
             .map_err(|error| format!("the access log cannot be opened: {error}"))?;
         let (telemetry, batches) = Telemetry::new(metrics.clone(), access_log);
 
-        let entrances = entrances(&config, &certificates);
+        let entrances = entrances(&config, &certificates, open_files);
         let (mut bound, sockets) = bind_all(&config)?;
         let health = config.health.map(bind_health).transpose()?;
         bound.extend(health.as_ref().map(|(address, _)| ("health", address.clone())));
@@ -323,19 +325,40 @@ fn access_log_settings(config: &Config) -> AccessLogSettings {
     }
 }
 
-fn entrances(config: &Config, certificates: &[Option<ListenerCertificates>]) -> Vec<Entrance> {
-    let listeners = config.listeners.iter().zip(certificates).enumerate();
+fn entrances(
+    config: &Config,
+    certificates: &[Option<ListenerCertificates>],
+    open_files: usize,
+) -> Vec<Entrance> {
+    let connections = connections(config, open_files);
+    let listeners = config.listeners.iter().zip(certificates).zip(connections).enumerate();
     listeners
-        .map(|(index, (listener, certificates))| Entrance {
+        .map(|(index, ((listener, certificates), connections))| Entrance {
             index,
             tls: certificates.as_ref().map(ListenerCertificates::store),
             limit: ConnectionLimit::new(ConnectionBounds {
-                connections: listener.limits.connections,
+                connections,
                 per_peer: listener.limits.connections_per_address,
                 trusted_proxies: listener.trusted_proxies.clone(),
             }),
         })
         .collect()
+}
+
+/// The connections that each listener may hold, as far as the limit of open files reaches.
+fn connections(config: &Config, open_files: usize) -> Vec<usize> {
+    let wanted: Vec<_> = config.listeners.iter().map(|listener| listener.limits.connections).collect();
+    let upstreams = config.upstreams.iter().fold(0, |sum: usize, one| sum.saturating_add(one.connections));
+    let demand = Demand { listeners: &wanted, upstreams, workers: config.workers.get() };
+    let shared = demand.share(open_files);
+    if shared != wanted {
+        let enough = demand.enough();
+        tracing::warn!(
+            "{open_files} open files are too few for limits.connections: listeners take {shared:?} connections \
+             instead of {wanted:?}; let the process open {enough} (`ulimit -n`, LimitNOFILE=), or lower limits.connections"
+        );
+    }
+    shared
 }
 
 /// Binds every listener of the config. Of each there is one socket for each worker.

@@ -13,6 +13,7 @@ pub mod reload;
 pub mod reload_thread;
 pub mod report;
 mod revocations;
+mod spare;
 pub mod term;
 pub mod usage_flush;
 mod watch;

@@ -17,6 +17,7 @@ use super::{
     config_file::{ConfigFile, keep_what_needs_a_restart},
     report::{Report, Taken, Wrong},
     revocations::{Overlaid, Revocations},
+    spare::Spares,
 };
 use crate::{
     clock::{Clock, monotonic},
@@ -91,6 +92,7 @@ pub struct Reloader {
     clock: Box<dyn Clock>,
     told: Told,
     tallied: Option<Instant>,
+    spares: Spares,
 }
 
 #[derive(Debug)]
@@ -139,6 +141,7 @@ impl Reloader {
             clock,
             told: Told::default(),
             tallied: None,
+            spares: Spares::default(),
         };
         let mut report = reloader.reload_now();
         if report.revision == 0 {
@@ -168,6 +171,13 @@ impl Reloader {
 
     /// Looks at every source once and puts in force what is new and right. Never waits.
     pub fn look(&mut self) -> Report {
+        self.spares.release();
+        let mut report = self.look_with_room();
+        report.wait(self.spares.hold());
+        report
+    }
+
+    fn look_with_room(&mut self) -> Report {
         let now = Moment { monotonic: monotonic(), wall: self.clock.now() };
         let mut report = Report::default();
         let config_changed = self.look_at_config(now, &mut report);

@@ -4,6 +4,7 @@
 //! drives the [`stream::Stream`] while `drain` tells it when to stop.
 
 pub mod client_addr;
+pub mod descriptors;
 pub mod drain;
 pub mod limits;
 pub mod listener;

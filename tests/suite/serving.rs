@@ -6,6 +6,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
@@ -112,6 +113,32 @@ fn a_wrong_key_file_leaves_the_last_good_one_in_force_but_for_its_revocations() 
     gate.replace("keys.yaml", &fixture::keys());
     gate.wait_for_line("stay");
     assert_eq!(gate.connect().exchange(get(FULL)).json()["code"], "key_revoked");
+}
+
+/// The same command where only so many files may be open.
+fn with_open_files(command: &mut Command, limit: u32) -> &mut Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\"")]);
+    shell.arg(command.get_program()).args(command.get_args()).current_dir(command.get_current_dir().unwrap());
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    *command = shell;
+    command
+}
+
+#[test]
+fn a_revocation_takes_effect_also_while_idle_clients_take_every_connection_there_is() {
+    let upstream = Upstream::answering(OK);
+    let config = fixture::config(&upstream.url(), "", "", "");
+    let files = [("keygate.yaml", config.as_str()), ("keys.yaml", &fixture::keys())];
+    let gate = Gateway::start_with(&files, |command| with_open_files(command, 256));
+    assert!(gate.wait_for_line("open files are too few").contains("`ulimit -n`"));
+    let mut client = gate.connect();
+    assert_eq!(client.exchange(get(FULL)).status(), 200);
+    let idle: Vec<_> = (0..400).map(|_| gate.connect()).collect();
+    gate.replace("keys.yaml", &with_revoked("full"));
+    gate.wait_for_line("revision 2 in force");
+    assert_eq!(client.exchange(get(FULL)).status(), 401);
+    drop(idle);
 }
 
 #[test]
