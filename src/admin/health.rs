@@ -4,6 +4,7 @@
 //! One connection carries one request, so that a slow or forgotten peer holds a place for ten seconds at the most.
 
 use std::{
+    collections::VecDeque,
     fmt,
     io::{self, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
@@ -27,7 +28,10 @@ use hyper_util::{
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::timeout,
+};
 
 use crate::{
     live::Live,
@@ -39,11 +43,11 @@ use crate::{
     telemetry::metrics::{Metrics, SourceStatus},
 };
 
-/// Connections at once; more are closed unanswered.
-pub const CONNECTIONS_MAX: usize = 64;
+/// Connections at once; for one more, the oldest is closed: an answer takes no time, so it waits for a slow peer.
+pub const CONNECTIONS_MAX: usize = 256;
 
 /// From the first byte of a request's head to its last.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// From accepting a connection to the last byte of its answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,13 +80,27 @@ pub struct HealthState {
 pub async fn serve(mut listener: Listener, state: HealthState) {
     let router = router(state);
     let mut connections = JoinSet::new();
+    let mut by_age = VecDeque::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => if connections.len() < CONNECTIONS_MAX {
-                connections.spawn(serve_connection(accepted.stream, router.clone()));
-            },
+            accepted = listener.accept() => {
+                make_room(&mut by_age);
+                by_age.push_back(connections.spawn(serve_connection(accepted.stream, router.clone())));
+            }
             Some(_) = connections.join_next() => {}
         }
+    }
+}
+
+/// So that whoever holds connections open cannot keep probes out.
+fn make_room(by_age: &mut VecDeque<AbortHandle>) {
+    if by_age.len() >= CONNECTIONS_MAX {
+        by_age.retain(|connection| !connection.is_finished());
+    }
+    if by_age.len() >= CONNECTIONS_MAX
+        && let Some(oldest) = by_age.pop_front()
+    {
+        oldest.abort();
     }
 }
 

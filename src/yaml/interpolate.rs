@@ -122,9 +122,14 @@ fn value_of(
         if path.is_empty() {
             return Err(("`${file:}` names no file".into(), "write `${file:/path}`".into()));
         }
-        return resolve(Interpolation::File(path)).map_err(refused)?.ok_or_else(|| {
-            (format!("the file {} is not there", shown(path)), "create it, or correct the path".into())
-        });
+        let text = resolve(Interpolation::File(path)).map_err(refused)?.ok_or_else(|| {
+            (format!("the file {} is not there", shown(path)), "create it, or correct the path".to_owned())
+        })?;
+        // As while it is being written; an empty secret is never meant.
+        if text.trim().is_empty() {
+            return Err((format!("the file {} is empty", shown(path)), "write the value into it".into()));
+        }
+        return Ok(text);
     }
     let (name, default) = match inner.split_once(":-") {
         Some((name, default)) => (name, Some(default)),

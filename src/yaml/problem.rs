@@ -63,6 +63,11 @@ impl Problems {
         }
     }
 
+    /// Whether there are more than are told, so that looking for others is of no use to anyone.
+    pub(super) fn is_enough(&self) -> bool {
+        self.total > PROBLEMS_MAX
+    }
+
     /// How many were pushed, kept or not.
     pub(super) fn total(&self) -> usize {
         self.total
@@ -78,7 +83,7 @@ impl Problems {
         if let (1.., Some(last)) = (untold, self.kept.last()) {
             self.kept.push(Problem::new(
                 last.place,
-                format!("{untold} more problems are not shown"),
+                format!("at least {untold} more problems are not shown"),
                 "mend those above first",
             ));
         }

@@ -220,7 +220,7 @@ fn all_that_is_refused_is_told_in_one_run() {
 fn a_flood_of_problems_is_cut_short() {
     let problems = parse(&"- !t x\n".repeat(5000), &Limits::default()).unwrap_err();
     assert_eq!(problems.len(), 1001);
-    assert_eq!(problems[1000].message, "4000 more problems are not shown");
+    assert_eq!(problems[1000].message, "at least 4000 more problems are not shown");
 }
 
 #[test]

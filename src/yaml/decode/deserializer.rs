@@ -326,7 +326,9 @@ impl<'d> SeqAccess<'d> for Contents<'_, 'd> {
     type Error = Error;
 
     fn next_element_seed<S: DeserializeSeed<'d>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        let Some(node) = self.children.next() else { return Ok(None) };
+        let Some(node) = self.children.next().filter(|_| !self.decoder.context.is_enough()) else {
+            return Ok(None);
+        };
         Decoder { node, ..self.decoder }.attempt(seed).map(Some)
     }
 }
@@ -345,7 +347,9 @@ impl<'d> SeqAccess<'d> for Items<'_, 'd> {
     type Error = Error;
 
     fn next_element_seed<S: DeserializeSeed<'d>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        let Some(node) = self.children.next() else { return Ok(None) };
+        let Some(node) = self.children.next().filter(|_| !self.decoder.context.is_enough()) else {
+            return Ok(None);
+        };
         let decoder = match self.key.take() {
             Some(key) => self.decoder.value(node, key),
             None if self.decoder.is_mapping() => {

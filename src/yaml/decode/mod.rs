@@ -65,6 +65,10 @@ impl Context {
         self.problems.borrow_mut().push(problem);
     }
 
+    fn is_enough(&self) -> bool {
+        self.problems.borrow().is_enough()
+    }
+
     fn total(&self) -> usize {
         self.problems.borrow().total()
     }

@@ -386,3 +386,22 @@ fn the_types_decode_from_json_too() {
     assert_eq!((config.routes.items.len(), config.version.place()), (1, Place::default()));
     assert!(serde_json::from_str::<Config>(r#"{"version": 1}"#).is_err());
 }
+
+#[test]
+fn a_list_of_wrong_items_is_not_read_to_its_end() {
+    use std::cell::Cell;
+    thread_local!(static DECODED: Cell<usize> = const { Cell::new(0) });
+    #[derive(Debug)]
+    struct Counted;
+    impl<'de> Deserialize<'de> for Counted {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            DECODED.set(DECODED.get() + 1);
+            Err(serde::de::Error::custom("wrong"))
+        }
+    }
+    let text = format!("[{}]", "a, ".repeat(100_000));
+    let document = parse(&text, &Limits::default()).unwrap();
+    let problems = decode::<Vec<Field<Counted>>>(&document).unwrap_err();
+    assert!(problems.last().unwrap().message.starts_with("at least "), "{:?}", problems.last());
+    assert_eq!(DECODED.get(), 1001);
+}
