@@ -1,5 +1,5 @@
 //! One request and what the gate decides about it, in words: what `explain` shows and `test` asserts. The verdict is
-//! that of [`gate::judge`]; nothing here decides.
+//! that of [`crate::gate::judge`]; nothing here decides.
 
 use std::net::IpAddr;
 

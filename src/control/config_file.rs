@@ -29,7 +29,7 @@ impl ConfigFile {
         &self.path
     }
 
-    /// Reads it as it is now. What is written while it is read is found by the next [`ConfigFile::look`].
+    /// Reads it as it is now. What is written while it is read is found by the next look.
     pub fn load(&mut self) -> Loaded {
         self.files.take();
         self.read()

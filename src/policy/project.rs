@@ -161,7 +161,7 @@ impl fmt::Display for ProjectInDoubt {
 /// The value, as sent, of the query parameter `name` in `query`.
 ///
 /// The query is read twice. The lax reading, of the laxest back end, splits at `&` and `;` and knows every spelling
-/// of the name (see [`may_name`]): it can only find more, and so refuse. What it finds must be the one pair that the
+/// of the name (see `may_name`): it can only find more, and so refuse. What it finds must be the one pair that the
 /// strict reading finds too, which splits at `&` alone and takes the name byte for byte.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! Cases: requests with the decisions that are expected of them, as a file that `keygate test` and the tests of this
-//! repository read. See [`raw`] for its format.
+//! repository read. See `raw` for its format.
 
 mod raw;
 
