@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::atomic::{AtomicI64, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -27,6 +27,13 @@ impl Clock for SystemClock {
 /// The monotonic clock, for durations and deadlines. Cost: about 20 ns, no system call.
 pub fn monotonic() -> Instant {
     Instant::now()
+}
+
+/// The time since the machine started, sleep included; nobody sets it. Cost: about 30 ns.
+pub fn boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// A clock that stands still until it is told to move; whole milliseconds.

@@ -8,6 +8,7 @@
 //! [`KeyFiles::resolve`]: key_files::KeyFiles::resolve
 //! [`KeyFiles::accept`]: key_files::KeyFiles::accept
 
+pub mod contract;
 pub(crate) mod directory;
 pub mod editable;
 pub mod file;

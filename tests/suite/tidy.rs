@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config",    &["yaml", "gate", "policy", "keys", "http1", "message"]),
     ("live",      &["config", "keys", "policy"]),
     ("telemetry", &["policy", "keys", "clock", "message"]),
-    ("store",     &["yaml", "policy", "keys", "clock"]),
+    ("store",     &["telemetry", "yaml", "policy", "keys", "clock"]),
     ("net",       &["config", "telemetry", "clock", "message", "http1"]),
     ("control",   &["store", "live", "gate", "telemetry", "config", "keys", "policy", "yaml", "clock"]),
     ("proxy",     &["net", "gate", "live", "telemetry", "config", "keys", "policy", "http1", "message", "clock"]),
