@@ -21,7 +21,7 @@ use self::certificates::ListenerCertificates;
 use crate::{
     admin::health::{self, HealthState},
     clock::{Clock, SystemClock},
-    config::model::{AccessLogMode, AccessLogPath, Config, ListenerConfig},
+    config::model::{AccessLogMode, AccessLogPath, Config, KeySource, ListenerConfig},
     control::{
         administration::AUDIT_LOG,
         config_file::ConfigFile,
@@ -146,6 +146,9 @@ impl App {
     pub fn start(config_path: &Path) -> Result<Self, StartError> {
         let open_files = descriptors::raise_limit();
         let (config_file, config) = load_config(config_path)?;
+        if let KeySource::Database(source) = &config.keys {
+            return Err(format!("{}: keys in a database cannot be served yet", source.url).into());
+        }
         let control = Builder::new_current_thread()
             .enable_all()
             .build()

@@ -112,6 +112,7 @@ fn location(source: &KeySource) -> Location {
     match source {
         KeySource::File(path) => Location::File(path.clone()),
         KeySource::Directory(path) => Location::Directory(path.clone()),
+        KeySource::Database(_) => Location::File(PathBuf::new()),
     }
 }
 

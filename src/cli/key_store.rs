@@ -94,6 +94,9 @@ fn of_config(path: &Path, file: Option<&Path>) -> Result<Administration, Stopped
         (KeySource::File(path), None) => Location::File(path),
         (KeySource::Directory(path), None) => Location::Directory(path),
         (KeySource::Directory(path), Some(name)) if is_key_file_name(name) => Location::Directory(path),
+        (KeySource::Database(_), _) => {
+            return Err(wrong_input("keys in a database cannot be edited by this command yet"));
+        }
         (KeySource::Directory(_), Some(_)) => {
             return Err(wrong_input("with --config, --file is a name in its directory, such as team.yaml"));
         }

@@ -18,6 +18,10 @@ use crate::{
     http1::parse::HeadLimits,
     keys::{caps::RoleCaps, secret::Brand},
     policy::reason::Reason,
+    store::{
+        contract::WhenStale,
+        database_url::{DatabaseUrl, PostgresUrl},
+    },
 };
 
 /// Everything `keygate.yaml` says.
@@ -56,6 +60,10 @@ pub struct Config {
     pub continue_traces: bool,
     /// Shutdown.
     pub shutdown: Shutdown,
+    /// For how long keys are trusted while their database is away; of no effect with key files.
+    pub staleness: Staleness,
+    /// Who may create keys; default owners and admins.
+    pub key_creation: KeyCreation,
     /// How often sources are looked at although no watcher spoke; default 10 s.
     pub poll: Duration,
     /// Whether group-writable key files are refused instead of warned about; default no.
@@ -218,6 +226,35 @@ pub enum KeySource {
     File(PathBuf),
     /// Every `*.yaml` of a folder.
     Directory(PathBuf),
+    /// A database.
+    Database(DatabaseSource),
+}
+
+/// A database with keys, people and projects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseSource {
+    /// Where it is.
+    pub url: DatabaseUrl,
+    /// Where changes are heard, if not there.
+    pub listen_url: Option<PostgresUrl>,
+}
+
+/// For how long keys are trusted while their database is away, and what then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Staleness {
+    /// For how long; default 15 min.
+    pub max: Duration,
+    /// What then; default serve.
+    pub then: WhenStale,
+}
+
+/// Who may create keys of an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyCreation {
+    /// Its owners and admins.
+    Admins,
+    /// Its members and viewers too, for themselves.
+    Everyone,
 }
 
 /// What happens to a request that its route permits.

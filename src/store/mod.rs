@@ -9,6 +9,7 @@
 //! [`KeyFiles::accept`]: key_files::KeyFiles::accept
 
 pub mod contract;
+pub mod database_url;
 pub(crate) mod directory;
 pub mod editable;
 pub mod file;

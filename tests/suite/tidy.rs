@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy",    &["message"]),
     ("keys",      &["policy", "message"]),
     ("gate",      &["keys", "policy", "http1", "message"]),
-    ("config",    &["yaml", "gate", "policy", "keys", "http1", "message"]),
+    ("config",    &["store::contract", "store::database_url", "yaml", "gate", "policy", "keys", "http1", "message"]),
     ("live",      &["config", "keys", "policy"]),
     ("telemetry", &["policy", "keys", "clock", "message"]),
     ("store",     &["telemetry", "yaml", "policy", "keys", "clock"]),

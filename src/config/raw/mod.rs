@@ -25,6 +25,7 @@ use self::{
 };
 use crate::{
     keys::secret::Brand,
+    store::database_url::DatabaseUrl,
     yaml::{Field, Map, OneOrMany, StringOr},
 };
 
@@ -95,9 +96,12 @@ pub struct File {
     /// How the gateway stops.
     #[serde(default)]
     pub shutdown: Option<Field<Shutdown>>,
-    /// For how long keys are trusted while their database is away: only for databases, which come in a later version.
+    /// For how long keys are trusted while their database is away, and what then. Default: 15m, then serve.
     #[serde(default)]
-    pub staleness: Switch<Field<Later>>,
+    pub staleness: Option<Field<Staleness>>,
+    /// Who may create keys of an organization, besides its owners and admins. Default: admins, that is nobody.
+    #[serde(default)]
+    pub key_creation: Option<Field<KeyCreation>>,
     /// How often files are looked at although no watcher spoke. Default: 10s.
     #[serde(default)]
     pub poll: Option<Field<Text<Duration>>>,
@@ -152,9 +156,47 @@ pub struct Keys {
     /// A folder; every *.yaml in it is a key file.
     #[serde(default)]
     pub directory: Option<Field<Text<PathBuf>>>,
-    /// Databases come in a later version; only null is accepted.
+    /// A database: `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full`. A change needs a
+    /// restart.
     #[serde(default)]
-    pub database: Option<Field<Later>>,
+    pub database: Option<Field<Text<DatabaseUrl>>>,
+    /// Where a PostgreSQL database is reached directly, if `database` leads through a transaction pooler: through that,
+    /// changes are not heard but found, within two seconds. Default: `database`.
+    #[serde(default)]
+    pub listen_url: Option<Field<Text<DatabaseUrl>>>,
+}
+
+/// How long a gateway trusts its keys without their database.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Staleness {
+    /// For how long. Default: 15m.
+    #[serde(default)]
+    pub max: Option<Field<Text<Duration>>>,
+    /// What then: `serve` goes on with the keys it has and says so; `reject` answers 503 to whoever needs a key, so that
+    /// a revocation is certain after `max` even where a gateway is cut off. Default: serve.
+    #[serde(default)]
+    pub then: Option<Field<WhenStale>>,
+}
+
+/// What a gateway does that has not heard of its database for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenStale {
+    /// Serve on.
+    Serve,
+    /// Answer 503.
+    Reject,
+}
+
+/// Who may create keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyCreation {
+    /// Owners and admins.
+    Admins,
+    /// Members and viewers too, for themselves.
+    Everyone,
 }
 
 /// The form of the keys that are made here.

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use schemars::{Schema, json_schema};
 
 use super::text::{Written, quoted};
-use crate::{config::address::ListenAddress, keys::secret::Brand};
+use crate::{config::address::ListenAddress, keys::secret::Brand, store::database_url::DatabaseUrl};
 
 /// The format of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +173,18 @@ impl Written for PathBuf {
 
     fn schema() -> Schema {
         json_schema!({ "type": "string", "minLength": 1 })
+    }
+}
+
+impl Written for DatabaseUrl {
+    const EXPECTED: &'static str = "a database such as sqlite:keygate.db or postgres://host/keygate";
+
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(sqlite:|postgres://|postgresql://)" })
     }
 }
 

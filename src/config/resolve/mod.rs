@@ -9,12 +9,12 @@ mod route;
 mod scope;
 mod upstream;
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 pub use self::upstream::is_link_local;
 use super::{
     load::{Folder, WORKERS_MAX},
-    model::{Config, KeySource, Shutdown},
+    model::{Config, DatabaseSource, KeyCreation, KeySource, Shutdown, Staleness},
     problem::Findings,
     raw::{
         self, File,
@@ -30,6 +30,10 @@ use crate::{
         secret::Brand,
     },
     policy::fold::ManagedNames,
+    store::{
+        contract::WhenStale,
+        database_url::{DatabaseUrl, PostgresUrl},
+    },
     yaml::{Field, OneOrMany},
 };
 
@@ -66,6 +70,7 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
     let shutdown = shutdown(raw.shutdown.as_deref(), findings);
     let poll_range = Duration::from_secs(1)..=Duration::from_hours(1);
     let poll = range::duration(raw.poll.as_ref(), Duration::from_secs(10), poll_range, findings);
+    let staleness = staleness(raw.staleness.as_deref(), findings);
     let workers = workers(raw.workers.as_ref(), folder, findings);
     let forwarded_headers = forwarded_headers(&raw.forward_headers, &identity_names, findings);
 
@@ -101,6 +106,11 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
             .unwrap_or_default()
             == IncomingTrace::Continue,
         shutdown,
+        staleness,
+        key_creation: match raw.key_creation.as_deref() {
+            None | Some(raw::KeyCreation::Admins) => KeyCreation::Admins,
+            Some(raw::KeyCreation::Everyone) => KeyCreation::Everyone,
+        },
         poll,
         strict_permissions: raw.strict_permissions.as_deref().copied().unwrap_or(false),
         workers,
@@ -119,13 +129,6 @@ fn not_in_this_version(raw: &File, findings: &mut Findings<'_>) {
             later.place(),
             "the admin listener comes in a later version",
             "remove admin, or write admin: null",
-        );
-    }
-    if let Switch::On(later) = &raw.staleness {
-        findings.wrong(
-            later.place(),
-            "staleness is for key databases, which come in a later version",
-            "remove it: a key file that cannot be read leaves the last good one in force",
         );
     }
 }
@@ -201,30 +204,61 @@ fn brand(raw: &File) -> Brand {
 }
 
 fn keys(raw: &Field<raw::Keys>, folder: &Folder<'_>, findings: &mut Findings<'_>) -> Option<KeySource> {
-    if let Some(database) = &raw.database {
-        findings.wrong(
-            database.place(),
-            "keys in a database come in a later version",
-            "write keys: {file: keys.yaml} or keys: {directory: keys.d}",
-        );
-    }
-    match (&raw.file, &raw.directory) {
-        (Some(file), None) => Some(KeySource::File(folder.path(file.value()))),
-        (None, Some(directory)) => Some(KeySource::Directory(folder.path(directory.value()))),
-        (Some(_), Some(directory)) => {
+    let listen_url = listen_url(raw, findings);
+    match (&raw.file, &raw.directory, &raw.database) {
+        (Some(file), None, None) => Some(KeySource::File(folder.path(file.value()))),
+        (None, Some(directory), None) => Some(KeySource::Directory(folder.path(directory.value()))),
+        (None, None, Some(url)) => Some(KeySource::Database(DatabaseSource {
+            url: url.0.clone().within(&folder.path(Path::new(""))),
+            listen_url,
+        })),
+        (Some(_), Some(second), _) => {
             findings.wrong(
-                directory.place(),
+                second.place(),
                 "keys come from a file and from a directory",
                 "remove one of them",
             );
             None
         }
-        (None, None) => {
-            if raw.database.is_none() {
-                findings.wrong(raw.place(), "keys come from nowhere", "write keys: {file: keys.yaml}");
-            }
+        (Some(_), None, Some(second)) => {
+            findings.wrong(second.place(), "keys come from a file and from a database", "remove one of them");
             None
         }
+        (None, Some(_), Some(second)) => {
+            let problem = "keys come from a directory and from a database";
+            findings.wrong(second.place(), problem, "remove one of them");
+            None
+        }
+        (None, None, None) => {
+            findings.wrong(raw.place(), "keys come from nowhere", "write keys: {file: keys.yaml}");
+            None
+        }
+    }
+}
+
+fn listen_url(raw: &raw::Keys, findings: &mut Findings<'_>) -> Option<PostgresUrl> {
+    let url = raw.listen_url.as_ref()?;
+    match (&url.0, raw.database.as_deref().map(|database| &database.0)) {
+        (DatabaseUrl::Postgres(url), Some(DatabaseUrl::Postgres(_))) => Some(url.clone()),
+        (DatabaseUrl::Postgres(_) | DatabaseUrl::Sqlite(_), _) => {
+            findings.wrong(
+                url.place(),
+                "listen_url is where a PostgreSQL database is reached directly",
+                "give it beside database: postgres://… only, as postgres://… too",
+            );
+            None
+        }
+    }
+}
+
+fn staleness(raw: Option<&raw::Staleness>, findings: &mut Findings<'_>) -> Staleness {
+    let range = Duration::from_secs(5)..=Duration::from_hours(24 * 30);
+    Staleness {
+        max: range::duration(raw.and_then(|raw| raw.max.as_ref()), Duration::from_mins(15), range, findings),
+        then: match raw.and_then(|raw| raw.then.as_deref()) {
+            None | Some(raw::WhenStale::Serve) => WhenStale::Serve,
+            Some(raw::WhenStale::Reject) => WhenStale::Reject,
+        },
     }
 }
 
