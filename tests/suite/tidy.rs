@@ -67,7 +67,9 @@ fn modules_import_only_what_their_layer_allows() {
         for (line, target) in file.text.imports(file.depth) {
             let module = target.split("::").next().unwrap_or_default();
             let known = LAYERS.iter().any(|(name, _)| *name == module);
-            let may = |name: &&str| *name == "*" || *name == module || target.starts_with(*name);
+            let leads_to = |name: &str| name.strip_prefix(&target).is_some_and(|rest| rest.starts_with("::"));
+            let may =
+                |name: &&str| *name == "*" || *name == module || target.starts_with(*name) || leads_to(name);
             if known && module != file.module && !allowed.iter().any(may) {
                 let advice = "move the code to the layer that owns it, or pass the value in";
                 wrong.add(&file, line, &format!("`{}` may not import `{target}`: {advice}", file.module));
