@@ -3,10 +3,9 @@
 
 use std::{borrow::Borrow, collections::HashMap, hash::Hash, sync::Arc};
 
-use jiff::Timestamp;
-
 use super::{
     caps::RoleCaps,
+    checksum::{ceil_ms, floor_ms},
     digest::KeyDigest,
     problem::{BuildProblem, Fault, RecordField, Subject},
     record::{ADDRESSES_MAX, KeyRecord, Organization, OrganizationId, Person, PersonId},
@@ -355,17 +354,6 @@ fn push_entries<'r>(
         });
     }
     entries.push(current);
-}
-
-/// An end is rounded down and a start up, so that no key works a moment longer than it may.
-fn floor_ms(at: Timestamp) -> i64 {
-    let beyond = i64::from(at.subsec_nanosecond() % 1_000_000 < 0);
-    at.as_millisecond() - beyond
-}
-
-fn ceil_ms(at: Timestamp) -> i64 {
-    let short = i64::from(at.subsec_nanosecond() % 1_000_000 > 0);
-    at.as_millisecond() + short
 }
 
 /// Puts `value` under `name`, or gives the value that is there already.

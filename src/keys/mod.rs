@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod caps;
+pub mod checksum;
 pub mod credential;
 mod details;
 pub mod digest;
