@@ -60,6 +60,8 @@ pub struct Config {
     pub continue_traces: bool,
     /// Shutdown.
     pub shutdown: Shutdown,
+    /// What becomes of requests under way whose key is good for them no longer; default cut.
+    pub streams: Streams,
     /// For how long keys are trusted while their database is away; of no effect with key files.
     pub staleness: Staleness,
     /// Who may create keys; default owners and admins.
@@ -408,6 +410,17 @@ pub struct Shutdown {
     pub delay: Duration,
     /// How long requests in flight may take; default 30 s.
     pub deadline: Duration,
+}
+
+/// What becomes of requests under way whose key is good for them no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streams {
+    /// They end at once.
+    Cut,
+    /// They may go on for so long.
+    Drain(Duration),
+    /// They go on to their end.
+    Keep,
 }
 
 impl Config {

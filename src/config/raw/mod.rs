@@ -96,6 +96,10 @@ pub struct File {
     /// How the gateway stops.
     #[serde(default)]
     pub shutdown: Option<Field<Shutdown>>,
+    /// What becomes of requests under way, event streams and upgraded connections among them, whose key ends or loses what
+    /// they need: `cut`, `keep`, or {drain: 30s}. A rotation is no loss. Default: cut.
+    #[serde(default)]
+    pub streams: Option<Field<StringOr<Drain>>>,
     /// For how long keys are trusted while their database is away, and what then. Default: 15m, then serve.
     #[serde(default)]
     pub staleness: Option<Field<Staleness>>,
@@ -252,6 +256,14 @@ pub enum InsufficientScope {
     Forbidden,
     /// 404, as if nothing were there.
     NotFound,
+}
+
+/// Streams go on for a while.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// For how long a request may go on that would not be permitted any more; then it is cut.
+    pub drain: Field<Text<Duration>>,
 }
 
 /// How the gateway stops.

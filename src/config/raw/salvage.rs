@@ -36,6 +36,7 @@ pub(in crate::config) fn salvage(root: Node<'_>) -> File {
         access_log: section(root, "access_log"),
         tracing: section(root, "tracing"),
         shutdown: section(root, "shutdown"),
+        streams: section(root, "streams"),
         staleness: section(root, "staleness"),
         key_creation: section(root, "key_creation"),
         poll: section(root, "poll"),

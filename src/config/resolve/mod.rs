@@ -14,7 +14,7 @@ use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 pub use self::upstream::is_link_local;
 use super::{
     load::{Folder, WORKERS_MAX},
-    model::{Config, DatabaseSource, KeyCreation, KeySource, Shutdown, Staleness},
+    model::{Config, DatabaseSource, KeyCreation, KeySource, Shutdown, Staleness, Streams},
     problem::Findings,
     raw::{
         self, File,
@@ -34,7 +34,7 @@ use crate::{
         contract::WhenStale,
         database_url::{DatabaseUrl, PostgresUrl},
     },
-    yaml::{Field, OneOrMany},
+    yaml::{Field, OneOrMany, StringOr},
 };
 
 /// The configuration that `raw` means; relative paths start at `folder`. `None` if anything in `findings` is wrong.
@@ -68,6 +68,7 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
     let error_templates = answer::error_templates(raw.errors.as_ref(), findings);
     let access_log = answer::access_log(raw.access_log.as_deref(), folder, findings);
     let shutdown = shutdown(raw.shutdown.as_deref(), findings);
+    let streams = streams(raw.streams.as_ref(), findings);
     let poll_range = Duration::from_secs(1)..=Duration::from_hours(1);
     let poll = range::duration(raw.poll.as_ref(), Duration::from_secs(10), poll_range, findings);
     let staleness = staleness(raw.staleness.as_deref(), findings);
@@ -106,6 +107,7 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
             .unwrap_or_default()
             == IncomingTrace::Continue,
         shutdown,
+        streams,
         staleness,
         key_creation: match raw.key_creation.as_deref() {
             None | Some(raw::KeyCreation::Admins) => KeyCreation::Admins,
@@ -269,6 +271,27 @@ fn shutdown(raw: Option<&raw::Shutdown>, findings: &mut Findings<'_>) -> Shutdow
     Shutdown {
         delay: range::duration(delay, Duration::ZERO, range.clone(), findings),
         deadline: range::duration(deadline, Duration::from_secs(30), range, findings),
+    }
+}
+
+fn streams(raw: Option<&Field<StringOr<raw::Drain>>>, findings: &mut Findings<'_>) -> Streams {
+    let Some(raw) = raw else { return Streams::Cut };
+    match &**raw {
+        StringOr::String(word) if word == "cut" => Streams::Cut,
+        StringOr::String(word) if word == "keep" => Streams::Keep,
+        StringOr::String(word) => {
+            let message = format!("{} says nothing about streams", shown(raw, word));
+            findings.wrong(
+                raw.place(),
+                message,
+                "write streams: cut, streams: keep or streams: {drain: 30s}",
+            );
+            Streams::Cut
+        }
+        StringOr::Other(raw::Drain { drain }) => {
+            let range = Duration::from_secs(1)..=Duration::from_hours(24);
+            Streams::Drain(range::duration(Some(drain), Duration::ZERO, range, findings))
+        }
     }
 }
 
