@@ -12,6 +12,7 @@
 //! - [`Upstream`]: a server that keeps every byte it gets. What it says is a function of the connection ([`Talk`]), so a
 //!   test can answer early, in pieces, with garbage, or half. A [`Latch`] makes it wait for the test, never for a clock.
 //! - [`Client`]: raw bytes out, one framed [`Message`] in.
+//! - [`Postgres`]: a server of its own, with databases; to be stopped, killed and paused.
 //! - [`run`]: commands to their end: `keygate`, `curl`, Python with `tests/requirements.txt`.
 //!
 //! Everything that is started is stopped when its value is dropped. [`GUARD`] bounds every wait, so that a hang is a
@@ -21,6 +22,7 @@
 mod client;
 mod gateway;
 mod message;
+pub(crate) mod postgres;
 pub(crate) mod run;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ use std::time::Duration;
 pub(crate) use client::Client;
 pub(crate) use gateway::Gateway;
 pub(crate) use message::{Framing, Message};
+pub(crate) use postgres::Postgres;
 pub(crate) use upstream::{Talk, Upstream};
 
 /// How long anything may keep a test waiting before it counts as hung.

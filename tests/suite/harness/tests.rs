@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use super::{Client, Gateway, Latch, Message, Upstream, run};
+use super::{Client, Gateway, Latch, Message, Postgres, Upstream, run};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -118,4 +118,20 @@ fn the_gateway_is_driven_between_both() {
     assert_eq!(upstream.received(), Vec::<Vec<u8>>::new());
     gate.signal(Signal::KILL);
     assert_eq!(gate.wait().0.code(), None);
+}
+
+#[test]
+fn a_postgres_is_stopped_killed_and_paused_and_keeps_its_data() {
+    let mut server = Postgres::start();
+    let database = server.create_named_database();
+    server.psql(&database, "CREATE TABLE t (n INT); INSERT INTO t VALUES (7)");
+    server.stop();
+    server.start_again();
+    assert_eq!(server.psql(&database, "SELECT n FROM t"), "7");
+    server.kill();
+    server.start_again();
+    assert_eq!(server.psql(&database, "SELECT n FROM t"), "7");
+    server.pause();
+    server.resume();
+    assert_eq!(server.psql(&database, "SELECT n FROM t"), "7");
 }
