@@ -15,11 +15,13 @@ pub mod editable;
 pub mod file;
 pub mod file_set;
 pub mod key_files;
+pub mod memory;
 mod merge;
 mod raw;
 pub mod read;
 pub mod record_yaml;
 pub mod replace;
 pub mod state;
+mod usage_rows;
 
 pub use raw::{instant, json_schema as key_file_schema};

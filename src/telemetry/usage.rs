@@ -79,7 +79,8 @@ impl UseCounts {
         *cell += 1;
     }
 
-    fn add(&mut self, other: Self) {
+    /// Adds other uses; stays at the greatest number rather than beginning anew.
+    pub fn add(&mut self, other: Self) {
         self.ok = self.ok.saturating_add(other.ok);
         self.client_error = self.client_error.saturating_add(other.client_error);
         self.server_error = self.server_error.saturating_add(other.server_error);

@@ -1,0 +1,510 @@
+//! A database in memory: the contract at its shortest, to read and to test against. It is gone with the process.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use jiff::Timestamp;
+use tokio::sync::{OwnedMutexGuard, watch};
+use uuid::Uuid;
+
+use super::{
+    contract::{
+        Access, Acknowledgement, AuditFilter, AuditRecord, Changes, Checksum, Committed, Database, Feed,
+        Head, Heard, Heartbeat, Intake, Replica, RevokedBefore, Signals, Store, StoreError, Taken, Task,
+        Transaction, UsageRow,
+    },
+    usage_rows,
+};
+use crate::{
+    keys::{
+        checksum::KeySums,
+        digest::KeyDigest,
+        record::{KeyId, KeyRecord, Organization, OrganizationId, Person, PersonId, Revocation},
+    },
+    policy::project::ProjectSet,
+};
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct MemoryDatabase(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    records: Mutex<Arc<Records>>,
+    followers: Mutex<Followers>,
+    writer: Arc<tokio::sync::Mutex<()>>,
+    committed: watch::Sender<u64>,
+}
+
+/// Everything as of one revision.
+#[derive(Debug, Clone)]
+struct Records {
+    instance: Uuid,
+    organizations: BTreeMap<OrganizationId, Organization>,
+    people: BTreeMap<PersonId, Person>,
+    keys: BTreeMap<KeyId, KeyRecord>,
+    holders: HashMap<KeyDigest, KeyId>,
+    /// When the revisions were committed; the first is the beginning, revision 0.
+    commits: Vec<Timestamp>,
+    changes: Vec<(u64, Change)>,
+    audit: Vec<AuditRecord>,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Organizations,
+    Person(PersonId),
+    Key(KeyId),
+    Dropped(KeyDigest),
+}
+
+/// What replicas tell of themselves.
+#[derive(Debug, Default)]
+struct Followers {
+    replicas: BTreeMap<String, Replica>,
+    acknowledgements: BTreeMap<(String, u64), Acknowledgement>,
+    usage: Vec<UsageRow>,
+}
+
+impl Default for MemoryDatabase {
+    fn default() -> Self {
+        let mut random = [0; 16];
+        // Without randomness it is one database like another, which does no harm within one process.
+        let _ = getrandom::fill(&mut random);
+        let records = Records {
+            instance: uuid::Builder::from_random_bytes(random).into_uuid(),
+            organizations: BTreeMap::new(),
+            people: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            holders: HashMap::new(),
+            commits: vec![Timestamp::now()],
+            changes: Vec::new(),
+            audit: Vec::new(),
+        };
+        Self(Arc::new(Shared {
+            records: Mutex::new(Arc::new(records)),
+            followers: Mutex::default(),
+            writer: Arc::default(),
+            committed: watch::Sender::new(0),
+        }))
+    }
+}
+
+impl MemoryDatabase {
+    fn records(&self) -> Arc<Records> {
+        Arc::clone(&self.0.records.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn followers<R>(&self, act: impl FnOnce(&mut Followers) -> R) -> R {
+        act(&mut self.0.followers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn done<'a, T: Send + 'a>(value: T) -> Task<'a, T> {
+    Box::pin(std::future::ready(Ok(value)))
+}
+
+impl Records {
+    fn revision(&self) -> u64 {
+        self.commits.len() as u64 - 1
+    }
+
+    fn head(&self) -> Head {
+        Head { instance: self.instance, revision: self.revision(), now: Timestamp::now() }
+    }
+
+    fn committed_at(&self, revision: u64) -> Timestamp {
+        usize::try_from(revision).ok().and_then(|at| self.commits.get(at)).copied().unwrap_or_default()
+    }
+
+    fn taken(&self, ids: &[KeyId], digests: &[KeyDigest]) -> Taken {
+        Taken {
+            ids: ids.iter().filter(|id| self.keys.contains_key(id)).copied().collect(),
+            digests: digests
+                .iter()
+                .filter_map(|digest| Some((*digest, *self.holders.get(digest)?)))
+                .collect(),
+        }
+    }
+
+    fn changes_since(&self, revision: u64) -> Changes {
+        let changes: Vec<_> =
+            self.changes.iter().filter(|(at, _)| *at > revision).map(|(_, change)| change).collect();
+        let mut people = BTreeMap::new();
+        let mut keys = BTreeMap::new();
+        let mut dropped = Vec::new();
+        let mut organizations = None;
+        for change in changes {
+            match change {
+                Change::Organizations => organizations = Some(self.organizations.values().cloned().collect()),
+                Change::Person(id) => people.extend(self.people.get_key_value(id)),
+                Change::Key(id) => keys.extend(self.keys.get_key_value(id)),
+                Change::Dropped(digest) if self.holders.contains_key(digest) => {}
+                Change::Dropped(digest) => dropped.push(*digest),
+            }
+        }
+        Changes {
+            head: self.head(),
+            committed_at: self.committed_at(self.revision()),
+            organizations,
+            people: people.into_values().cloned().collect(),
+            keys: keys.into_values().cloned().collect(),
+            dropped,
+        }
+    }
+}
+
+impl Store for MemoryDatabase {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn begin(&self, access: Access) -> Task<'_, Box<dyn Transaction>> {
+        Box::pin(async move {
+            let writer = match access {
+                Access::Read => None,
+                Access::Write => Some(Arc::clone(&self.0.writer).lock_owned().await),
+            };
+            let records = Records::clone(&self.records());
+            let transaction: Box<dyn Transaction> =
+                Box::new(MemoryTransaction { database: self.clone(), writer, records, changed: Vec::new() });
+            Ok(transaction)
+        })
+    }
+
+    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Task<'a, Vec<AuditRecord>> {
+        let records = self.records();
+        let asked_for = |record: &&AuditRecord| {
+            filter.id.as_ref().is_none_or(|id| *id == record.id)
+                && filter.actor.as_ref().is_none_or(|actor| *actor == record.actor)
+                && filter.since.is_none_or(|since| record.at >= since)
+        };
+        let number = |count| usize::try_from(count).unwrap_or(usize::MAX);
+        let newest_first = records.audit.iter().rev().filter(asked_for);
+        done(newest_first.skip(number(filter.skip)).take(number(filter.limit)).cloned().collect())
+    }
+}
+
+#[derive(Debug)]
+struct MemoryTransaction {
+    database: MemoryDatabase,
+    /// `None`: it may only look.
+    writer: Option<OwnedMutexGuard<()>>,
+    records: Records,
+    changed: Vec<Change>,
+}
+
+impl MemoryTransaction {
+    fn writable(&self) -> Result<(), StoreError> {
+        if self.writer.is_some() { Ok(()) } else { Err(refused("this transaction is for looking only")) }
+    }
+
+    fn put_key(&mut self, key: &KeyRecord) {
+        let old = self.records.keys.insert(key.id, key.clone());
+        for digest in old.iter().flat_map(digests) {
+            self.records.holders.remove(&digest);
+            self.changed.push(Change::Dropped(digest));
+        }
+        self.records.holders.extend(digests(key).into_iter().map(|digest| (digest, key.id)));
+        self.changed.push(Change::Key(key.id));
+    }
+
+    fn insert(&mut self, keys: &[KeyRecord]) -> Result<(), StoreError> {
+        self.writable()?;
+        let mut reasons = Vec::new();
+        let (mut ids, mut seen) = (HashSet::new(), HashMap::new());
+        for key in keys {
+            if self.records.keys.contains_key(&key.id) || !ids.insert(key.id) {
+                reasons.push(format!("there is a key {} already", key.id));
+            }
+            for digest in digests(key) {
+                let holder = self.records.holders.get(&digest).copied().or(seen.insert(digest, key.id));
+                reasons
+                    .extend(holder.map(|holder| format!("the secret of {} is that of {holder} too", key.id)));
+            }
+        }
+        if !reasons.is_empty() {
+            return Err(StoreError::Refused(reasons));
+        }
+        for key in keys {
+            self.put_key(key);
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
+        self.writable()?;
+        let Some(old) = self.records.keys.get(&key.id) else {
+            return Err(refused(&format!("there is no key {}", key.id)));
+        };
+        if old.revoked.is_some() {
+            return Err(refused(&format!("key {} is revoked, and stays so", key.id)));
+        }
+        if key.previous.as_ref().is_some_and(|previous| previous.digest == key.digest) {
+            return Err(refused(&format!("the secret of {} is that of {} too", key.id, key.id)));
+        }
+        let holders = digests(key).into_iter().filter_map(|digest| self.records.holders.get(&digest));
+        if let Some(holder) = holders.into_iter().find(|holder| **holder != key.id) {
+            return Err(refused(&format!("the secret of {} is that of {holder} too", key.id)));
+        }
+        if old != key {
+            self.put_key(key);
+        }
+        Ok(())
+    }
+
+    fn revoke(&mut self, id: &KeyId, revocation: &Revocation) -> Result<Option<RevokedBefore>, StoreError> {
+        self.writable()?;
+        let Some(key) = self.records.keys.get_mut(id) else { return Ok(None) };
+        if let Some(before) = &key.revoked {
+            return Ok(Some(RevokedBefore(Some(before.at))));
+        }
+        key.revoked = Some(revocation.clone());
+        self.changed.push(Change::Key(*id));
+        Ok(Some(RevokedBefore(None)))
+    }
+
+    fn who_names(&self, organization: &OrganizationId, project: &str) -> Option<String> {
+        let of_person = |person: &Person| person.organization.clone();
+        let of_key = |key: &KeyRecord| {
+            let owner = || key.owner.as_ref().and_then(|owner| self.records.people.get(owner));
+            key.organization.clone().or_else(|| owner().and_then(of_person))
+        };
+        // One that is said of nobody is the only one there is.
+        let is_it = |of: Option<OrganizationId>| of.is_none_or(|of| of == *organization);
+        let names = |projects: &ProjectSet| !projects.is_all() && projects.contains(project);
+        let key = self.records.keys.values().find(|key| names(&key.projects) && is_it(of_key(key)));
+        let person = || {
+            self.records.people.values().find(|person| names(&person.projects) && is_it(of_person(person)))
+        };
+        key.map(|key| format!("key {}", key.id))
+            .or_else(|| person().map(|person| format!("person {}", person.id)))
+    }
+
+    fn commit_now(mut self, audit: &[AuditRecord]) -> Result<Committed, StoreError> {
+        self.writable()?;
+        if self.changed.is_empty() {
+            return Ok(Committed::Unchanged);
+        }
+        let at = Timestamp::now().max(self.records.committed_at(self.records.revision()));
+        self.records.commits.push(at);
+        let revision = self.records.revision();
+        self.records.changes.extend(self.changed.into_iter().map(|change| (revision, change)));
+        let stamped = |record: &AuditRecord| AuditRecord { at, revision: Some(revision), ..record.clone() };
+        self.records.audit.extend(audit.iter().map(stamped));
+        *self.database.0.records.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.records);
+        self.database.0.committed.send_replace(revision);
+        Ok(Committed::Revision(revision))
+    }
+}
+
+fn digests(key: &KeyRecord) -> Vec<KeyDigest> {
+    [Some(key.digest), key.previous.as_ref().map(|previous| previous.digest)].into_iter().flatten().collect()
+}
+
+fn refused(reason: &str) -> StoreError {
+    StoreError::Refused(vec![reason.to_owned()])
+}
+
+impl Transaction for MemoryTransaction {
+    fn organizations(&mut self) -> Task<'_, Vec<Organization>> {
+        done(self.records.organizations.values().cloned().collect())
+    }
+
+    fn person<'a>(&'a mut self, id: &'a PersonId) -> Task<'a, Option<Person>> {
+        done(self.records.people.get(id).cloned())
+    }
+
+    fn people<'a>(&'a mut self, after: Option<&'a PersonId>, limit: usize) -> Task<'a, Vec<Person>> {
+        let later =
+            self.records.people.values().filter(|person| after.is_none_or(|after| person.id > *after));
+        done(later.take(limit).cloned().collect())
+    }
+
+    fn key<'a>(&'a mut self, id: &'a KeyId) -> Task<'a, Option<KeyRecord>> {
+        done(self.records.keys.get(id).cloned())
+    }
+
+    fn keys<'a>(&'a mut self, after: Option<&'a KeyId>, limit: usize) -> Task<'a, Vec<KeyRecord>> {
+        let later = self.records.keys.values().filter(|key| after.is_none_or(|after| key.id > *after));
+        done(later.take(limit).cloned().collect())
+    }
+
+    fn taken<'a>(&'a mut self, ids: &'a [KeyId], digests: &'a [KeyDigest]) -> Task<'a, Taken> {
+        done(self.records.taken(ids, digests))
+    }
+
+    fn who_names<'a>(
+        &'a mut self,
+        organization: &'a OrganizationId,
+        project: &'a str,
+    ) -> Task<'a, Option<String>> {
+        done(MemoryTransaction::who_names(self, organization, project))
+    }
+
+    fn put_organization<'a>(&'a mut self, organization: &'a Organization) -> Task<'a, ()> {
+        Box::pin(async move {
+            self.writable()?;
+            let old = self.records.organizations.insert(organization.id.clone(), organization.clone());
+            if old.as_ref() != Some(organization) {
+                self.changed.push(Change::Organizations);
+            }
+            Ok(())
+        })
+    }
+
+    fn put_person<'a>(&'a mut self, person: &'a Person) -> Task<'a, ()> {
+        Box::pin(async move {
+            self.writable()?;
+            let old = self.records.people.insert(person.id.clone(), person.clone());
+            if old.as_ref() != Some(person) {
+                self.changed.push(Change::Person(person.id.clone()));
+            }
+            Ok(())
+        })
+    }
+
+    fn insert_keys<'a>(&'a mut self, keys: &'a [KeyRecord]) -> Task<'a, ()> {
+        Box::pin(async move { self.insert(keys) })
+    }
+
+    fn update_key<'a>(&'a mut self, key: &'a KeyRecord) -> Task<'a, ()> {
+        Box::pin(async move { self.update(key) })
+    }
+
+    fn revoke_key<'a>(
+        &'a mut self,
+        id: &'a KeyId,
+        revocation: &'a Revocation,
+    ) -> Task<'a, Option<RevokedBefore>> {
+        Box::pin(async move { self.revoke(id, revocation) })
+    }
+
+    fn commit<'a>(self: Box<Self>, audit: &'a [AuditRecord]) -> Task<'a, Committed>
+    where
+        Self: 'a,
+    {
+        Box::pin(async move { self.commit_now(audit) })
+    }
+}
+
+impl Database for MemoryDatabase {
+    fn head(&self) -> Task<'_, Head> {
+        done(self.records().head())
+    }
+
+    fn load<'a>(&'a self, intake: &'a mut (dyn Intake + Send)) -> Task<'a, Head> {
+        Box::pin(async move {
+            let records = self.records();
+            intake.organizations(records.organizations.values().cloned().collect());
+            intake.people(records.people.values().cloned().collect());
+            records.keys.values().cloned().for_each(|key| intake.key(key));
+            Ok(records.head())
+        })
+    }
+
+    fn changes_since(&self, instance: Uuid, revision: u64) -> Task<'_, Feed> {
+        let records = self.records();
+        let is_known = instance == records.instance && revision <= records.revision();
+        done(if is_known {
+            Feed::Changes(records.changes_since(revision))
+        } else {
+            Feed::Gap(records.head())
+        })
+    }
+
+    fn checksum(&self) -> Task<'_, Checksum> {
+        let records = self.records();
+        let mut sums = KeySums::default();
+        records.keys.values().for_each(|key| sums.add_record(key));
+        done(Checksum { revision: records.revision(), entries: sums.entries, sum: sums.sum })
+    }
+
+    fn signals(&self) -> Task<'_, Box<dyn Signals>> {
+        let signals: Box<dyn Signals> = Box::new(MemorySignals(self.0.committed.subscribe()));
+        done(signals)
+    }
+
+    fn heartbeat<'a>(&'a self, beat: &'a Heartbeat) -> Task<'a, Head> {
+        let now = Timestamp::now();
+        self.followers(|followers| {
+            let started_at = followers.replicas.get(&beat.replica).map_or(now, |known| known.started_at);
+            let replica =
+                Replica { beat: beat.clone(), started_at, beat_at: now, silent: std::time::Duration::ZERO };
+            followers.replicas.insert(beat.replica.clone(), replica);
+        });
+        done(self.records().head())
+    }
+
+    fn acknowledge<'a>(&'a self, acknowledgement: &'a Acknowledgement) -> Task<'a, ()> {
+        let committed_at = self.records().committed_at(acknowledgement.revision);
+        let after = Timestamp::now().duration_since(committed_at).try_into().unwrap_or_default();
+        self.followers(|followers| {
+            if let Some(replica) = followers.replicas.get_mut(&acknowledgement.replica) {
+                replica.beat.revision = replica.beat.revision.max(acknowledgement.revision);
+            }
+            let place = (acknowledgement.replica.clone(), acknowledgement.revision);
+            followers
+                .acknowledgements
+                .entry(place)
+                .or_insert_with(|| Acknowledgement { after, ..acknowledgement.clone() });
+        });
+        done(())
+    }
+
+    fn forget<'a>(&'a self, replica: &'a str) -> Task<'a, bool> {
+        done(self.followers(|followers| followers.replicas.remove(replica).is_some()))
+    }
+
+    fn replicas(&self) -> Task<'_, Vec<Replica>> {
+        let now = Timestamp::now();
+        let silent = |replica: &Replica| now.duration_since(replica.beat_at).try_into().unwrap_or_default();
+        let seen_now = |replica: &Replica| Replica { silent: silent(replica), ..replica.clone() };
+        done(self.followers(|followers| followers.replicas.values().map(seen_now).collect()))
+    }
+
+    fn acknowledgements(&self, revision: u64) -> Task<'_, Vec<Acknowledgement>> {
+        done(self.followers(|followers| {
+            let mut first: BTreeMap<&str, &Acknowledgement> = BTreeMap::new();
+            for ((replica, at), acknowledgement) in &followers.acknowledgements {
+                if *at >= revision {
+                    first.entry(replica).or_insert(acknowledgement);
+                }
+            }
+            first.into_values().cloned().collect()
+        }))
+    }
+
+    fn add_usage<'a>(&'a self, rows: &'a [UsageRow]) -> Task<'a, ()> {
+        self.followers(|followers| {
+            followers.usage.extend_from_slice(rows);
+            followers.usage = usage_rows::merged(&followers.usage);
+        });
+        done(())
+    }
+
+    fn usage<'a>(&'a self, keys: &'a [KeyId]) -> Task<'a, Vec<UsageRow>> {
+        let asked_for = |row: &&UsageRow| keys.is_empty() || keys.contains(&row.key);
+        let mut rows: Vec<_> =
+            self.followers(|followers| followers.usage.iter().filter(asked_for).cloned().collect());
+        rows.sort_by_key(|row| std::cmp::Reverse(row.hour));
+        done(rows)
+    }
+}
+
+#[derive(Debug)]
+struct MemorySignals(watch::Receiver<u64>);
+
+impl Signals for MemorySignals {
+    fn next(&mut self) -> std::pin::Pin<Box<dyn Future<Output = Heard> + Send + '_>> {
+        Box::pin(async move {
+            if self.0.changed().await.is_err() {
+                // The database is gone, and nobody commits any more.
+                std::future::pending::<()>().await;
+            }
+            Heard::Commit
+        })
+    }
+}
