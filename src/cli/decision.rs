@@ -427,7 +427,7 @@ impl KeySeen {
             id: id.to_owned(),
             name: view.details.name().to_owned(),
             is_previous_secret,
-            granted: names(scopes, view.scopes),
+            granted: names(scopes, keys.granted(&view)),
             owner,
             effective: principal.map(|principal| names(scopes, principal.scopes)),
             projects,

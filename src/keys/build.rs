@@ -1,22 +1,24 @@
 //! From records to a snapshot: everything that records say about one another is checked here, once, so that a
 //! request never meets a key whose owner, organization, scope or project does not exist.
 
-use std::{borrow::Borrow, collections::HashMap, hash::Hash, sync::Arc};
+use std::{
+    borrow::Borrow,
+    collections::{HashMap, hash_map},
+    hash::Hash,
+};
 
 use super::{
     caps::RoleCaps,
-    checksum::{ceil_ms, floor_ms},
     digest::KeyDigest,
-    problem::{BuildProblem, Fault, RecordField, Subject},
-    record::{ADDRESSES_MAX, KeyRecord, Organization, OrganizationId, Person, PersonId},
+    editor::SnapshotEditor,
+    problem::{BuildProblem, Fault, Problems, RecordField, Subject},
+    record::{KeyRecord, Organization, Person},
+    register::Register,
     secret::Brand,
-    snapshot::{Directory, KeySnapshot, OrganizationEntry, PersonEntry},
-    table::{Entry, KeyTable},
+    snapshot::KeySnapshot,
+    table::{TableBuilder, TableFull},
 };
-use crate::policy::{
-    project::ProjectSet,
-    scope::{ScopeSet, Scopes},
-};
+use crate::policy::scope::Scopes;
 
 /// What the config says about keys.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +31,82 @@ pub struct KeyPolicy<'p> {
     pub brand: &'p Brand,
 }
 
+/// Makes a snapshot of the records of a database as they come: organizations, then people, then keys one by one. No
+/// record is kept. A wrong one does no harm to others: what it names and is not there counts for nothing, and a key of
+/// which nobody can say to whom it belongs is as good as unknown.
+#[derive(Debug)]
+pub struct SnapshotBuilder {
+    register: Register,
+    table: TableBuilder,
+    problems: Problems,
+    people: usize,
+    keys: usize,
+    is_full: bool,
+}
+
+impl SnapshotBuilder {
+    /// Of no records yet, and about `keys` keys to come; another number costs a little time.
+    pub fn new(policy: &KeyPolicy<'_>, keys: usize) -> Self {
+        Self::telling(policy, keys, Problems::first())
+    }
+
+    fn telling(policy: &KeyPolicy<'_>, keys: usize, problems: Problems) -> Self {
+        let mut builder = Self {
+            register: Register::new(policy),
+            table: TableBuilder::new(keys),
+            problems,
+            people: 0,
+            keys: 0,
+            is_full: false,
+        };
+        builder.set_organizations([].into_iter());
+        builder
+    }
+
+    /// All organizations there are; without any, everything belongs to one called `default`.
+    pub fn organizations(&mut self, organizations: &[Organization]) {
+        self.set_organizations(organizations.iter());
+    }
+
+    fn set_organizations<'r>(&mut self, organizations: impl ExactSizeIterator<Item = &'r Organization>) {
+        let done = self.register.set_organizations(organizations, &mut self.problems);
+        self.is_full |= done.is_err();
+    }
+
+    /// More people.
+    pub fn people(&mut self, people: &[Person]) {
+        for person in people {
+            self.person(person);
+        }
+    }
+
+    fn person(&mut self, person: &Person) {
+        let facts = self.register.facts(self.people, person, &mut self.problems);
+        let done = facts.and_then(|facts| self.register.put_person(&person.id, facts));
+        self.is_full |= done.is_err();
+        self.people += 1;
+    }
+
+    /// One more key. Cost: about a microsecond.
+    pub fn key(&mut self, key: &KeyRecord) {
+        let entries = self.register.entries(self.keys, key, &mut self.problems);
+        let done = entries.and_then(|entries| entries.iter().try_for_each(|entry| self.table.push(entry)));
+        self.is_full |= done.is_err();
+        self.keys += 1;
+    }
+
+    /// The snapshot, ready to be changed, and what is wrong with the records.
+    ///
+    /// # Errors
+    /// [`TableFull`].
+    pub fn finish(self) -> Result<(SnapshotEditor, Problems), TableFull> {
+        if self.is_full {
+            return Err(TableFull);
+        }
+        Ok((SnapshotEditor::new(self.register, self.table.finish()?), self.problems))
+    }
+}
+
 /// See [`KeySnapshot::build`].
 pub(super) fn build<K: Borrow<KeyRecord>, P: Borrow<Person>, O: Borrow<Organization>>(
     keys: &[K],
@@ -36,341 +114,79 @@ pub(super) fn build<K: Borrow<KeyRecord>, P: Borrow<Person>, O: Borrow<Organizat
     organizations: &[O],
     policy: &KeyPolicy<'_>,
 ) -> Result<KeySnapshot, Vec<BuildProblem>> {
-    let unnamed = [Organization::default()];
-    let organizations: Vec<&Organization> = if organizations.is_empty() {
-        unnamed.iter().collect()
-    } else {
-        organizations.iter().map(Borrow::borrow).collect()
+    let mut builder = SnapshotBuilder::telling(policy, keys.len(), Problems::all());
+    builder.set_organizations(organizations.iter().map(Borrow::borrow));
+    let mut person_at = HashMap::with_capacity(people.len());
+    for (at, person) in people.iter().map(Borrow::borrow).enumerate() {
+        match claim(&mut person_at, &person.id, at) {
+            Ok(()) => builder.person(person),
+            Err(first) => builder.person_again(person, first),
+        }
+    }
+    let mut taken = Taken::with_capacity(keys.len());
+    for (at, key) in keys.iter().map(Borrow::borrow).enumerate() {
+        taken.claim(at, key, &mut builder);
+        builder.key(key);
+    }
+    let too_many = || BuildProblem {
+        subject: Subject::AllKeys,
+        field: RecordField::Id,
+        element: None,
+        fault: Fault::TooManyKeys,
     };
-    let mut builder = Builder::new(policy, keys.len());
-    builder.add_organizations(&organizations);
-    builder.add_people(people.iter().map(Borrow::borrow));
-    let mut entries = Vec::with_capacity(keys.len());
-    for (at, key) in keys.iter().enumerate() {
-        builder.add_key(at, key.borrow(), &mut entries);
+    match builder.finish() {
+        Ok((editor, problems)) if problems.count == 0 => Ok(editor.snapshot().clone()),
+        Ok((_, problems)) => Err(problems.first),
+        Err(TableFull) => Err(vec![too_many()]),
     }
-    builder.finish(entries)
 }
 
-/// The records that were read so far, by what others name them.
-struct Builder<'r> {
-    policy: &'r KeyPolicy<'r>,
-    problems: Vec<BuildProblem>,
-    organizations: Vec<OrganizationEntry>,
-    organization_at: HashMap<&'r OrganizationId, usize>,
-    project_of: HashMap<&'r str, usize>,
-    people: Vec<PersonEntry>,
-    person_at: HashMap<&'r PersonId, usize>,
-    organization_of: Vec<Option<usize>>,
-    key_at: HashMap<&'r str, usize>,
-    digest_at: HashMap<KeyDigest, (usize, &'r KeyRecord)>,
-    project_sets: Vec<&'r ProjectSet>,
-    project_set_at: HashMap<&'r ProjectSet, usize>,
+impl SnapshotBuilder {
+    /// Tells what is wrong with a person whose id is taken, and keeps the `first`.
+    fn person_again(&mut self, person: &Person, first: usize) {
+        let subject = Subject::Person(self.people, person.id.clone());
+        self.tell(subject, RecordField::Id, Fault::DuplicateId { first });
+        self.is_full |= self.register.facts(self.people, person, &mut self.problems).is_err();
+        self.people += 1;
+    }
+
+    fn tell(&mut self, subject: Subject, field: RecordField, fault: Fault) {
+        self.problems.add(BuildProblem { subject, field, element: None, fault });
+    }
 }
 
-impl<'r> Builder<'r> {
-    fn new(policy: &'r KeyPolicy<'r>, keys: usize) -> Self {
-        Self {
-            policy,
-            problems: Vec::new(),
-            organizations: Vec::new(),
-            organization_at: HashMap::new(),
-            project_of: HashMap::new(),
-            people: Vec::new(),
-            person_at: HashMap::new(),
-            organization_of: Vec::new(),
-            key_at: HashMap::with_capacity(keys),
-            digest_at: HashMap::with_capacity(keys),
-            project_sets: Vec::new(),
-            project_set_at: HashMap::new(),
-        }
+/// The ids and digests of the keys so far.
+struct Taken<'r> {
+    ids: HashMap<&'r str, usize>,
+    digests: HashMap<KeyDigest, (usize, &'r KeyRecord)>,
+}
+
+impl<'r> Taken<'r> {
+    fn with_capacity(keys: usize) -> Self {
+        Self { ids: HashMap::with_capacity(keys), digests: HashMap::with_capacity(keys) }
     }
 
-    fn add_organizations(&mut self, organizations: &[&'r Organization]) {
-        for (at, organization) in organizations.iter().enumerate() {
-            let subject = || Subject::Organization(at, organization.id.clone());
-            if let Err(first) = claim(&mut self.organization_at, &organization.id, at) {
-                self.problem(subject(), RecordField::Id, None, Fault::DuplicateId { first });
-            }
-            let projects = match &organization.projects {
-                Some(declared) => {
-                    self.declare(organization, at, declared);
-                    ProjectSet::only(declared.iter().map(String::as_str))
-                }
-                None => ProjectSet::All,
-            };
-            if projects.is_all() && organizations.len() > 1 {
-                self.problem(subject(), RecordField::Projects, None, Fault::ProjectsNotDeclared);
-            }
-            self.organizations.push(OrganizationEntry { id: organization.id.clone(), projects });
-        }
-    }
-
-    fn declare(&mut self, organization: &'r Organization, at: usize, projects: &'r [String]) {
-        for (element, project) in projects.iter().enumerate() {
-            let fault = if !is_project(project) {
-                Fault::BadProject { project: project.clone() }
-            } else if let Err(first) = claim(&mut self.project_of, project.as_str(), at) {
-                let declarer =
-                    self.organizations.get(first).map_or(&organization.id, |known| &known.id).clone();
-                Fault::ProjectDeclaredTwice { project: project.clone(), organization: declarer }
-            } else {
-                continue;
-            };
-            let subject = Subject::Organization(at, organization.id.clone());
-            self.problem(subject, RecordField::Projects, Some(element), fault);
-        }
-    }
-
-    fn add_people(&mut self, people: impl Iterator<Item = &'r Person>) {
-        for (at, person) in people.enumerate() {
-            let subject = || Subject::Person(at, person.id.clone());
-            if let Err(first) = claim(&mut self.person_at, &person.id, at) {
-                self.problem(subject(), RecordField::Id, None, Fault::DuplicateId { first });
-            }
-            let organization = match &person.organization {
-                Some(id) => self.organization(id),
-                None => self.only_organization(),
-            };
-            match organization {
-                Ok(organization) => self.check_projects(subject, &person.projects, organization),
-                Err(ref fault) => self.problem(subject(), RecordField::Organization, None, fault.clone()),
-            }
-            self.organization_of.push(organization.ok());
-            self.people.push(PersonEntry {
-                id: person.id.clone(),
-                email: person.email.clone(),
-                role: person.role,
-                cap: self.policy.role_caps.get(person.role),
-                projects: person.projects.clone(),
-                disabled: person.disabled,
-            });
-        }
-    }
-
-    /// Checks the key at position `at` and appends its entries: one, or two in rotation. A key with problems may leave
-    /// none, for then there will be no snapshot.
-    fn add_key(&mut self, at: usize, key: &'r KeyRecord, entries: &mut Vec<Entry<'r>>) {
+    fn claim(&mut self, at: usize, key: &'r KeyRecord, builder: &mut SnapshotBuilder) {
         let subject = || Subject::Key(at, key.id);
-        if let Err(first) = claim(&mut self.key_at, key.id.as_str(), at) {
-            self.problem(subject(), RecordField::Id, None, Fault::DuplicateId { first });
+        if let Err(first) = claim(&mut self.ids, key.id.as_str(), at) {
+            builder.tell(subject(), RecordField::Id, Fault::DuplicateId { first });
         }
-        self.claim_digest(at, key, key.digest, RecordField::Digest);
-        if let Some(previous) = &key.previous {
-            self.claim_digest(at, key, previous.digest, RecordField::PreviousDigest);
-        }
-        if let (Some(start), Some(end)) = (key.not_before, key.expires_at)
-            && start >= end
-        {
-            self.problem(subject(), RecordField::NotBefore, None, Fault::NeverInForce);
-        }
-        if key.addresses.len() > ADDRESSES_MAX {
-            let fault = Fault::TooManyAddresses { count: key.addresses.len() };
-            self.problem(subject(), RecordField::Addresses, None, fault);
-        }
-        let scopes = self.scopes(at, key);
-        let owner = self.owner(at, key);
-        let Some(organization) = self.organization_of_key(at, key, owner) else { return };
-        self.check_projects(subject, &key.projects, organization);
-        let (Ok(organization), Ok(owner), Ok(projects)) = (
-            u32::try_from(organization),
-            owner.map(u32::try_from).transpose(),
-            u32::try_from(self.intern(&key.projects)),
-        ) else {
-            return self.problem(Subject::AllKeys, RecordField::Id, None, Fault::TooManyKeys);
-        };
-        push_entries(key, scopes, owner, organization, projects, entries);
-    }
-
-    fn claim_digest(&mut self, at: usize, key: &'r KeyRecord, digest: KeyDigest, field: RecordField) {
-        if let Err((first, other)) = claim(&mut self.digest_at, digest, (at, key)) {
-            let fault = Fault::DuplicateDigest { first, id: other.id };
-            self.problem(Subject::Key(at, key.id), field, None, fault);
-        }
-    }
-
-    fn scopes(&mut self, at: usize, key: &KeyRecord) -> ScopeSet {
-        let mut granted = ScopeSet::EMPTY;
-        for (element, name) in key.scopes.iter().enumerate() {
-            if let Some(closure) = self.policy.scopes.get(name) {
-                granted = granted.union(closure);
-                continue;
+        let previous = key.previous.as_ref().map(|previous| (previous.digest, RecordField::PreviousDigest));
+        for (digest, field) in [(key.digest, RecordField::Digest)].into_iter().chain(previous) {
+            if let Err((first, other)) = claim(&mut self.digests, digest, (at, key)) {
+                builder.tell(subject(), field, Fault::DuplicateDigest { first, id: other.id });
             }
-            let nearest = self.nearest(name, self.policy.scopes.names(self.policy.scopes.all()));
-            let fault = Fault::UnknownScope { name: name.clone(), nearest };
-            self.problem(Subject::Key(at, key.id), RecordField::Scopes, Some(element), fault);
-        }
-        granted
-    }
-
-    fn owner(&mut self, at: usize, key: &KeyRecord) -> Option<usize> {
-        let id = key.owner.as_ref()?;
-        let owner = self.person_at.get(id).copied();
-        if owner.is_none() {
-            let nearest = self.nearest(id.as_str(), self.person_at.keys().map(|id| id.as_str()));
-            let fault = Fault::UnknownOwner { id: id.clone(), nearest };
-            self.problem(Subject::Key(at, key.id), RecordField::Owner, None, fault);
-        }
-        owner
-    }
-
-    /// The organization the key names, else its owner's, else the only one.
-    fn organization_of_key(&mut self, at: usize, key: &KeyRecord, owner: Option<usize>) -> Option<usize> {
-        let of_owner = owner.map(|owner| self.organization_of[owner]);
-        let organization = match (&key.organization, of_owner) {
-            (Some(id), _) => self.organization(id),
-            // The owner's own organization is wrong or missing: told there.
-            (None, Some(of_owner)) => return of_owner,
-            // The owner does not exist: told already, and what it would say is unknown.
-            (None, None) if key.owner.is_some() => return None,
-            (None, None) => self.only_organization(),
-        };
-        let subject = Subject::Key(at, key.id);
-        match (organization, of_owner.flatten(), &key.owner) {
-            (Err(fault), _, _) => {
-                self.problem(subject, RecordField::Organization, None, fault);
-                None
-            }
-            (Ok(named), Some(of_owner), Some(owner)) if named != of_owner => {
-                let organization = self.organizations[of_owner].id.clone();
-                let fault = Fault::OwnerElsewhere { owner: owner.clone(), organization };
-                self.problem(subject, RecordField::Owner, None, fault);
-                None
-            }
-            (Ok(named), _, _) => Some(named),
         }
     }
-
-    fn organization(&self, id: &OrganizationId) -> Result<usize, Fault> {
-        self.organization_at.get(id).copied().ok_or_else(|| Fault::UnknownOrganization {
-            id: id.clone(),
-            nearest: self.nearest(id.as_str(), self.organization_at.keys().map(|id| id.as_str())),
-        })
-    }
-
-    fn only_organization(&self) -> Result<usize, Fault> {
-        if self.organizations.len() == 1 { Ok(0) } else { Err(Fault::OrganizationNotNamed) }
-    }
-
-    /// Every listed project must be one that a request can name and, where the organization declares any, one of those.
-    fn check_projects(&mut self, subject: impl Fn() -> Subject, granted: &ProjectSet, organization: usize) {
-        let ProjectSet::Only(ids) = granted else { return };
-        for (element, project) in ids.iter().enumerate() {
-            let known = &self.organizations[organization];
-            let fault = if !is_project(project) {
-                Fault::BadProject { project: project.to_string() }
-            } else if !known.projects.contains(project) {
-                let nearest = match &known.projects {
-                    ProjectSet::All => None,
-                    ProjectSet::Only(declared) => self.nearest(project, declared.iter().map(AsRef::as_ref)),
-                };
-                Fault::UnknownProject {
-                    project: project.to_string(),
-                    organization: known.id.clone(),
-                    nearest,
-                }
-            } else {
-                continue;
-            };
-            self.problem(subject(), RecordField::Projects, Some(element), fault);
-        }
-    }
-
-    fn intern(&mut self, set: &'r ProjectSet) -> usize {
-        *self.project_set_at.entry(set).or_insert_with(|| {
-            self.project_sets.push(set);
-            self.project_sets.len() - 1
-        })
-    }
-
-    /// The known name that `name` is probably a slip for. Looked for among the first 1,000 names, and only for the first
-    /// 100 problems: a file that is wrong throughout must not keep the machine busy.
-    fn nearest<'n>(&self, name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
-        if self.problems.len() >= 100 {
-            return None;
-        }
-        let slips_allowed = (name.chars().count() / 3).max(1);
-        known
-            .take(1000)
-            .map(|known| (strsim::damerau_levenshtein(name, known), known))
-            .filter(|(slips, _)| *slips <= slips_allowed)
-            .min()
-            .map(|(_, known)| known.to_owned())
-    }
-
-    fn problem(&mut self, subject: Subject, field: RecordField, element: Option<usize>, fault: Fault) {
-        self.problems.push(BuildProblem { subject, field, element, fault });
-    }
-
-    fn finish(mut self, entries: Vec<Entry<'r>>) -> Result<KeySnapshot, Vec<BuildProblem>> {
-        let Ok(table) = KeyTable::build(entries.len(), entries) else {
-            self.problem(Subject::AllKeys, RecordField::Id, None, Fault::TooManyKeys);
-            return Err(self.problems);
-        };
-        if !self.problems.is_empty() {
-            return Err(self.problems);
-        }
-        let directory = Directory {
-            brand: self.policy.brand.clone(),
-            people: self.people.into(),
-            organizations: self.organizations.into(),
-            project_sets: self.project_sets.into_iter().cloned().collect(),
-        };
-        Ok(KeySnapshot { table, directory: Arc::new(directory) })
-    }
-}
-
-/// The current secret's entry, and the previous one's with its own end.
-fn push_entries<'r>(
-    key: &'r KeyRecord,
-    scopes: ScopeSet,
-    owner: Option<u32>,
-    organization: u32,
-    projects: u32,
-    entries: &mut Vec<Entry<'r>>,
-) {
-    let expires_ms = key.expires_at.map(floor_ms);
-    let current = Entry {
-        digest: key.digest,
-        scopes,
-        expires_ms,
-        owner,
-        organization,
-        projects,
-        id: key.id,
-        name: key.name.as_ref().map_or("", |name| name.as_str()),
-        is_previous: false,
-        revoked_ms: key.revoked.as_ref().map(|revoked| floor_ms(revoked.at)),
-        not_before_ms: key.not_before.map(ceil_ms),
-        addresses: &key.addresses,
-    };
-    if let Some(previous) = &key.previous {
-        let until = floor_ms(previous.until);
-        entries.push(Entry {
-            digest: previous.digest,
-            expires_ms: Some(expires_ms.map_or(until, |end| end.min(until))),
-            is_previous: true,
-            ..current.clone()
-        });
-    }
-    entries.push(current);
 }
 
 /// Puts `value` under `name`, or gives the value that is there already.
 fn claim<K: Eq + Hash, V: Copy>(known: &mut HashMap<K, V>, name: K, value: V) -> Result<(), V> {
     match known.entry(name) {
-        std::collections::hash_map::Entry::Occupied(taken) => Err(*taken.get()),
-        std::collections::hash_map::Entry::Vacant(free) => {
+        hash_map::Entry::Occupied(taken) => Err(*taken.get()),
+        hash_map::Entry::Vacant(free) => {
             free.insert(value);
             Ok(())
         }
     }
-}
-
-/// Whether a request can name the project at all; routes decide what of this they accept. `*` would read as "all" in
-/// the header that lists projects.
-fn is_project(id: &str) -> bool {
-    (1..=128).contains(&id.len())
-        && id != "*"
-        && !id.chars().any(|c| c == '/' || c.is_whitespace() || c.is_control())
 }

@@ -1,5 +1,6 @@
 //! The part of a table entry that has no fixed size: id, name, and what few keys have. Written once into a shard's
-//! arena and read in place: flags, revocation date, start date, id, name, addresses; absent ones take no room.
+//! arena and read in place: flags, revocation date, start date, the key's own end, id, name, addresses; absent ones take
+//! no room.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::fmt;
@@ -8,31 +9,37 @@ use ipnet::IpNet;
 
 use super::{
     digest::KeyDigest,
+    grants::Grants,
     record::{KeyId, own_id_text},
 };
-use crate::policy::{principal::KeyIdText, scope::ScopeSet};
+use crate::policy::principal::KeyIdText;
 
 /// The id is one of ours: 16 bytes instead of its text.
 const OWN_ID: u8 = 1;
-/// The digest is of the secret before the last rotation.
+/// The digest is of the secret before the last rotation; the key's own end is told, which may be later than that of the
+/// secret.
 const PREVIOUS: u8 = 2;
 const REVOKED: u8 = 4;
 const NOT_BEFORE: u8 = 8;
 const ADDRESSES: u8 = 16;
+
+const NO_END: i64 = i64::MAX;
 
 /// A key, or the previous secret of one, as it is put into a table.
 #[derive(Debug, Clone)]
 pub struct Entry<'a> {
     /// Of the secret.
     pub digest: KeyDigest,
-    /// The closure of the granted scopes.
-    pub scopes: ScopeSet,
-    /// The first Unix millisecond at which it is no longer in force.
+    /// The granted scopes.
+    pub grants: Grants,
+    /// The first Unix millisecond at which the secret is no longer in force.
     pub expires_ms: Option<i64>,
+    /// The first Unix millisecond at which the key is no longer in force: never before that of its secret.
+    pub key_expires_ms: Option<i64>,
     /// Index of the owner; below `u32::MAX`.
     pub owner: Option<u32>,
-    /// Index of the organization.
-    pub organization: u32,
+    /// Index of the organization that the key names; below `u32::MAX`.
+    pub organization: Option<u32>,
     /// Index of the project set.
     pub projects: u32,
     /// The key's id.
@@ -62,6 +69,9 @@ pub(super) fn write(arena: &mut Vec<u8>, entry: &Entry<'_>) {
     );
     for time in [entry.revoked_ms, entry.not_before_ms].into_iter().flatten() {
         arena.extend_from_slice(&time.to_le_bytes());
+    }
+    if entry.is_previous {
+        arena.extend_from_slice(&entry.key_expires_ms.unwrap_or(NO_END).to_le_bytes());
     }
     match own_bits {
         Some(bits) => arena.extend_from_slice(&bits.to_le_bytes()),
@@ -110,6 +120,7 @@ pub struct Details<'t> {
     bytes: &'t [u8],
     revoked_ms: Option<i64>,
     not_before_ms: Option<i64>,
+    key_expires_ms: i64,
     id: Id<'t>,
     name: &'t str,
     addresses: Addresses<'t>,
@@ -128,6 +139,7 @@ impl<'t> Details<'t> {
         let [flags] = cursor.array();
         let revoked_ms = (flags & REVOKED != 0).then(|| i64::from_le_bytes(cursor.array()));
         let not_before_ms = (flags & NOT_BEFORE != 0).then(|| i64::from_le_bytes(cursor.array()));
+        let key_expires_ms = if flags & PREVIOUS == 0 { NO_END } else { i64::from_le_bytes(cursor.array()) };
         let id = if flags & OWN_ID == 0 {
             Id::Other(cursor.text::<1>())
         } else {
@@ -136,7 +148,7 @@ impl<'t> Details<'t> {
         let name = cursor.text::<2>();
         let addresses = if flags & ADDRESSES == 0 { Addresses(&[]) } else { cursor.addresses() };
         let bytes = &arena[..arena.len() - cursor.0.len()];
-        Self { bytes, revoked_ms, not_before_ms, id, name, addresses }
+        Self { bytes, revoked_ms, not_before_ms, key_expires_ms, id, name, addresses }
     }
 
     /// The bytes, to be copied into another arena.
@@ -170,6 +182,11 @@ impl<'t> Details<'t> {
     /// Whether the digest is of the secret before the last rotation.
     pub fn is_previous(&self) -> bool {
         self.bytes.first().is_some_and(|flags| flags & PREVIOUS != 0)
+    }
+
+    /// Of a secret from before the last rotation: the first Unix millisecond at which its key is no longer in force.
+    pub(super) fn key_expires_ms(&self) -> Option<i64> {
+        (self.key_expires_ms != NO_END).then_some(self.key_expires_ms)
     }
 
     /// The Unix millisecond of its revocation.

@@ -4,11 +4,16 @@
 pub mod build;
 pub mod caps;
 pub mod checksum;
+mod chunks;
 pub mod credential;
 mod details;
 pub mod digest;
+mod directory;
+pub mod editor;
+pub mod grants;
 pub mod problem;
 pub mod record;
+mod register;
 pub mod secret;
 pub mod snapshot;
 pub mod table;

@@ -19,6 +19,55 @@ pub struct BuildProblem {
     pub fault: Fault,
 }
 
+/// How many problems with records of a database are kept.
+const PROBLEMS_KEPT: usize = 100;
+
+/// So many problems come with a suggestion: records that are wrong throughout must not keep the machine busy.
+const SUGGESTIONS: usize = 100;
+
+/// What is wrong with records: the first of it, and how much there is.
+#[derive(Debug, Clone)]
+pub struct Problems {
+    /// The first, in the order they were found.
+    pub first: Vec<BuildProblem>,
+    /// How many there are altogether.
+    pub count: usize,
+    limit: usize,
+}
+
+impl Problems {
+    /// All that are found are kept.
+    pub(super) fn all() -> Self {
+        Self { first: Vec::new(), count: 0, limit: usize::MAX }
+    }
+
+    /// The first hundred are kept.
+    pub(super) fn first() -> Self {
+        Self { limit: PROBLEMS_KEPT, ..Self::all() }
+    }
+
+    pub(super) fn add(&mut self, problem: BuildProblem) {
+        self.count += 1;
+        if self.first.len() < self.limit {
+            self.first.push(problem);
+        }
+    }
+
+    /// The known name that `name` is probably a slip for, looked for among the first thousand.
+    pub(super) fn nearest<'n>(&self, name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
+        if self.count >= SUGGESTIONS {
+            return None;
+        }
+        let slips_allowed = (name.chars().count() / 3).max(1);
+        known
+            .take(1000)
+            .map(|known| (strsim::damerau_levenshtein(name, known), known))
+            .filter(|(slips, _)| *slips <= slips_allowed)
+            .min()
+            .map(|(_, known)| known.to_owned())
+    }
+}
+
 /// A record, by its position in the slice that was given and its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {

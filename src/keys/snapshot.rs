@@ -7,14 +7,16 @@ use jiff::Timestamp;
 
 use super::{
     build::{self, KeyPolicy},
+    checksum::{KeySums, MarkedEntry},
     digest::KeyDigest,
+    directory::{Belonging, Directory},
     problem::BuildProblem,
-    record::{Email, KeyRecord, Organization, OrganizationId, Person, PersonId},
+    record::{KeyRecord, Organization, Person},
     secret::{Brand, ShapeHint, looks_like_key},
     table::{Change, KeyIndex, KeyTable, KeyView, TableFull},
 };
 use crate::policy::{
-    principal::{KeyIdText, Owner, Principal, Role},
+    principal::{KeyIdText, Owner, Principal},
     project::{ProjectSet, VisibleProjects},
     reason::Reason,
     scope::ScopeSet,
@@ -26,32 +28,6 @@ use crate::policy::{
 pub struct KeySnapshot {
     pub(super) table: KeyTable,
     pub(super) directory: Arc<Directory>,
-}
-
-/// What table entries point to by index.
-#[derive(Debug)]
-pub(super) struct Directory {
-    pub(super) brand: Brand,
-    pub(super) people: Box<[PersonEntry]>,
-    pub(super) organizations: Box<[OrganizationEntry]>,
-    pub(super) project_sets: Box<[ProjectSet]>,
-}
-
-#[derive(Debug)]
-pub(super) struct PersonEntry {
-    pub(super) id: PersonId,
-    pub(super) email: Email,
-    pub(super) role: Role,
-    pub(super) cap: ScopeSet,
-    pub(super) projects: ProjectSet,
-    pub(super) disabled: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct OrganizationEntry {
-    pub(super) id: OrganizationId,
-    /// [`ProjectSet::All`] if it declares none.
-    pub(super) projects: ProjectSet,
 }
 
 /// A key that may be used here and now.
@@ -80,6 +56,25 @@ pub struct Refused {
     pub hint: Option<ShapeHint>,
 }
 
+/// What has become of a key whose request or stream is under way.
+#[derive(Debug, Clone, Copy)]
+pub enum Standing<'s> {
+    /// No key has the digest any more, or nobody can say to whom it belongs.
+    Gone,
+    /// It may no longer be used: `KeyRevoked`, `KeyExpired`, `KeyNotYetValid`, `KeyOwnerDisabled` or
+    /// `AddressNotAllowed`.
+    Ended(Reason),
+    /// It is in force.
+    Holds {
+        /// Effective scopes.
+        scopes: ScopeSet,
+        /// Effective projects.
+        projects: VisibleProjects<'s>,
+        /// When the key ends; `None`: never. The end of the overlap, where it was given another secret, is not meant.
+        ends_at: Option<Timestamp>,
+    },
+}
+
 impl KeySnapshot {
     /// The snapshot of these records. Cost: about a microsecond a key.
     ///
@@ -106,15 +101,31 @@ impl KeySnapshot {
         now: Timestamp,
         client: IpAddr,
     ) -> Result<Authenticated<'_>, Refused> {
-        match self.table.find(&KeyDigest::of(secret)) {
-            Some(view) => self.admit(&view, now, client),
-            None => Err(Refused {
-                reason: Reason::KeyUnknown,
-                at: None,
-                key_id: None,
-                hint: ShapeHint::of(secret, &self.directory.brand),
-            }),
+        let admitted =
+            self.table.find(&KeyDigest::of(secret)).and_then(|view| self.admit(&view, now, client));
+        admitted.unwrap_or_else(|| Err(Refused::unknown(ShapeHint::of(secret, &self.directory.brand))))
+    }
+
+    /// What has become of the key whose current or previous secret has this digest, for a request or stream of a client
+    /// at `client` that was admitted before. A rotation ends nothing: it goes on while the key is in force, even if its
+    /// secret would not be admitted any more. Cost: one look-up, no heap memory.
+    pub fn standing(&self, digest: &KeyDigest, now: Timestamp, client: IpAddr) -> Standing<'_> {
+        let Some(view) = self.table.find(digest) else { return Standing::Gone };
+        let Some(belonging) = self.directory.belonging(&view) else { return Standing::Gone };
+        let end = view.key_expires_ms();
+        match refusal(&view, end, &belonging, now, client) {
+            Some((reason, _)) => Standing::Ended(reason),
+            None => Standing::Holds {
+                scopes: self.effective_scopes(&view, &belonging),
+                projects: self.visible_projects(&belonging),
+                ends_at: end.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+            },
         }
+    }
+
+    /// The closure of what the key was granted: what it could do without an owner.
+    pub fn granted(&self, view: &KeyView<'_>) -> ScopeSet {
+        self.directory.scopes.closure(view.grants)
     }
 
     /// What [`KeySnapshot::authenticate`] would say to the current secret of the key `id`; `None` if there is no such
@@ -128,7 +139,8 @@ impl KeySnapshot {
         now: Timestamp,
         client: IpAddr,
     ) -> Option<Result<Authenticated<'_>, Refused>> {
-        self.table.by_id(id).map(|view| self.admit(&view, now, client))
+        let view = self.table.by_id(id)?;
+        Some(self.admit(&view, now, client).unwrap_or_else(|| Err(Refused::unknown(None))))
     }
 
     /// Whether `secret` belongs to a key, in force or not, or looks as if it were meant to: nobody else may see it.
@@ -168,6 +180,22 @@ impl KeySnapshot {
         })
     }
 
+    /// Sums over all entries, to be compared with those of what is stored. Cost: some hundred nanoseconds a key.
+    pub fn checksum(&self) -> KeySums {
+        let mut sums = KeySums::default();
+        for view in self.table.iter() {
+            sums.add_entry(&MarkedEntry {
+                digest: &view.digest,
+                is_previous: view.details.is_previous(),
+                revoked_ms: view.details.revoked_ms(),
+                expires_ms: view.expires_ms,
+                not_before_ms: view.details.not_before_ms(),
+                id: &view.details.id(),
+            });
+        }
+        sums
+    }
+
     /// The look-up itself: for listing all entries and counting their memory.
     pub fn table(&self) -> &KeyTable {
         &self.table
@@ -178,58 +206,77 @@ impl KeySnapshot {
         &self.directory.brand
     }
 
-    /// Row 7 of the decision table, for a key whose digest matched.
+    /// Row 7 of the decision table, for a key whose digest matched. `None` if nobody can say to whom it belongs.
     fn admit<'s>(
         &'s self,
         view: &KeyView<'s>,
         now: Timestamp,
         client: IpAddr,
-    ) -> Result<Authenticated<'s>, Refused> {
-        let owner = view.owner.map(|at| &self.directory.people[at as usize]);
-        if let Some((reason, at_ms)) = refusal(view, owner, now, client) {
-            return Err(Refused {
+    ) -> Option<Result<Authenticated<'s>, Refused>> {
+        let belonging = self.directory.belonging(view)?;
+        if let Some((reason, at_ms)) = refusal(view, view.expires_ms, &belonging, now, client) {
+            return Some(Err(Refused {
                 reason,
                 at: at_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
                 key_id: Some(view.details.id()),
                 hint: None,
-            });
+            }));
         }
-        Ok(Authenticated {
-            principal: self.principal(view, owner),
+        Some(Ok(Authenticated {
+            principal: self.principal(view, &belonging),
             key: view.index,
             is_previous_secret: view.details.is_previous(),
             expires_at: view.expires_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
-        })
+        }))
     }
 
-    /// The effective permission: key ∩ owner's cap, and key ∩ owner ∩ organization for projects.
-    fn principal<'s>(&'s self, view: &KeyView<'s>, owner: Option<&'s PersonEntry>) -> Principal<'s> {
-        const ALL: &ProjectSet = &ProjectSet::All;
-        let organization = &self.directory.organizations[view.organization as usize];
+    fn principal<'s>(&'s self, view: &KeyView<'s>, belonging: &Belonging<'s>) -> Principal<'s> {
         Principal {
             key_id: view.details.id(),
             key_name: view.details.name(),
-            organization: organization.id.as_str(),
-            owner: owner.map(|person| Owner {
-                id: person.id.as_str(),
-                email: person.email.as_str(),
-                role: person.role,
+            organization: belonging.organization.as_str(),
+            owner: belonging.owner.map(|owner| Owner {
+                id: owner.id.as_str(),
+                email: owner.facts.email.as_str(),
+                role: owner.facts.role,
             }),
-            scopes: owner.map_or(view.scopes, |person| view.scopes.intersection(person.cap)),
-            projects: VisibleProjects {
-                key: &self.directory.project_sets[view.projects as usize],
-                owner: owner.map_or(ALL, |person| &person.projects),
-                organization: &organization.projects,
-                is_sole_organization: self.directory.organizations.len() == 1,
-            },
+            scopes: self.effective_scopes(view, belonging),
+            projects: self.visible_projects(belonging),
+        }
+    }
+
+    /// What the key was granted, as far as the role of its owner allows.
+    fn effective_scopes(&self, view: &KeyView<'_>, belonging: &Belonging<'_>) -> ScopeSet {
+        let granted = self.granted(view);
+        belonging
+            .owner
+            .map_or(granted, |owner| granted.intersection(self.directory.role_caps.get(owner.facts.role)))
+    }
+
+    /// What key, owner and organization have in common.
+    fn visible_projects<'s>(&self, belonging: &Belonging<'s>) -> VisibleProjects<'s> {
+        const ALL: &ProjectSet = &ProjectSet::All;
+        VisibleProjects {
+            key: belonging.projects,
+            owner: belonging.owner.map_or(ALL, |owner| &owner.facts.projects),
+            organization: belonging.declared,
+            is_sole_organization: self.directory.sole_organization.is_some(),
         }
     }
 }
 
-/// The first reason why the key may not be used, with the date in Unix milliseconds that belongs to it.
+impl Refused {
+    fn unknown(hint: Option<ShapeHint>) -> Self {
+        Self { reason: Reason::KeyUnknown, at: None, key_id: None, hint }
+    }
+}
+
+/// The first reason why a key whose time is over at `end_ms` may not be used, with the date in Unix milliseconds that
+/// belongs to it.
 fn refusal(
     view: &KeyView<'_>,
-    owner: Option<&PersonEntry>,
+    end_ms: Option<i64>,
+    belonging: &Belonging<'_>,
     now: Timestamp,
     client: IpAddr,
 ) -> Option<(Reason, Option<i64>)> {
@@ -238,13 +285,13 @@ fn refusal(
     if let Some(at) = details.revoked_ms() {
         return Some((Reason::KeyRevoked, Some(at)));
     }
-    if let Some(end) = view.expires_ms.filter(|end| now_ms >= *end) {
+    if let Some(end) = end_ms.filter(|end| now_ms >= *end) {
         return Some((Reason::KeyExpired, Some(end)));
     }
     if let Some(start) = details.not_before_ms().filter(|start| now_ms < *start) {
         return Some((Reason::KeyNotYetValid, Some(start)));
     }
-    if owner.is_some_and(|person| person.disabled) {
+    if belonging.owner.is_some_and(|owner| owner.facts.disabled) {
         return Some((Reason::KeyOwnerDisabled, None));
     }
     (!details.addresses().allow(client)).then_some((Reason::AddressNotAllowed, None))

@@ -4,13 +4,13 @@
 //! The first bits of a digest choose a shard of about 1,024 records, the next eight a bucket of about four. Records
 //! have a fixed 64 bytes; what has no fixed size, or is rare, stands in the shard's arena (see `super::details`).
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 use super::{
     details::{self, Details},
     digest::KeyDigest,
+    grants::Grants,
 };
-use crate::policy::scope::ScopeSet;
 
 pub use super::details::Entry;
 
@@ -20,7 +20,7 @@ const SHARD_RECORDS: usize = 1024;
 /// Shards are chosen by at most this many bits.
 const SHARD_BITS_MAX: u32 = 20;
 
-const NO_OWNER: u32 = u32::MAX;
+const NONE: u32 = u32::MAX;
 const NO_END: i64 = i64::MAX;
 
 /// One key change.
@@ -58,18 +58,26 @@ pub struct KeyView<'t> {
     pub index: KeyIndex,
     /// The digest it is found by.
     pub digest: KeyDigest,
-    /// The closure of the granted scopes.
-    pub scopes: ScopeSet,
-    /// The first Unix millisecond at which it is no longer in force.
+    /// The granted scopes.
+    pub grants: Grants,
+    /// The first Unix millisecond at which the secret is no longer in force.
     pub expires_ms: Option<i64>,
     /// Index of its owner.
     pub owner: Option<u32>,
-    /// Index of its organization.
-    pub organization: u32,
+    /// Index of the organization it names.
+    pub organization: Option<u32>,
     /// Index of its project set.
     pub projects: u32,
     /// Id, name, and what is rare.
     pub details: Details<'t>,
+}
+
+impl KeyView<'_> {
+    /// The first Unix millisecond at which the key is no longer in force; the secret may end before, where the key was
+    /// given another.
+    pub fn key_expires_ms(&self) -> Option<i64> {
+        if self.details.is_previous() { self.details.key_expires_ms() } else { self.expires_ms }
+    }
 }
 
 /// An immutable table of keys by digest; cheap to clone, and clones share their shards. `Debug` shows its size only.
@@ -91,12 +99,11 @@ impl KeyTable {
         expected: usize,
         entries: impl IntoIterator<Item = Entry<'a>>,
     ) -> Result<Self, TableFull> {
-        let bits = bits_for(expected);
-        let mut shards: Vec<Shard> = (0..1usize << bits).map(|_| Shard::default()).collect();
+        let mut builder = TableBuilder::new(expected);
         for entry in entries {
-            shards[shard_of(&entry.digest, bits)].push(&entry)?;
+            builder.push(&entry)?;
         }
-        Self::of_shards(bits, shards.into_iter().map(|shard| Arc::new(shard.sealed(bits))).collect())
+        builder.finish()
     }
 
     /// This table after `changes`, in their order. Cost: tens of microseconds per shard that is touched; a table that
@@ -138,13 +145,29 @@ impl KeyTable {
         if self.len() <= (2 * SHARD_RECORDS) << self.bits && self.bits <= bits + 2 {
             return Ok(self);
         }
-        let mut shards: Vec<Shard> = (0..1usize << bits).map(|_| Shard::default()).collect();
-        for old in &self.shards {
-            for record in &old.records {
-                shards[shard_of(&record.digest, bits)].adopt(record, old)?;
+        let shards = divide(self.shards.iter().map(|shard| &**shard), bits)?;
+        Self::of_shards(bits, sealed(shards, bits))
+    }
+
+    /// This table with other numbers for scopes and project sets. Cost: a copy of the whole table.
+    pub(super) fn renumbered(
+        &self,
+        grants: impl Fn(Grants) -> Grants,
+        projects: impl Fn(u32) -> u32,
+    ) -> Self {
+        let renumber = |shard: &Arc<Shard>| {
+            let mut shard = Shard::clone(shard);
+            for record in &mut shard.records {
+                record.grants = grants(record.grants);
+                record.projects = projects(record.projects);
             }
+            Arc::new(shard)
+        };
+        Self {
+            bits: self.bits,
+            shards: self.shards.iter().map(renumber).collect(),
+            starts: self.starts.clone(),
         }
-        Self::of_shards(bits, shards.into_iter().map(|shard| Arc::new(shard.sealed(bits))).collect())
     }
 
     /// How many entries there are; a key in rotation has two.
@@ -200,14 +223,75 @@ impl KeyTable {
         KeyView {
             index,
             digest: record.digest,
-            scopes: ScopeSet::from_bits(record.scopes),
+            grants: record.grants,
             expires_ms: (record.expires_ms != NO_END).then_some(record.expires_ms),
-            owner: (record.owner != NO_OWNER).then_some(record.owner),
-            organization: record.organization,
+            owner: (record.owner != NONE).then_some(record.owner),
+            organization: (record.organization != NONE).then_some(record.organization),
             projects: record.projects,
             details: shard.details(record),
         }
     }
+}
+
+/// A table that is being filled, entry by entry; no entry is kept beside it.
+#[derive(Debug)]
+pub(super) struct TableBuilder {
+    bits: u32,
+    shards: Vec<Shard>,
+    len: usize,
+}
+
+impl TableBuilder {
+    /// An empty table for about `expected` entries; with many more it is divided anew while it grows.
+    pub(super) fn new(expected: usize) -> Self {
+        let bits = bits_for(expected);
+        Self { bits, shards: empty_shards(bits), len: 0 }
+    }
+
+    /// Adds `entry`; of two with one digest the later counts.
+    pub(super) fn push(&mut self, entry: &Entry<'_>) -> Result<(), TableFull> {
+        if self.len >= (2 * SHARD_RECORDS) << self.bits && self.bits < SHARD_BITS_MAX {
+            self.divide((self.bits + 2).min(SHARD_BITS_MAX))?;
+        }
+        self.len += 1;
+        self.shards[shard_of(&entry.digest, self.bits)].push(entry)
+    }
+
+    /// The table.
+    pub(super) fn finish(mut self) -> Result<KeyTable, TableFull> {
+        let bits = bits_for(self.len);
+        if bits > self.bits {
+            self.divide(bits)?;
+        }
+        KeyTable::of_shards(self.bits, sealed(self.shards, self.bits))
+    }
+
+    fn divide(&mut self, bits: u32) -> Result<(), TableFull> {
+        // Each old shard is freed before the next is taken apart, so that there are never two tables.
+        self.shards = divide(std::mem::take(&mut self.shards).into_iter(), bits)?;
+        self.bits = bits;
+        Ok(())
+    }
+}
+
+fn empty_shards(bits: u32) -> Vec<Shard> {
+    (0..1usize << bits).map(|_| Shard::default()).collect()
+}
+
+/// What is in `old`, among the shards that `bits` choose from.
+fn divide<S: Borrow<Shard>>(old: impl Iterator<Item = S>, bits: u32) -> Result<Vec<Shard>, TableFull> {
+    let mut shards = empty_shards(bits);
+    for old in old {
+        let old = old.borrow();
+        for record in &old.records {
+            shards[shard_of(&record.digest, bits)].adopt(record, old)?;
+        }
+    }
+    Ok(shards)
+}
+
+fn sealed(shards: Vec<Shard>, bits: u32) -> Box<[Arc<Shard>]> {
+    shards.into_iter().map(|shard| Arc::new(shard.sealed(bits))).collect()
 }
 
 /// What a request needs of a key: exactly one cache line, so that looking at it costs one miss.
@@ -215,7 +299,7 @@ impl KeyTable {
 #[repr(align(64))]
 struct Record {
     digest: KeyDigest,
-    scopes: u64,
+    grants: Grants,
     expires_ms: i64,
     owner: u32,
     organization: u32,
@@ -237,7 +321,7 @@ impl fmt::Debug for KeyTable {
 }
 
 /// The records whose digests start with the same bits.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Shard {
     /// Sorted by digest once sealed.
     records: Vec<Record>,
@@ -265,10 +349,10 @@ impl Shard {
         details::write(&mut self.arena, entry);
         Ok(Record {
             digest: entry.digest,
-            scopes: entry.scopes.bits(),
+            grants: entry.grants,
             expires_ms: entry.expires_ms.unwrap_or(NO_END),
-            owner: entry.owner.unwrap_or(NO_OWNER),
-            organization: entry.organization,
+            owner: entry.owner.unwrap_or(NONE),
+            organization: entry.organization.unwrap_or(NONE),
             projects: entry.projects,
             details,
         })
@@ -410,10 +494,15 @@ mod tests {
         fn entry(&self) -> Entry<'_> {
             Entry {
                 digest: self.digest,
-                scopes: ScopeSet::from_bits(u64::from(self.number)),
+                grants: Grants::from_bits(u64::from(self.number)),
                 expires_ms: self.number.is_multiple_of(3).then_some(i64::from(self.number)),
+                key_expires_ms: match (self.number % 5, self.number % 3) {
+                    (0, _) => self.not_before_ms,
+                    (_, 0) => Some(i64::from(self.number)),
+                    (_, _) => None,
+                },
                 owner: self.number.is_multiple_of(2).then_some(self.number),
-                organization: self.number / 2,
+                organization: self.number.is_multiple_of(7).then_some(self.number / 2),
                 projects: self.number / 3,
                 id: self.id,
                 name: &self.name,
@@ -427,8 +516,8 @@ mod tests {
         fn assert_is(&self, view: &KeyView<'_>) {
             let entry = self.entry();
             assert_eq!(
-                (view.digest, view.scopes, view.expires_ms),
-                (entry.digest, entry.scopes, entry.expires_ms)
+                (view.digest, view.grants, view.expires_ms),
+                (entry.digest, entry.grants, entry.expires_ms)
             );
             assert_eq!(
                 (view.owner, view.organization, view.projects),
@@ -437,6 +526,7 @@ mod tests {
             let details = &view.details;
             assert_eq!((&*details.id(), details.name()), (entry.id.as_str(), entry.name));
             assert_eq!(details.is_previous(), entry.is_previous);
+            assert_eq!(view.key_expires_ms(), entry.key_expires_ms);
             assert_eq!(
                 (details.revoked_ms(), details.not_before_ms()),
                 (entry.revoked_ms, entry.not_before_ms)

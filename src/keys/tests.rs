@@ -15,7 +15,7 @@ use super::{
         PreviousSecret, Revocation,
     },
     secret::Brand,
-    snapshot::{KeySnapshot, Refused},
+    snapshot::{KeySnapshot, Refused, Standing},
 };
 use crate::policy::{
     principal::Role,
@@ -24,11 +24,11 @@ use crate::policy::{
     scope::{ScopeDefinition, Scopes},
 };
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn key(id: &str, secret: &str) -> KeyRecord {
+pub(super) fn key(id: &str, secret: &str) -> KeyRecord {
     KeyRecord {
         id: KeyId::parse(id).unwrap(),
         name: Some(Name::parse("deploy bot").unwrap()),
@@ -48,7 +48,7 @@ fn key(id: &str, secret: &str) -> KeyRecord {
     }
 }
 
-fn person(id: &str, role: Role) -> Person {
+pub(super) fn person(id: &str, role: Role) -> Person {
     Person {
         id: PersonId::parse(id).unwrap(),
         email: Email::parse(&format!("{id}@example.com")).unwrap(),
@@ -60,7 +60,7 @@ fn person(id: &str, role: Role) -> Person {
     }
 }
 
-fn organization(id: &str, projects: Option<&[&str]>) -> Organization {
+pub(super) fn organization(id: &str, projects: Option<&[&str]>) -> Organization {
     Organization {
         id: OrganizationId::parse(id).unwrap(),
         name: None,
@@ -68,11 +68,11 @@ fn organization(id: &str, projects: Option<&[&str]>) -> Organization {
     }
 }
 
-fn org_id(id: &str) -> OrganizationId {
+pub(super) fn org_id(id: &str) -> OrganizationId {
     OrganizationId::parse(id).unwrap()
 }
 
-fn owned_by(id: &str) -> PersonId {
+pub(super) fn owned_by(id: &str) -> PersonId {
     PersonId::parse(id).unwrap()
 }
 
@@ -213,6 +213,59 @@ fn both_secrets_of_a_rotation_work_until_the_overlap_ends() {
     assert_eq!(reason(&build(std::slice::from_ref(&record), &[], &[]), "old", 50), Some(Reason::KeyExpired));
     record.revoked = Some(Revocation { at: at(1), by: None, reason: None });
     assert_eq!(reason(&build(&[record], &[], &[]), "old", 2), Some(Reason::KeyRevoked));
+}
+
+/// What a stream that was admitted by the secret meets.
+fn standing(snapshot: &KeySnapshot, secret: &str, now: i64) -> String {
+    match snapshot.standing(&KeyDigest::of(secret.as_bytes()), at(now), "192.0.2.1".parse().unwrap()) {
+        Standing::Gone => "gone".into(),
+        Standing::Ended(reason) => reason.code().into(),
+        Standing::Holds { scopes, projects, ends_at } => {
+            let scopes = Scopes::default().names(scopes).collect::<Vec<_>>().join("+");
+            let projects = projects.listed().map_or("all".into(), |ids| ids.collect::<Vec<_>>().join("+"));
+            format!("{scopes} on {projects} until {:?}", ends_at.map(Timestamp::as_second))
+        }
+    }
+}
+
+#[test]
+fn streams_outlive_an_overlap_but_not_their_key() {
+    let mut record = key("key_1", "new");
+    record.expires_at = Some(at(200));
+    // An overlap of none: its end was past when the file was read.
+    record.previous = Some(PreviousSecret { digest: KeyDigest::of(b"old"), until: at(100) });
+    let snapshot = build(std::slice::from_ref(&record), &[], &[]);
+    assert_eq!(reason(&snapshot, "old", 100), Some(Reason::KeyExpired));
+    for secret in ["old", "new"] {
+        assert_eq!(standing(&snapshot, secret, 100), "read+write on all until Some(200)");
+        assert_eq!(standing(&snapshot, secret, 200), "key_expired");
+    }
+    assert_eq!(standing(&snapshot, "other", 100), "gone");
+    record.expires_at = None;
+    assert_eq!(
+        standing(&build(std::slice::from_ref(&record), &[], &[]), "old", 100),
+        "read+write on all until None"
+    );
+    record.revoked = Some(Revocation { at: at(1), by: None, reason: None });
+    assert_eq!(standing(&build(&[record], &[], &[]), "old", 100), "key_revoked");
+}
+
+#[test]
+fn streams_follow_their_owner() {
+    let mut record = key("key_1", "s1");
+    record.owner = Some(owned_by("ada"));
+    record.addresses = vec!["192.0.2.0/24".parse().unwrap()];
+    let mut ada = person("ada", Role::Viewer);
+    ada.projects = ProjectSet::only(["alpha"]);
+    let told = |record: &KeyRecord, ada: &Person| {
+        standing(&build(std::slice::from_ref(record), std::slice::from_ref(ada), &[]), "s1", 1)
+    };
+    assert_eq!(told(&record, &ada), "read on alpha until None");
+    ada.disabled = true;
+    assert_eq!(told(&record, &ada), "key_owner_disabled");
+    ada.disabled = false;
+    record.addresses = vec!["10.0.0.0/8".parse().unwrap()];
+    assert_eq!(told(&record, &ada), "address_not_allowed");
 }
 
 #[test]

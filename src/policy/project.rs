@@ -1,19 +1,19 @@
 //! Projects: the unit a key can be restricted to, and where a request names one.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use memchr::memchr;
 
 use super::{fold::same_fold, path::decode_to_fixpoint};
 use crate::message::Fields;
 
-/// Which projects someone was granted: all, or a list (possibly empty: none).
+/// Which projects someone was granted: all, or a list (possibly empty: none). Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ProjectSet {
     /// Every project.
     All,
     /// These only, sorted and without repetition; compared byte for byte.
-    Only(Box<[Box<str>]>),
+    Only(Arc<[Box<str>]>),
 }
 
 impl ProjectSet {
@@ -22,7 +22,7 @@ impl ProjectSet {
         let mut ids: Vec<Box<str>> = ids.into_iter().map(Into::into).collect();
         ids.sort_unstable();
         ids.dedup();
-        Self::Only(ids.into_boxed_slice())
+        Self::Only(ids.into())
     }
 
     /// Whether `id` is in the set. Cost: a binary search, no allocation.
