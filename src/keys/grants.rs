@@ -1,7 +1,7 @@
 //! What keys were granted, as names without their meaning: what a name implies is asked of today's config at every
 //! request, so that nothing that was stored under another config grants more than this one does.
 
-use crate::policy::scope::{SCOPES_MAX, ScopeSet, Scopes};
+use crate::policy::scope::{SCOPES_MAX, ScopeSet, Scopes, is_scope_name};
 
 /// Granted scopes, one bit each, in the numbering of one snapshot; `KeySnapshot::granted` says what they mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,6 +62,27 @@ impl ScopeNames {
         names
     }
 
+    /// These names, in the numbering that they have here, with their meaning under `scopes`; and what became of the
+    /// numbering where there are too many. `None` if they are more than can be, or one stands there twice.
+    pub(super) fn restored(
+        names: Vec<String>,
+        is_short: bool,
+        scopes: &Scopes,
+    ) -> Option<(Self, Option<Renumbering>)> {
+        let is_twice = |at: usize| names[..at].contains(&names[at]);
+        if names.len() > SCOPES_MAX || (0..names.len()).any(is_twice) {
+            return None;
+        }
+        let mut restored = Self { names, closures: [ScopeSet::EMPTY; SCOPES_MAX], is_short };
+        let renumbering = restored.redefine(scopes);
+        Some((restored, renumbering))
+    }
+
+    /// All names, in the order of their bits.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// What `grants` permit under the config.
     pub(super) fn closure(&self, grants: Grants) -> ScopeSet {
         grants.places().fold(ScopeSet::EMPTY, |all, at| all.union(self.closures[at]))
@@ -71,7 +92,7 @@ impl ScopeNames {
     pub(super) fn find(&self, name: &str) -> Option<(Grants, bool)> {
         let found = self.names.iter().position(|known| known == name);
         let found = found.map(|at| (Grants::only(at), !self.closures[at].is_empty()));
-        found.or_else(|| self.is_short.then_some((Grants::NONE, false)))
+        found.or_else(|| (self.is_short || !is_scope_name(name)).then_some((Grants::NONE, false)))
     }
 
     /// As [`ScopeNames::find`]; adds a name that the config does not know while there are bits, since another config may

@@ -11,6 +11,7 @@ pub mod digest;
 mod directory;
 pub mod editor;
 pub mod grants;
+pub mod image;
 pub mod problem;
 pub mod record;
 mod register;

@@ -423,7 +423,7 @@ fn check_alone(key: &KeyRecord, teller: &mut Teller<'_>) {
 
 /// Whether a request can name the project at all; routes decide what of this they accept. `*` would read as "all" in
 /// the header that lists projects.
-fn is_project(id: &str) -> bool {
+pub(super) fn is_project(id: &str) -> bool {
     (1..=128).contains(&id.len())
         && id != "*"
         && !id.chars().any(|c| c == '/' || c.is_whitespace() || c.is_control())

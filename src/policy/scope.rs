@@ -199,7 +199,8 @@ fn close(start: usize, implied: &[u64]) -> u64 {
     }
 }
 
-fn is_scope_name(name: &str) -> bool {
+/// Whether a scope can be called so: `[a-z][a-z0-9:._-]{0,63}`.
+pub(crate) fn is_scope_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     bytes.len() <= 64
         && bytes.first().is_some_and(u8::is_ascii_lowercase)

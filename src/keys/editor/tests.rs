@@ -9,6 +9,7 @@ use super::{
         build::SnapshotBuilder,
         caps::RoleCaps,
         checksum::KeySums,
+        image::{self, ImageOf},
         record::{PreviousSecret, Revocation},
         secret::Brand,
         tests::{at, key, org_id, organization, owned_by, person},
@@ -246,6 +247,9 @@ proptest! {
             assert_same(&applied.snapshot, records.load(&rules).snapshot())?;
             assert_same(&earlier, before.load(&rules).snapshot())?;
             prop_assert_eq!(applied.snapshot.checksum(), records.sums());
+            // A replica that starts with the image goes on from there as one that never stopped.
+            editor = reread(&applied.snapshot, &rules);
+            assert_same(editor.snapshot(), &applied.snapshot)?;
             if let Some(number) = other_rules {
                 rules = Rules::of(number);
                 if editor.lacks_grants() {
@@ -255,6 +259,13 @@ proptest! {
             }
         }
     }
+}
+
+fn reread(snapshot: &KeySnapshot, rules: &Rules) -> SnapshotEditor {
+    let mut bytes = Vec::new();
+    let of = ImageOf { instance: uuid::Uuid::nil(), revision: 1 };
+    image::write(of, at(1), snapshot, &mut bytes).unwrap();
+    image::read(&bytes, &rules.policy()).unwrap().editor
 }
 
 fn differing<T: Clone + PartialEq>(old: &BTreeMap<String, T>, new: &BTreeMap<String, T>) -> Vec<T> {
