@@ -13,6 +13,7 @@
 //!   test can answer early, in pieces, with garbage, or half. A [`Latch`] makes it wait for the test, never for a clock.
 //! - [`Client`]: raw bytes out, one framed [`Message`] in.
 //! - [`Postgres`]: a server of its own, with databases; to be stopped, killed and paused.
+//! - [`TcpProxy`]: the network between a gateway and its database; it cuts, holds, delays and loses.
 //! - [`run`]: commands to their end: `keygate`, `curl`, Python with `tests/requirements.txt`.
 //!
 //! Everything that is started is stopped when its value is dropped. [`GUARD`] bounds every wait, so that a hang is a
@@ -24,6 +25,7 @@ mod gateway;
 mod message;
 pub(crate) mod postgres;
 pub(crate) mod run;
+pub(crate) mod tcp_proxy;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -35,6 +37,7 @@ pub(crate) use client::Client;
 pub(crate) use gateway::Gateway;
 pub(crate) use message::{Framing, Message};
 pub(crate) use postgres::Postgres;
+pub(crate) use tcp_proxy::TcpProxy;
 pub(crate) use upstream::{Talk, Upstream};
 
 /// How long anything may keep a test waiting before it counts as hung.

@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Stdio},
@@ -88,6 +88,11 @@ impl Postgres {
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"])
             .arg(self.url_as("postgres", database));
         run(&mut command, statements).expect_success().stdout.trim_end().to_owned()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
     /// Stops it in good order: sessions end at once, what was committed is kept.

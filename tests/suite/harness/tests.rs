@@ -1,8 +1,11 @@
 //! The harness against itself, without a gateway between: what is sent is what is recorded.
 
+use std::process::Command;
+
 use rustix::process::Signal;
 
-use super::{Client, Gateway, Latch, Message, Postgres, Upstream, run};
+use super::tcp_proxy::NOTIFICATION;
+use super::{Client, Gateway, Latch, Message, Postgres, TcpProxy, Upstream, run};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -134,4 +137,62 @@ fn a_postgres_is_stopped_killed_and_paused_and_keeps_its_data() {
     server.pause();
     server.resume();
     assert_eq!(server.psql(&database, "SELECT n FROM t"), "7");
+}
+
+/// What `psql` prints for a statement through the proxy, or how it failed.
+fn ask_through(proxy: &TcpProxy, statement: &str) -> Result<String, String> {
+    let url =
+        format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable&connect_timeout=2", proxy.port());
+    let done = run::run(Command::new("psql").args(["-XqAt", &url, "-c", statement]), "");
+    if done.code == Some(0) { Ok(done.stdout.trim_end().to_owned()) } else { Err(done.stderr) }
+}
+
+#[test]
+fn a_network_refuses_cuts_and_passes_again() {
+    let server = Postgres::start();
+    let proxy = TcpProxy::before(server.address());
+    assert_eq!(ask_through(&proxy, "SELECT 7"), Ok("7".to_owned()));
+    proxy.refuse();
+    let refused = ask_through(&proxy, "SELECT 7").unwrap_err();
+    assert!(refused.contains("Connection refused"), "{refused}");
+    proxy.pass();
+    assert_eq!(ask_through(&proxy, "SELECT 7"), Ok("7".to_owned()));
+
+    proxy.cut_after(20);
+    let cut = ask_through(&proxy, "SELECT 7").unwrap_err();
+    assert!(cut.contains("closed") || cut.contains("reset"), "{cut}");
+    proxy.pass();
+    proxy.black_hole();
+    let lost = ask_through(&proxy, "SELECT 7").unwrap_err();
+    assert!(lost.contains("timeout expired"), "{lost}");
+    proxy.pass();
+    assert_eq!(ask_through(&proxy, "SELECT 7"), Ok("7".to_owned()));
+}
+
+#[test]
+fn a_network_loses_a_notification_or_breaks_at_it() {
+    let server = Postgres::start();
+    let proxy = TcpProxy::before(server.address());
+    let notified = "LISTEN x; SELECT pg_notify('x', 'word')";
+    assert!(ask_through(&proxy, notified).is_ok());
+    proxy.lose(NOTIFICATION);
+    assert!(ask_through(&proxy, notified).is_ok());
+    proxy.pass();
+    proxy.cut_at(NOTIFICATION);
+    ask_through(&proxy, notified).unwrap_err();
+}
+
+#[test]
+fn a_network_that_holds_bytes_passes_them_on_later() {
+    let upstream = Upstream::answering(OK);
+    let proxy = TcpProxy::before(upstream.address());
+    let mut client = Client::connect(proxy.address());
+    proxy.hold();
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(upstream.requests(), []);
+    proxy.pass();
+    upstream.wait_for_requests(1);
+    proxy.cut();
+    assert_eq!(client.try_response(), None);
+    upstream.wait_for_ends(1);
 }
