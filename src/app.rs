@@ -4,7 +4,7 @@
 mod certificates;
 
 use std::{
-    fmt, io,
+    fmt, fs, io,
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -27,6 +27,7 @@ use crate::{
         config_file::ConfigFile,
         reload::{CertificateSource, Reloader, ReloaderParts},
         reload_thread::{ReloadHandle, ReloadThread},
+        replica_thread::{ReplicaThread, ReplicaThreadParts},
         usage_flush::UsageFlush,
     },
     live::Live,
@@ -103,13 +104,22 @@ pub struct App {
     live: Live,
     shutdown: Shutdown,
     telemetry: Telemetry,
-    usage: UsageFlush,
+    keeper: Keeper,
     reload: ReloadThread,
     health: Option<ListeningSocket>,
     workers: Vec<JoinHandle<io::Result<()>>>,
     bound: Vec<NamedAddress>,
     control: Runtime,
     signals: Signals,
+}
+
+/// Who keeps what outlives the process.
+#[derive(Debug)]
+enum Keeper {
+    /// With key files: uses of keys go to the `state:` folder.
+    Usage(Box<UsageFlush>),
+    /// With a database: it is followed, and uses go there.
+    Replica(ReplicaThread),
 }
 
 /// What the operator says by signals; heard from the moment the gateway listens.
@@ -146,9 +156,6 @@ impl App {
     pub fn start(config_path: &Path) -> Result<Self, StartError> {
         let open_files = descriptors::raise_limit();
         let (config_file, config) = load_config(config_path)?;
-        if let KeySource::Database(source) = &config.keys {
-            return Err(format!("{}: keys in a database cannot be served yet", source.url).into());
-        }
         let control = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -162,6 +169,7 @@ impl App {
             .map_err(|error| format!("the access log cannot be opened: {error}"))?;
         let (telemetry, batches) = Telemetry::new(metrics.clone(), access_log);
 
+        let source = config.keys.clone();
         let entrances = entrances(&config, &certificates, open_files);
         let (mut bound, sockets) = bind_all(&config)?;
         let health = config.health.map(bind_health).transpose()?;
@@ -179,20 +187,35 @@ impl App {
         };
         let (reloader, report) = Reloader::start(parts).map_err(|error| error.to_string())?;
         let live = reloader.live().clone();
-        if live.current().keys.is_none() {
-            return Err(StartError::Wrong(
-                report.wrong.into_iter().flat_map(|wrong| wrong.problems).collect(),
-            ));
-        }
-        let usage =
-            UsageFlush::new(state, batches, live.clone(), metrics).map_err(|error| error.to_string())?;
+        let keeper = match (reloader.database_keys(), &source) {
+            (Some(keys), KeySource::Database(source)) => {
+                Keeper::Replica(ReplicaThread::start(ReplicaThreadParts {
+                    source: source.clone(),
+                    keys: keys.clone(),
+                    live: live.clone(),
+                    metrics,
+                    state: live.current().config.state.clone(),
+                    address: place(&bound),
+                    batches,
+                })?)
+            }
+            (Some(_) | None, _) if live.current().keys.is_none() => {
+                return Err(StartError::Wrong(
+                    report.wrong.into_iter().flat_map(|wrong| wrong.problems).collect(),
+                ));
+            }
+            (Some(_) | None, _) => {
+                let usage = UsageFlush::new(state, batches, live.clone(), metrics);
+                Keeper::Usage(Box::new(usage.map_err(|error| error.to_string())?))
+            }
+        };
         let shutdown = Shutdown::new();
         let workers = spawn_workers(sockets, &entrances, &live, &telemetry, &shutdown)
             .map_err(|error| format!("a worker cannot be started: {error}"))?;
         let reload = ReloadThread::spawn(reloader)
             .map_err(|error| format!("the thread that reloads cannot be started: {error}"))?;
         let health = health.map(|(_, socket)| socket);
-        Ok(Self { live, shutdown, telemetry, usage, reload, health, workers, bound, control, signals })
+        Ok(Self { live, shutdown, telemetry, keeper, reload, health, workers, bound, control, signals })
     }
 
     /// The addresses in use, each with the name of what is served there.
@@ -215,7 +238,7 @@ impl App {
     /// # Errors
     /// Where the health listener cannot be served, or a worker failed.
     pub fn run(self) -> Result<(), StartError> {
-        let Self { live, shutdown, telemetry, usage, reload, health, workers, control, signals, .. } = self;
+        let Self { live, shutdown, telemetry, keeper, reload, health, workers, control, signals, .. } = self;
         let Signals { mut stop, mut hangup } = signals;
         let (ended_sender, ended) = tokio::sync::oneshot::channel();
         let joiner = thread::spawn(move || {
@@ -223,7 +246,10 @@ impl App {
             let _ = ended_sender.send(());
             results
         });
-        let usage = control.spawn(usage.run());
+        let (usage, replica) = match keeper {
+            Keeper::Usage(usage) => (Some(control.spawn(usage.run())), None),
+            Keeper::Replica(replica) => (None, Some(replica)),
+        };
         control.block_on(async {
             if let Some(socket) = health {
                 let listener = socket
@@ -259,7 +285,12 @@ impl App {
         drop(reload);
         telemetry.close(LOG_PATIENCE);
         // The last sender of uses went with the telemetry.
-        let _ = control.block_on(usage);
+        if let Some(usage) = usage {
+            let _ = control.block_on(usage);
+        }
+        if let Some(replica) = replica {
+            replica.stop();
+        }
         for result in results {
             match result {
                 Ok(Ok(())) => {}
@@ -269,6 +300,20 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Where this process can be found: the same after a restart in the same place, and never the same for two that run.
+fn place(bound: &[NamedAddress]) -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let host = read("/proc/sys/kernel/hostname");
+    let port = bound.iter().find(|(name, _)| *name == "data").map(|(_, address)| match address {
+        ListenAddress::Tcp(address) => address.port().to_string(),
+        ListenAddress::Unix(path) => path.display().to_string(),
+    });
+    // Machines and containers may share a name: not both the boot and the network namespace.
+    let boot: String = read("/proc/sys/kernel/random/boot_id").chars().take(8).collect();
+    let network = fs::read_link("/proc/self/ns/net").unwrap_or_default();
+    format!("{host}:{} {boot} {}", port.unwrap_or_default(), network.display())
 }
 
 fn load_config(path: &Path) -> Result<(ConfigFile, Config), StartError> {

@@ -205,6 +205,11 @@ impl Lease {
         end == i64::MAX || i64::try_from(boot.as_millis()).is_ok_and(|now| now < end)
     }
 
+    /// It runs on.
+    pub fn never_ends(&self) {
+        self.0.store(i64::MAX, Ordering::Release);
+    }
+
     /// It runs until `boot`, and no longer.
     pub fn ends_at(&self, boot: Duration) {
         self.0.store(i64::try_from(boot.as_millis()).unwrap_or(i64::MAX - 1), Ordering::Release);

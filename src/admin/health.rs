@@ -34,6 +34,7 @@ use tokio::{
 };
 
 use crate::{
+    clock,
     live::Live,
     net::{
         drain::{Phase, Shutdown},
@@ -171,6 +172,7 @@ impl Detail {
         let reason = match state.shutdown.phase() {
             Phase::Leaving | Phase::Draining | Phase::Forced => Some("shutting_down"),
             Phase::Running if published.keys.is_none() => Some("no_keys"),
+            Phase::Running if !state.live.lease().runs_at(clock::boot()) => Some("keys_stale"),
             Phase::Running => None,
         };
         Self {

@@ -3,14 +3,20 @@
 
 pub mod administration;
 mod changes;
+mod cold_start;
 pub mod config_file;
+pub mod database_keys;
+mod file_keys;
 pub mod key_admin;
 pub mod key_import;
 pub mod operator;
 pub mod people_admin;
 pub mod project_admin;
+mod record;
 pub mod reload;
 pub mod reload_thread;
+pub mod replica;
+pub mod replica_thread;
 pub mod report;
 mod revocations;
 mod spare;

@@ -6,8 +6,10 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
+
 use crate::{
-    keys::{record::KeyId, snapshot::KeySnapshot, table::TableFull},
+    keys::{digest::KeyDigest, record::KeyId, snapshot::KeySnapshot, table::TableFull},
     policy::principal::KeyIdText,
     store::{
         key_files::{Resolution, SourceRevocation},
@@ -64,31 +66,30 @@ impl Revocations {
         Ok(Overlaid { snapshot: Some(snapshot), marked, undone, refused })
     }
 
-    /// Remembers what is revoked in `snapshot` and what wrong files mark; for after it was published.
+    /// Those entries that were seen revoked and that `snapshot` has as good. Cost: a look-up for each that was seen.
+    pub(super) fn undone_by(&self, snapshot: &KeySnapshot) -> Vec<(KeyDigest, Timestamp)> {
+        let is_good = |digest: &KeyDigest| {
+            snapshot.table().find(digest).is_some_and(|key| key.details.revoked_ms().is_none())
+        };
+        self.seen
+            .iter()
+            .filter(|(digest, _)| is_good(digest))
+            .map(|(digest, seen)| (*digest, seen.at))
+            .collect()
+    }
+
+    /// Remembers what is revoked; for after it was published.
     ///
     /// # Errors
     /// Where it cannot be written. It is remembered nonetheless, and written with the next.
     pub(super) fn remember(
         &mut self,
-        snapshot: Option<&KeySnapshot>,
-        marks: &[SourceRevocation],
+        revoked: impl IntoIterator<Item = (KeyDigest, SeenRevocation)>,
     ) -> Result<(), StateError> {
-        for (digest, at) in snapshot.into_iter().flat_map(KeySnapshot::revocations) {
-            if self.seen.contains_key(&digest) {
-                continue;
-            }
-            let key_id =
-                snapshot.and_then(|snapshot| snapshot.table().find(&digest)).map(|key| key.details.id());
-            let key_id = key_id.and_then(|id| KeyId::parse(&id).ok());
-            let seen = SeenRevocation { at, key_id };
-            self.seen.insert(digest, seen);
-            self.unsaved.insert(digest, seen);
-        }
-        for SourceRevocation { revocation, .. } in marks {
-            let seen = SeenRevocation { at: revocation.at, key_id: revocation.key_id };
-            if let Entry::Vacant(unseen) = self.seen.entry(revocation.digest) {
+        for (digest, seen) in revoked {
+            if let Entry::Vacant(unseen) = self.seen.entry(digest) {
                 unseen.insert(seen);
-                self.unsaved.insert(revocation.digest, seen);
+                self.unsaved.insert(digest, seen);
             }
         }
         self.save()
@@ -102,6 +103,15 @@ impl Revocations {
         self.unsaved.clear();
         Ok(())
     }
+}
+
+/// Every entry of `snapshot` that is revoked. Cost: a scan of all keys.
+pub(super) fn revoked_in(snapshot: &KeySnapshot) -> impl Iterator<Item = (KeyDigest, SeenRevocation)> + '_ {
+    snapshot.table().iter().filter_map(|view| {
+        let at = Timestamp::from_millisecond(view.details.revoked_ms()?).ok()?;
+        let key_id = KeyId::parse(&view.details.id()).ok();
+        Some((view.digest, SeenRevocation { at, key_id }))
+    })
 }
 
 /// Of the keys that are refused again, those whose file is right, so that it is the file that takes the mark back.

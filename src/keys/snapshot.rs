@@ -11,7 +11,7 @@ use super::{
     digest::KeyDigest,
     directory::{Belonging, Directory},
     problem::BuildProblem,
-    record::{KeyRecord, Organization, Person},
+    record::{KeyRecord, KeyStatus, Organization, Person},
     secret::{Brand, ShapeHint, looks_like_key},
     table::{Change, KeyIndex, KeyTable, KeyView, TableFull},
 };
@@ -180,6 +180,20 @@ impl KeySnapshot {
         })
     }
 
+    /// Whether each key works at `now`; in any order. Cost: a scan of all keys.
+    pub fn statuses(&self, now: Timestamp) -> impl Iterator<Item = KeyStatus> {
+        self.table.iter().filter(|view| !view.details.is_previous()).filter_map(move |view| {
+            let belonging = self.directory.belonging(&view)?;
+            Some(match time_refusal(&view, view.expires_ms, &belonging, now) {
+                None => KeyStatus::Active,
+                Some((Reason::KeyRevoked, _)) => KeyStatus::Revoked,
+                Some((Reason::KeyExpired, _)) => KeyStatus::Expired,
+                Some((Reason::KeyNotYetValid, _)) => KeyStatus::NotYetValid,
+                Some(_) => KeyStatus::OwnerDisabled,
+            })
+        })
+    }
+
     /// Sums over all entries, to be compared with those of what is stored. Cost: some hundred nanoseconds a key.
     pub fn checksum(&self) -> KeySums {
         let mut sums = KeySums::default();
@@ -280,6 +294,17 @@ fn refusal(
     now: Timestamp,
     client: IpAddr,
 ) -> Option<(Reason, Option<i64>)> {
+    time_refusal(view, end_ms, belonging, now)
+        .or_else(|| (!view.details.addresses().allow(client)).then_some((Reason::AddressNotAllowed, None)))
+}
+
+/// As [`refusal`], whatever the address.
+fn time_refusal(
+    view: &KeyView<'_>,
+    end_ms: Option<i64>,
+    belonging: &Belonging<'_>,
+    now: Timestamp,
+) -> Option<(Reason, Option<i64>)> {
     let now_ms = now.as_millisecond();
     let details = &view.details;
     if let Some(at) = details.revoked_ms() {
@@ -291,8 +316,5 @@ fn refusal(
     if let Some(start) = details.not_before_ms().filter(|start| now_ms < *start) {
         return Some((Reason::KeyNotYetValid, Some(start)));
     }
-    if belonging.owner.is_some_and(|owner| owner.facts.disabled) {
-        return Some((Reason::KeyOwnerDisabled, None));
-    }
-    (!details.addresses().allow(client)).then_some((Reason::AddressNotAllowed, None))
+    belonging.owner.is_some_and(|owner| owner.facts.disabled).then_some((Reason::KeyOwnerDisabled, None))
 }

@@ -29,6 +29,7 @@ mod population;
 mod readme;
 mod reference;
 mod reload;
+mod replica;
 mod rust_text;
 mod serving;
 mod tidy;

@@ -1,0 +1,510 @@
+//! One replica of a fleet: follows a database, puts its changes in force and says so.
+//!
+//! It registers before it loads, and subscribes before it catches up: so whoever commits a change finds every replica
+//! that may lack it, and no change falls between two looks. Four loops share one thread: signs of life, which bring
+//! back the head and so are the poll; the feed; sums that are compared now and then; and the snapshot on disk.
+
+use std::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+use uuid::Uuid;
+
+use super::{
+    cold_start::ColdStart,
+    database_keys::{DatabaseKeys, InForce, Position},
+    file_keys::policy,
+};
+use crate::{
+    clock::{self, Clock, SystemClock},
+    config::model::Staleness,
+    keys::{
+        build::SnapshotBuilder,
+        checksum::KeySums,
+        record::{KeyRecord, Organization, Person},
+        table::TableFull,
+    },
+    live::Live,
+    store::contract::{
+        Acknowledgement, Database, Feed, Head, Heartbeat, Intake, Signals, StoreError, WhenStale,
+    },
+    telemetry::metrics::Metrics,
+};
+
+/// How often a replica gives a sign of life, if its lease leaves so much time.
+const BEAT_EVERY: Duration = Duration::from_secs(2);
+/// The least time between two signs of life.
+const BEAT_EVERY_MIN: Duration = Duration::from_millis(500);
+/// How soon a database that could not be reached is tried again; doubles up to the other, with jitter, so that a fleet
+/// does not come back all at once.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
+/// How soon hearing of changes is tried again where only that is refused, as by a transaction pooler.
+const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// How often what is in force is compared with what is stored.
+const RECONCILE_EVERY: Duration = Duration::from_mins(5);
+/// How long workers may take to end what is no longer permitted before a revision is acknowledged without them: never.
+const ENFORCE_PATIENCE: Duration = Duration::from_secs(5);
+/// A row of the same address that is silent for so long is of a process that came before this one.
+const PREDECESSOR_SILENT: Duration = Duration::from_secs(10);
+
+/// What a replica works on.
+#[derive(Debug)]
+pub struct ReplicaParts {
+    /// Followed.
+    pub database: Arc<dyn Database>,
+    /// Where its keys come into force.
+    pub keys: DatabaseKeys,
+    /// What is in force.
+    pub live: Live,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Where the snapshot for a start without database is kept.
+    pub cold_start: Option<ColdStart>,
+    /// Where it can be found; the same for a process that is started again in the same place.
+    pub address: String,
+}
+
+/// One replica.
+#[derive(Debug)]
+pub struct Replica {
+    id: String,
+    database: Arc<dyn Database>,
+    keys: DatabaseKeys,
+    live: Live,
+    metrics: Metrics,
+    cold_start: Option<ColdStart>,
+    address: String,
+    /// Something is newer than what is in force.
+    behind: Notify,
+    /// A lease that will run once the revision is in force.
+    promised: Cell<Option<Promise>>,
+    /// Streams that were closed for what was acknowledged.
+    closed: Cell<u64>,
+    outage: RefCell<Option<Outage>>,
+    contacted: Cell<Duration>,
+}
+
+/// The database answered a sign of life that was sent at this time of the boot clock.
+#[derive(Debug, Clone, Copy)]
+struct Promise {
+    sent: Duration,
+    head: Head,
+    staleness: Staleness,
+}
+
+#[derive(Debug)]
+struct Outage {
+    since: Duration,
+    is_stale: bool,
+}
+
+impl Replica {
+    /// A replica that has not spoken yet. Until it reaches its database with `staleness: {then: reject}`, nothing that
+    /// needs a key is served.
+    ///
+    /// # Errors
+    /// What the operating system says if it has no randomness to give.
+    pub fn new(parts: ReplicaParts) -> Result<Self, getrandom::Error> {
+        let ReplicaParts { database, keys, live, metrics, cold_start, address } = parts;
+        let mut random = [0; 4];
+        getrandom::fill(&mut random)?;
+        let name = address.split(' ').next().unwrap_or_default();
+        let id = format!("{name}-{:08x}", u32::from_be_bytes(random));
+        if live.current().config.staleness.then == WhenStale::Reject {
+            live.lease().ends_at(Duration::ZERO);
+        }
+        Ok(Self {
+            id,
+            database,
+            keys,
+            live,
+            metrics,
+            cold_start,
+            address,
+            behind: Notify::new(),
+            promised: Cell::new(None),
+            closed: Cell::new(0),
+            outage: RefCell::new(None),
+            contacted: Cell::new(clock::boot()),
+        })
+    }
+
+    /// Registers and loads, for `patience` at the most. Where the database does not answer, what an earlier process kept
+    /// on disk comes into force; without that, whoever needs a key is told that there is none yet.
+    ///
+    /// # Errors
+    /// Where this version does not know the schema of the database: waiting would not help.
+    pub async fn begin(&self, patience: Duration) -> Result<(), StoreError> {
+        let registered = async {
+            self.beat().await?;
+            self.load().await?;
+            // Only now is it known what the sign of life can promise.
+            self.beat().await
+        };
+        let error = match timeout(patience, registered).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error @ StoreError::WrongSchema(_))) => return Err(error),
+            Ok(Err(error)) => error,
+            Err(_) => StoreError::Unavailable(format!(
+                "{} did not answer within {} s",
+                self.database.name(),
+                patience.as_secs()
+            )),
+        };
+        self.tell_outage(&error);
+        if self.keys.position().is_none()
+            && let Some(cold_start) = &self.cold_start
+        {
+            cold_start.begin(&self.keys, &self.live);
+        }
+        Ok(())
+    }
+
+    /// Follows the database until `stop`, and takes its leave then.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let following = async {
+            tokio::join!(
+                self.beat_forever(),
+                self.follow_forever(),
+                self.reconcile_forever(),
+                self.keep_snapshot()
+            )
+        };
+        tokio::select! {
+            _ = following => {}
+            () = stop => {}
+        }
+        if let Err(error) = self.database.forget(&self.id).await {
+            tracing::warn!(%error, replica = self.id, "the database was not told that this replica stops");
+        }
+        if let Some(Err(error)) = self.cold_start.as_ref().map(|cold_start| cold_start.keep(&self.keys)) {
+            tracing::warn!("a start without database would begin with older keys: {error}");
+        }
+    }
+
+    async fn beat_forever(&self) {
+        let mut retry = Backoff::default();
+        loop {
+            let wait = match self.beat().await {
+                Ok(()) => {
+                    retry = Backoff::default();
+                    self.forget_predecessors().await;
+                    beat_every(self.staleness().max)
+                }
+                Err(error) => {
+                    self.tell_outage(&error);
+                    retry.next()
+                }
+            };
+            sleep(wait).await;
+        }
+    }
+
+    /// Gives a sign of life. What it brings back tells whether something is newer than what is in force.
+    async fn beat(&self) -> Result<(), StoreError> {
+        let staleness = self.staleness();
+        let position = self.keys.position();
+        let sent = clock::boot();
+        let head = self
+            .database
+            .heartbeat(&Heartbeat {
+                replica: self.id.clone(),
+                address: self.address.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                revision: position.map_or(0, |position| position.revision),
+                lease: staleness.max,
+                when_stale: staleness.then,
+            })
+            .await?;
+        self.tell_contact();
+        self.promised.set(Some(Promise { sent, head, staleness }));
+        if !self.renew() && position.is_some() {
+            self.behind.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Lets the lease run that was promised, if what is in force is as new as the promise. Whether it is.
+    fn renew(&self) -> bool {
+        let Some(Promise { sent, head, staleness }) = self.promised.get() else { return true };
+        let is_new = |at: Position| at.instance == head.instance && at.revision >= head.revision;
+        if !self.keys.position().is_some_and(is_new) {
+            return false;
+        }
+        match staleness.then {
+            WhenStale::Serve => self.live.lease().never_ends(),
+            WhenStale::Reject => self.live.lease().ends_at(sent + staleness.max),
+        }
+        self.promised.set(None);
+        true
+    }
+
+    async fn follow_forever(&self) {
+        let mut retry = Backoff::default();
+        loop {
+            let Err(error) = self.follow(&mut retry).await;
+            self.tell_outage(&error);
+            sleep(retry.next()).await;
+        }
+    }
+
+    /// Listens, then catches up, then does so again whenever something was heard.
+    async fn follow(&self, retry: &mut Backoff) -> Result<Infallible, StoreError> {
+        loop {
+            let mut signals = self.listen().await;
+            let listen_again = sleep(LISTEN_AGAIN_AFTER);
+            tokio::pin!(listen_again);
+            loop {
+                self.catch_up().await?;
+                *retry = Backoff::default();
+                tokio::select! {
+                    () = next(&mut signals) => {}
+                    () = self.behind.notified() => {}
+                    () = &mut listen_again, if signals.is_none() => break,
+                }
+            }
+        }
+    }
+
+    /// Where changes are heard; `None` where only polling is left.
+    async fn listen(&self) -> Option<Box<dyn Signals>> {
+        match self.database.signals().await {
+            Ok(signals) => Some(signals),
+            Err(error) => {
+                tracing::warn!(%error, "changes are not heard but looked for every {} s", BEAT_EVERY.as_secs());
+                None
+            }
+        }
+    }
+
+    async fn catch_up(&self) -> Result<(), StoreError> {
+        let Some(Position { instance, revision }) = self.keys.position() else { return self.load().await };
+        match self.database.changes_since(instance, revision).await? {
+            Feed::Changes(changes) => {
+                if changes.head.revision > revision
+                    && let Some(in_force) = self.keys.take_changes(&changes).map_err(too_many)?
+                {
+                    self.confirm(in_force, changes.head).await?;
+                }
+            }
+            Feed::Gap(head) => {
+                self.tell_gap(instance, revision, head);
+                self.load().await?;
+            }
+        }
+        self.tell_contact();
+        self.renew();
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<(), StoreError> {
+        let config = Arc::clone(&self.live.current().config);
+        let keys = self.live.current().keys.as_ref().map_or(0, |keys| keys.table().len());
+        let mut loading = Loading(SnapshotBuilder::new(&policy(&config), keys));
+        let head = self.database.load(&mut loading).await?;
+        let loaded = loading.0.finish().map_err(too_many)?;
+        let in_force = self.keys.take_load(loaded, &config, head);
+        self.confirm(in_force, head).await
+    }
+
+    /// Waits until requests under way are judged by what is in force, and acknowledges it then.
+    async fn confirm(&self, in_force: InForce, head: Head) -> Result<(), StoreError> {
+        tell_problems(&in_force);
+        tracing::info!(revision = head.revision, "revision {} in force", head.revision);
+        let Ok(closed) = timeout(ENFORCE_PATIENCE, self.live.enforced(in_force.publication)).await else {
+            tracing::error!(
+                revision = head.revision,
+                "a worker does not answer; the revision is not acknowledged"
+            );
+            return Ok(());
+        };
+        let streams_closed = closed.saturating_sub(self.closed.replace(closed));
+        self.database
+            .acknowledge(&Acknowledgement {
+                replica: self.id.clone(),
+                revision: head.revision,
+                after: Duration::ZERO,
+                streams_closed,
+            })
+            .await
+    }
+
+    /// A process that was started again in the same place takes the row of the one before away.
+    async fn forget_predecessors(&self) {
+        let Ok(replicas) = self.database.replicas().await else { return };
+        let is_predecessor = |silent: Duration, address: &str, id: &str| {
+            address == self.address && id != self.id && silent > PREDECESSOR_SILENT
+        };
+        for replica in replicas {
+            if is_predecessor(replica.silent, &replica.beat.address, &replica.beat.replica) {
+                let _ = self.database.forget(&replica.beat.replica).await;
+            }
+        }
+    }
+
+    async fn reconcile_forever(&self) {
+        loop {
+            sleep(jittered(RECONCILE_EVERY)).await;
+            if let Err(error) = self.reconcile().await {
+                self.tell_outage(&error);
+            }
+        }
+    }
+
+    /// Compares the sums of what is stored with those of what is in force, and loads everything where they differ.
+    async fn reconcile(&self) -> Result<(), StoreError> {
+        let stored = self.database.checksum().await?;
+        let current = self.live.current();
+        let Some(keys) = current.keys.as_ref().filter(|_| current.revision == stored.revision) else {
+            return Ok(());
+        };
+        let KeySums { entries, sum } = keys.checksum();
+        if (entries, sum) == (stored.entries, stored.sum) {
+            return Ok(());
+        }
+        tracing::error!(
+            revision = stored.revision,
+            "what is in force differs from what is stored ({entries} entries, {} stored): everything is loaded anew",
+            stored.entries
+        );
+        self.load().await
+    }
+
+    async fn keep_snapshot(&self) {
+        match &self.cold_start {
+            Some(cold_start) => cold_start.keep_forever(&self.keys).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn staleness(&self) -> Staleness {
+        self.live.current().config.staleness
+    }
+
+    fn tell_contact(&self) {
+        self.contacted.set(clock::boot());
+        let name = self.database.name();
+        if let Some(outage) = self.outage.take() {
+            let seconds = clock::boot().saturating_sub(outage.since).as_secs();
+            tracing::info!(database = name, "the database answers again after {seconds} s");
+        }
+        self.metrics.source_taken(name, SystemClock.now());
+    }
+
+    /// Tells of an outage once, and once more when keys are stale.
+    fn tell_outage(&self, error: &StoreError) {
+        let now = clock::boot();
+        let mut outage = self.outage.borrow_mut();
+        if outage.is_none() {
+            tracing::error!(database = self.database.name(), %error, "the database is away; what is in force stays");
+        }
+        let outage = outage.get_or_insert(Outage { since: now, is_stale: false });
+        let Staleness { max, then } = self.staleness();
+        if !outage.is_stale && now.saturating_sub(self.contacted.get()) >= max {
+            outage.is_stale = true;
+            tracing::error!(
+                "keys are stale: {} s without the database; `staleness` says to {}",
+                max.as_secs(),
+                then.as_str()
+            );
+        }
+        self.metrics.source_wrong(self.database.name(), SystemClock.now(), &error.to_string());
+    }
+
+    fn tell_gap(&self, instance: Uuid, revision: u64, head: Head) {
+        if head.instance != instance || head.revision < revision {
+            tracing::error!(
+                database = self.database.name(),
+                in_force = revision,
+                stored = head.revision,
+                "the database is another one or went back, as after a restore; what was revoked stays refused here"
+            );
+        } else {
+            tracing::info!(
+                in_force = revision,
+                stored = head.revision,
+                "too much changed: everything is loaded anew"
+            );
+        }
+    }
+}
+
+/// Waits for the next signal; for ever where nothing is heard.
+async fn next(signals: &mut Option<Box<dyn Signals>>) {
+    match signals {
+        Some(signals) => {
+            signals.next().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn tell_problems(in_force: &InForce) {
+    for problem in in_force.problems.first.iter().take(10) {
+        tracing::error!("a record is wrong and counts for nothing: {problem}");
+    }
+    if in_force.problems.count > 10 {
+        tracing::error!("{} records are wrong in all", in_force.problems.count);
+    }
+    if !in_force.undone.is_empty() {
+        let ids: Vec<&str> = in_force.undone.iter().take(100).map(AsRef::as_ref).collect();
+        tracing::error!(
+            "the database lists revoked keys as good; they stay refused here, make new ones: {}",
+            ids.join(", ")
+        );
+    }
+}
+
+fn too_many(_: TableFull) -> StoreError {
+    StoreError::Failed("there are more keys than a table can hold; the old ones stay in force".to_owned())
+}
+
+fn beat_every(lease: Duration) -> Duration {
+    (lease / 3).clamp(BEAT_EVERY_MIN, BEAT_EVERY)
+}
+
+/// Records on their way into a snapshot.
+struct Loading(SnapshotBuilder);
+
+impl Intake for Loading {
+    fn organizations(&mut self, organizations: Vec<Organization>) {
+        self.0.organizations(&organizations);
+    }
+
+    fn people(&mut self, people: Vec<Person>) {
+        self.0.people(&people);
+    }
+
+    fn key(&mut self, key: KeyRecord) {
+        self.0.key(&key);
+    }
+}
+
+/// Waits that double.
+#[derive(Debug, Default)]
+struct Backoff(u32);
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let wait = RETRY_AFTER.saturating_mul(1 << self.0.min(10)).min(RETRY_AFTER_MAX);
+        self.0 += 1;
+        jittered(wait)
+    }
+}
+
+/// Between half and all of `wait`.
+fn jittered(wait: Duration) -> Duration {
+    let mut random = [0; 2];
+    // Without randomness the whole wait is as good.
+    let share =
+        getrandom::fill(&mut random).map_or(1.0, |()| f64::from(u16::from_be_bytes(random)) / 65_536.0);
+    wait.mul_f64(0.5 + share / 2.0)
+}
