@@ -38,6 +38,10 @@ const VERSION: u32 = 1;
 pub const STAMP_OFFSET: u64 = 12;
 
 const STAMP_BYTES: usize = 24;
+
+/// The bytes before the first list: they tell what an image is of.
+pub const HEAD_BYTES: usize = 60;
+
 const DIGEST_BYTES: usize = 32;
 
 /// So many bytes are written at once.
@@ -104,6 +108,13 @@ pub fn stamp(heard_at: Timestamp) -> [u8; STAMP_BYTES] {
 fn read_stamp(bytes: &[u8]) -> Option<Timestamp> {
     let heard_at = Timestamp::from_nanosecond(i128::from_le_bytes(*bytes.first_chunk()?)).ok()?;
     (stamp(heard_at) == bytes).then_some(heard_at)
+}
+
+/// Whether the image that starts with `head` is of this version and `of` that revision.
+pub fn is_head_of(head: &[u8; HEAD_BYTES], of: ImageOf) -> bool {
+    let is_ours = head.starts_with(&MAGIC) && head[8..].starts_with(&VERSION.to_le_bytes());
+    let tail = &head[12 + STAMP_BYTES..];
+    is_ours && tail.starts_with(of.instance.as_bytes()) && tail[16..] == of.revision.to_le_bytes()
 }
 
 /// Writes the image of `snapshot`. Cost: about 120 bytes and some hundred nanoseconds a key, little memory.

@@ -21,6 +21,7 @@ mod raw;
 pub mod read;
 pub mod record_yaml;
 pub mod replace;
+pub mod snapshot_file;
 pub mod state;
 mod usage_rows;
 

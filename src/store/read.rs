@@ -155,7 +155,8 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
-fn read_once(path: &Arc<Path>, options: &ReadOptions) -> Result<Reading, ReadError> {
+/// As [`read`], for a file that is only ever replaced as a whole: read once.
+pub(super) fn read_once(path: &Arc<Path>, options: &ReadOptions) -> Result<Reading, ReadError> {
     let refused =
         |message: String, remedy: &str| ReadError::Refused(FileProblem::of_file(path, message, remedy));
     let io_refused = |error: &io::Error| {

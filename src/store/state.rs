@@ -217,7 +217,7 @@ impl StateFolder {
         Ok(file)
     }
 
-    fn error(&self, name: &str, error: &io::Error) -> StateError {
+    pub(super) fn error(&self, name: &str, error: &io::Error) -> StateError {
         let remedy = match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 "let this process's user write the folder, or name another one in `state:`"
