@@ -22,6 +22,7 @@ pub mod read;
 pub mod record_yaml;
 pub mod replace;
 pub mod snapshot_file;
+pub mod sql;
 pub mod state;
 mod usage_rows;
 

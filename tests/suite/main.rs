@@ -32,6 +32,7 @@ mod reload;
 mod replica;
 mod rust_text;
 mod serving;
+mod store_contract;
 mod tidy;
 mod tls;
 mod wrong_key_files;

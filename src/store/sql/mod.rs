@@ -1,0 +1,149 @@
+//! Databases: SQLite for one machine, PostgreSQL for any number of replicas. Statements are written once, in words that
+//! both understand; where the two differ, a `match` over [`connection::Driver`] says how.
+//!
+//! - `connection`: statements, values and rows; every wait has an end.
+//! - `session`: connections that are kept, and how transactions begin and end.
+//! - `schema`, `migrations/`: the tables.
+//! - `record_row`: records as rows. `head`: where the database stands.
+//! - `transaction`: looking and changing. `feed`: loading and following. `checksum`: comparing.
+//! - `replicas`, `usage`, `audit`: what is told beside the records.
+//! - `signals`: hearing of commits.
+
+mod audit;
+mod checksum;
+mod connection;
+mod failure;
+mod feed;
+mod head;
+mod record_row;
+mod replicas;
+mod schema;
+mod session;
+mod signals;
+mod transaction;
+mod usage;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use self::{
+    head::head,
+    session::{Begin, Sessions},
+    signals::SignalSource,
+    transaction::SqlTransaction,
+};
+use super::{
+    contract::{
+        Access, Acknowledgement, AuditFilter, AuditRecord, Checksum, Database, Feed, Head, Heartbeat, Intake,
+        Replica, Signals, Store, StoreError, Task, Transaction, UsageRow,
+    },
+    database_url::{DatabaseUrl, PostgresUrl},
+};
+use crate::keys::record::KeyId;
+
+pub use schema::{MigrationReport, migrate};
+
+/// A database of either kind. Cheap to clone.
+#[derive(Debug, Clone)]
+struct SqlDatabase {
+    sessions: Arc<Sessions>,
+    signal_source: Arc<SignalSource>,
+    /// The newest revision that this process committed.
+    committed: watch::Sender<u64>,
+}
+
+/// Opens the database at `url`, whose tables must be up to date (see [`migrate`]). Changes of a PostgreSQL database are
+/// heard at `listen_url`, if given: where `url` leads through a transaction pooler, which passes no notifications on.
+/// Connects once, to see whether all is well; takes at most 3 s where nobody answers.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] where it cannot be reached, which may pass; [`StoreError::WrongSchema`] where its tables
+/// are missing, older or newer; [`StoreError::NotPermitted`] where the role may not sign in or read them.
+pub async fn open(
+    url: &DatabaseUrl,
+    listen_url: Option<&PostgresUrl>,
+) -> Result<Arc<dyn Database>, StoreError> {
+    let database = SqlDatabase {
+        sessions: Arc::new(Sessions::new(url)?),
+        signal_source: Arc::new(SignalSource::new(url, listen_url)?),
+        committed: watch::Sender::new(0),
+    };
+    database.head_now().await?;
+    Ok(Arc::new(database))
+}
+
+impl SqlDatabase {
+    async fn head_now(&self) -> Result<Head, StoreError> {
+        let mut session = self.sessions.begin(Begin::Read).await?;
+        Ok(head(session.connection()?).await?.head)
+    }
+}
+
+impl Store for SqlDatabase {
+    fn name(&self) -> &str {
+        self.sessions.name()
+    }
+
+    fn begin(&self, access: Access) -> Task<'_, Box<dyn Transaction>> {
+        Box::pin(async move {
+            let transaction: Box<dyn Transaction> = Box::new(SqlTransaction::begin(self, access).await?);
+            Ok(transaction)
+        })
+    }
+
+    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Task<'a, Vec<AuditRecord>> {
+        Box::pin(audit::records(&self.sessions, filter))
+    }
+}
+
+impl Database for SqlDatabase {
+    fn head(&self) -> Task<'_, Head> {
+        Box::pin(self.head_now())
+    }
+
+    fn load<'a>(&'a self, intake: &'a mut (dyn Intake + Send)) -> Task<'a, Head> {
+        Box::pin(feed::load(&self.sessions, intake))
+    }
+
+    fn changes_since(&self, instance: Uuid, revision: u64) -> Task<'_, Feed> {
+        Box::pin(feed::changes_since(&self.sessions, instance, revision))
+    }
+
+    fn checksum(&self) -> Task<'_, Checksum> {
+        Box::pin(checksum::checksum(&self.sessions))
+    }
+
+    fn signals(&self) -> Task<'_, Box<dyn Signals>> {
+        Box::pin(self.signal_source.listen(self.committed.subscribe()))
+    }
+
+    fn heartbeat<'a>(&'a self, beat: &'a Heartbeat) -> Task<'a, Head> {
+        Box::pin(replicas::heartbeat(&self.sessions, beat))
+    }
+
+    fn acknowledge<'a>(&'a self, acknowledgement: &'a Acknowledgement) -> Task<'a, ()> {
+        Box::pin(replicas::acknowledge(&self.sessions, acknowledgement))
+    }
+
+    fn forget<'a>(&'a self, replica: &'a str) -> Task<'a, bool> {
+        Box::pin(replicas::forget(&self.sessions, replica))
+    }
+
+    fn replicas(&self) -> Task<'_, Vec<Replica>> {
+        Box::pin(replicas::replicas(&self.sessions))
+    }
+
+    fn acknowledgements(&self, revision: u64) -> Task<'_, Vec<Acknowledgement>> {
+        Box::pin(replicas::acknowledgements(&self.sessions, revision))
+    }
+
+    fn add_usage<'a>(&'a self, rows: &'a [UsageRow]) -> Task<'a, ()> {
+        Box::pin(usage::add(&self.sessions, rows))
+    }
+
+    fn usage<'a>(&'a self, keys: &'a [KeyId]) -> Task<'a, Vec<UsageRow>> {
+        Box::pin(usage::rows(&self.sessions, keys))
+    }
+}

@@ -1,0 +1,109 @@
+//! Uses of keys, added up by key, secret and hour.
+
+use std::sync::Arc;
+
+use super::{
+    connection::{Row, Value, placeholders, rows_of_placeholders},
+    record_row::{floor_us, instant},
+    session::{Begin, Sessions},
+    transaction::ROWS_PER_STATEMENT,
+};
+use crate::{
+    keys::record::KeyId,
+    store::{
+        contract::{StoreError, UsageRow},
+        usage_rows,
+    },
+    telemetry::usage::{LastUse, UseCounts},
+};
+
+const COLUMNS: &str = "key, secret, hour, ok, client_error, server_error, refused, aborted, last_used, last_client, \
+     last_refused";
+const COLUMN_COUNT: usize = 11;
+
+/// What becomes of a row that is there already. What is later wins; NULL is earlier than everything.
+const ADD: &str = "ON CONFLICT (key, secret, hour) DO UPDATE SET \
+     ok = usage.ok + excluded.ok, \
+     client_error = usage.client_error + excluded.client_error, \
+     server_error = usage.server_error + excluded.server_error, \
+     refused = usage.refused + excluded.refused, \
+     aborted = usage.aborted + excluded.aborted, \
+     last_client = CASE WHEN usage.last_used IS NULL OR excluded.last_used >= usage.last_used \
+         THEN excluded.last_client ELSE usage.last_client END, \
+     last_used = CASE WHEN usage.last_used IS NULL OR excluded.last_used >= usage.last_used \
+         THEN excluded.last_used ELSE usage.last_used END, \
+     last_refused = CASE WHEN usage.last_refused IS NULL OR excluded.last_refused >= usage.last_refused \
+         THEN excluded.last_refused ELSE usage.last_refused END";
+
+/// See [`Database::add_usage`](crate::store::contract::Database::add_usage).
+pub(super) async fn add(sessions: &Arc<Sessions>, rows: &[UsageRow]) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut session = sessions.begin(Begin::Note).await?;
+    for rows in usage_rows::merged(rows).chunks(ROWS_PER_STATEMENT) {
+        let placeholders = rows_of_placeholders(rows.len(), COLUMN_COUNT);
+        let statement = format!("INSERT INTO usage ({COLUMNS}) VALUES {placeholders} {ADD}");
+        session.connection()?.execute(statement, rows.iter().flat_map(values).collect()).await?;
+    }
+    session.commit().await
+}
+
+fn values(row: &UsageRow) -> [Value<'_>; COLUMN_COUNT] {
+    [
+        row.key.as_str().into(),
+        row.secret.as_str().into(),
+        floor_us(row.hour).into(),
+        row.counts.ok.into(),
+        row.counts.client_error.into(),
+        row.counts.server_error.into(),
+        row.counts.refused.into(),
+        row.counts.aborted.into(),
+        row.last_used.map(|used| floor_us(used.at)).into(),
+        row.last_used.map(|used| used.client.to_string()).into(),
+        row.last_refused.map(floor_us).into(),
+    ]
+}
+
+/// See [`Database::usage`](crate::store::contract::Database::usage).
+pub(super) async fn rows(sessions: &Arc<Sessions>, keys: &[KeyId]) -> Result<Vec<UsageRow>, StoreError> {
+    let mut session = sessions.begin(Begin::Read).await?;
+    let connection = session.connection()?;
+    let mut found = Vec::new();
+    let mut take = |row: Row| usage_row(&row).map(|row| found.push(row));
+    if keys.is_empty() {
+        let statement = format!("SELECT {COLUMNS} FROM usage");
+        connection.each(statement, Vec::new(), super::connection::PATIENCE, &mut take).await?;
+    }
+    for keys in keys.chunks(ROWS_PER_STATEMENT) {
+        let list = placeholders(1, keys.len());
+        let statement = format!("SELECT {COLUMNS} FROM usage WHERE key IN {list}");
+        let values = keys.iter().map(|key| key.as_str().into()).collect();
+        connection.each(statement, values, super::connection::PATIENCE, &mut take).await?;
+    }
+    found.sort_by(|a, b| b.hour.cmp(&a.hour).then_with(|| (a.key, &a.secret).cmp(&(b.key, &b.secret))));
+    Ok(found)
+}
+
+fn usage_row(row: &Row) -> Result<UsageRow, StoreError> {
+    let key = KeyId::parse(row.get(0)?)
+        .map_err(|error| StoreError::Failed(format!("usage is of a key whose id makes no sense: {error}")))?;
+    let counts = UseCounts {
+        ok: row.number(3)?,
+        client_error: row.number(4)?,
+        server_error: row.number(5)?,
+        refused: row.number(6)?,
+        aborted: row.number(7)?,
+    };
+    let used_at: Option<i64> = row.get(8)?;
+    let client = row.get::<Option<&str>>(9)?.and_then(|client| client.parse().ok());
+    let last_used = used_at.zip(client).map(|(at, client)| LastUse { at: instant(at), client });
+    Ok(UsageRow {
+        key,
+        secret: row.get(1)?,
+        hour: instant(row.get(2)?),
+        counts,
+        last_used,
+        last_refused: row.get::<Option<i64>>(10)?.map(instant),
+    })
+}

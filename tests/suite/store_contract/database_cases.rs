@@ -1,0 +1,338 @@
+//! What a database promises those who follow it (`store::contract::Database`).
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use keygate::{
+    keys::{
+        checksum::KeySums,
+        record::{KeyId, KeyRecord, Organization, Person},
+    },
+    store::contract::{
+        Access, Acknowledgement, Changes, Committed, Database, Feed, Head, Heard, Heartbeat, Intake,
+        UsageRow, WhenStale,
+    },
+    telemetry::usage::{LastUse, UseCounts},
+};
+use uuid::Uuid;
+
+use super::{
+    Case,
+    records::{ada, audit, digest, full_key, instant, key, key_id, organization, revocation, rotated},
+    store_cases::write,
+};
+use crate::harness::GUARD;
+
+/// Every case, with its name. Each is given a database that holds nothing.
+pub(super) const CASES: &[(&str, Case<dyn Database>)] = &[
+    ("commits are serial and heard in order", |database| Box::pin(commits_are_serial(database))),
+    ("an import is one revision", |database| Box::pin(an_import_is_one_revision(database))),
+    ("the feed gives records as they stand", |database| {
+        Box::pin(the_feed_gives_records_as_they_stand(database))
+    }),
+    ("a rotation drops digests", |database| Box::pin(a_rotation_drops_digests(database))),
+    ("what is not known is a gap", |database| Box::pin(what_is_not_known_is_a_gap(database))),
+    ("checksums are those of the records", |database| Box::pin(checksums_are_those_of_the_records(database))),
+    ("replicas come and go", |database| Box::pin(replicas_come_and_go(database))),
+    ("acknowledgements are told", |database| Box::pin(acknowledgements_are_told(database))),
+    ("usage adds up", |database| Box::pin(usage_adds_up(database))),
+    ("commits are heard", |database| Box::pin(commits_are_heard(database))),
+];
+
+/// What was loaded.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Loaded {
+    organizations: Vec<Organization>,
+    people: Vec<Person>,
+    pub(super) keys: BTreeMap<KeyId, KeyRecord>,
+}
+
+impl Intake for Loaded {
+    fn organizations(&mut self, organizations: Vec<Organization>) {
+        self.organizations = organizations;
+    }
+
+    fn people(&mut self, people: Vec<Person>) {
+        self.people = people;
+    }
+
+    fn key(&mut self, key: KeyRecord) {
+        self.keys.insert(key.id, key);
+    }
+}
+
+pub(super) async fn load(database: &dyn Database) -> (Head, Loaded) {
+    let mut loaded = Loaded::default();
+    let head = database.load(&mut loaded).await.unwrap();
+    (head, loaded)
+}
+
+/// Puts these keys and gives the revision.
+pub(super) async fn insert(database: &dyn Database, keys: &[KeyRecord]) -> u64 {
+    let mut change = write(database).await;
+    change.insert_keys(keys).await.unwrap();
+    revision(change.commit(&[audit("keys", "made")]).await.unwrap())
+}
+
+async fn update(database: &dyn Database, key: &KeyRecord) -> u64 {
+    let mut change = write(database).await;
+    change.update_key(key).await.unwrap();
+    revision(change.commit(&[]).await.unwrap())
+}
+
+pub(super) fn revision(committed: Committed) -> u64 {
+    match committed {
+        Committed::Revision(revision) => revision,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(super) async fn changes(database: &dyn Database, instance: Uuid, revision: u64) -> Changes {
+    match database.changes_since(instance, revision).await.unwrap() {
+        Feed::Changes(changes) => changes,
+        Feed::Gap(head) => panic!("a gap after {revision}: {head:?}"),
+    }
+}
+
+async fn commits_are_serial(database: Arc<dyn Database>) {
+    const WRITERS: usize = 6;
+    const COMMITS: usize = 10;
+    const TOTAL: u64 = (WRITERS * COMMITS) as u64;
+    let instance = database.head().await.unwrap().instance;
+    let follower = tokio::spawn(follow(Arc::clone(&database), instance, TOTAL));
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|writer| {
+            let database = Arc::clone(&database);
+            tokio::spawn(async move {
+                let mut revisions = Vec::new();
+                for commit in 0..COMMITS {
+                    revisions.push(insert(&*database, &[key(writer * 100 + commit)]).await);
+                }
+                revisions
+            })
+        })
+        .collect();
+    let mut revisions = Vec::new();
+    for writer in writers {
+        let mine = writer.await.unwrap();
+        assert!(mine.is_sorted());
+        revisions.extend(mine);
+    }
+    revisions.sort_unstable();
+    assert!(revisions.into_iter().eq(1..=TOTAL), "every revision once");
+    let heard = tokio::time::timeout(GUARD, follower).await.unwrap().unwrap();
+    assert_eq!(heard, load(&*database).await.1.keys);
+}
+
+/// Follows the feed to `last`. Every commit adds one key: whoever misses one has fewer keys than revisions.
+async fn follow(database: Arc<dyn Database>, instance: Uuid, last: u64) -> BTreeMap<KeyId, KeyRecord> {
+    let mut keys = BTreeMap::new();
+    let mut reached = 0;
+    while reached < last {
+        let changes = changes(&*database, instance, reached).await;
+        assert!(changes.head.revision >= reached);
+        reached = changes.head.revision;
+        keys.extend(changes.keys.into_iter().map(|key| (key.id, key)));
+        assert_eq!(keys.len() as u64, reached);
+    }
+    keys
+}
+
+async fn an_import_is_one_revision(database: Arc<dyn Database>) {
+    let keys: Vec<_> = (0..5000).map(key).collect();
+    assert_eq!(insert(&*database, &keys).await, 1);
+    let (head, loaded) = load(&*database).await;
+    assert_eq!((head.revision, loaded.keys.len()), (1, 5000));
+    assert_eq!(changes(&*database, head.instance, 0).await.keys.len(), 5000);
+}
+
+async fn the_feed_gives_records_as_they_stand(database: Arc<dyn Database>) {
+    insert(&*database, &[key(1), key(2)]).await;
+    let mut change = write(&*database).await;
+    change.put_organization(&organization()).await.unwrap();
+    change.put_person(&ada()).await.unwrap();
+    change.insert_keys(&[full_key(3)]).await.unwrap();
+    assert_eq!(revision(change.commit(&[]).await.unwrap()), 2);
+    let mut change = write(&*database).await;
+    change.revoke_key(&key_id(1), &revocation(5)).await.unwrap();
+    let third = revision(change.commit(&[]).await.unwrap());
+
+    let head = database.head().await.unwrap();
+    let all = changes(&*database, head.instance, 0).await;
+    assert_eq!((all.head.revision, all.keys.len(), all.people.len()), (third, 3, 1));
+    let last = changes(&*database, head.instance, 2).await;
+    assert_eq!(last.keys, [KeyRecord { revoked: Some(revocation(5)), ..key(1) }]);
+    assert!(last.people.is_empty() && last.organizations.is_none() && last.dropped.is_empty());
+    assert!(last.committed_at <= last.head.now);
+    let second = changes(&*database, head.instance, 1).await;
+    assert_eq!(second.organizations, Some(vec![organization()]));
+    assert_eq!(second.people, [ada()]);
+    let none = changes(&*database, head.instance, third).await;
+    assert!(none.keys.is_empty() && none.people.is_empty() && none.organizations.is_none());
+    let (loaded_head, loaded) = load(&*database).await;
+    assert_eq!((loaded_head.instance, loaded_head.revision), (head.instance, third));
+    assert_eq!((loaded.organizations, loaded.people), (vec![organization()], vec![ada()]));
+    assert_eq!(loaded.keys[&key_id(3)], full_key(3));
+}
+
+async fn a_rotation_drops_digests(database: Arc<dyn Database>) {
+    insert(&*database, &[key(1)]).await;
+    let instance = database.head().await.unwrap().instance;
+    let once = rotated(&key(1), "second");
+    let first = update(&*database, &once).await;
+    assert!(changes(&*database, instance, first - 1).await.dropped.is_empty(), "both are good");
+    let twice = rotated(&once, "third");
+    let second = update(&*database, &twice).await;
+    assert_eq!(changes(&*database, instance, second - 1).await.dropped, [key(1).digest]);
+    let third = update(&*database, &KeyRecord { previous: None, ..twice }).await;
+    assert_eq!(changes(&*database, instance, third - 1).await.dropped, [digest("second")]);
+    // What came back to a key is not dropped.
+    insert(&*database, &[KeyRecord { digest: digest("second"), ..key(2) }]).await;
+    assert_eq!(changes(&*database, instance, second - 1).await.dropped, [key(1).digest]);
+}
+
+async fn what_is_not_known_is_a_gap(database: Arc<dyn Database>) {
+    insert(&*database, &[key(1)]).await;
+    let head = database.head().await.unwrap();
+    for (instance, revision) in
+        [(Uuid::nil(), 0), (Uuid::nil(), 1), (head.instance, 2), (head.instance, u64::MAX)]
+    {
+        match database.changes_since(instance, revision).await.unwrap() {
+            Feed::Gap(found) => assert_eq!((found.instance, found.revision), (head.instance, 1)),
+            Feed::Changes(changes) => panic!("{changes:?}"),
+        }
+    }
+}
+
+async fn checksums_are_those_of_the_records(database: Arc<dyn Database>) {
+    let nanoseconds = |key: KeyRecord| KeyRecord {
+        not_before: Some("2026-01-01T00:00:00.0000001Z".parse().unwrap()),
+        expires_at: Some("2027-01-01T00:00:00.9999999Z".parse().unwrap()),
+        ..key
+    };
+    let before_1970 = KeyRecord {
+        not_before: Some("1969-12-31T23:59:59.9995Z".parse().unwrap()),
+        expires_at: Some("9999-12-30T22:00:00Z".parse().unwrap()),
+        ..key(4)
+    };
+    let empty = database.checksum().await.unwrap();
+    assert_eq!((empty.revision, empty.entries, empty.sum), (0, 0, 0));
+    let keys = [key(1), full_key(2), nanoseconds(full_key(3)), before_1970];
+    insert(&*database, &keys).await;
+    let mut change = write(&*database).await;
+    change.revoke_key(&key_id(2), &revocation(7)).await.unwrap();
+    let revision = revision(change.commit(&[]).await.unwrap());
+    let mut sums = KeySums::default();
+    for key in &keys {
+        let revoked = (key.id == key_id(2)).then(|| revocation(7));
+        sums.add_record(&KeyRecord { revoked, ..key.clone() });
+    }
+    let found = database.checksum().await.unwrap();
+    assert_eq!((found.revision, found.entries, found.sum), (revision, sums.entries, sums.sum));
+}
+
+fn beat(replica: &str, revision: u64) -> Heartbeat {
+    Heartbeat {
+        replica: replica.to_owned(),
+        address: "gate-1".to_owned(),
+        version: "0.1.0".to_owned(),
+        revision,
+        lease: Duration::from_millis(1500),
+        when_stale: WhenStale::Reject,
+    }
+}
+
+async fn replicas_come_and_go(database: Arc<dyn Database>) {
+    let head = database.heartbeat(&beat("b", 0)).await.unwrap();
+    assert_eq!(head.revision, 0);
+    database.heartbeat(&beat("a", 0)).await.unwrap();
+    let [a, b] = database.replicas().await.unwrap().try_into().unwrap();
+    assert_eq!((&a.beat, &b.beat), (&beat("a", 0), &beat("b", 0)));
+    assert!(a.silent < GUARD && a.started_at <= a.beat_at);
+    database.heartbeat(&beat("a", 3)).await.unwrap();
+    let again = database.replicas().await.unwrap().remove(0);
+    assert_eq!((again.beat.revision, again.started_at), (3, a.started_at));
+
+    assert!(database.forget("a").await.unwrap());
+    assert!(!database.forget("a").await.unwrap());
+    assert_eq!(database.replicas().await.unwrap().len(), 1);
+    database.heartbeat(&beat("a", 4)).await.unwrap();
+    assert_eq!(database.replicas().await.unwrap().len(), 2, "one that was forgotten and lives is back");
+}
+
+async fn acknowledgements_are_told(database: Arc<dyn Database>) {
+    database.heartbeat(&beat("a", 0)).await.unwrap();
+    for number in 1..=3 {
+        insert(&*database, &[key(number)]).await;
+    }
+    let acknowledge = async |replica: &str, revision, streams_closed| {
+        let after = Duration::from_hours(1);
+        let replica = replica.to_owned();
+        let given = Acknowledgement { replica, revision, after, streams_closed };
+        database.acknowledge(&given).await.unwrap();
+    };
+    acknowledge("a", 1, 0).await;
+    acknowledge("a", 3, 2).await;
+    acknowledge("a", 3, 9).await;
+    acknowledge("b", 2, 1).await;
+    let told = async |revision| -> Vec<(String, u64, u64)> {
+        let given = database.acknowledgements(revision).await.unwrap();
+        assert!(given.iter().all(|one| one.after < GUARD), "the time is the database's own");
+        given.into_iter().map(|one| (one.replica, one.revision, one.streams_closed)).collect()
+    };
+    let (a, b) = ("a".to_owned(), "b".to_owned());
+    assert_eq!(told(1).await, [(a.clone(), 1, 0), (b.clone(), 2, 1)]);
+    assert_eq!(told(2).await, [(a.clone(), 3, 2), (b, 2, 1)]);
+    assert_eq!(told(3).await, [(a, 3, 2)]);
+    assert_eq!(told(4).await, []);
+    assert_eq!(database.replicas().await.unwrap()[0].beat.revision, 3);
+}
+
+async fn usage_adds_up(database: Arc<dyn Database>) {
+    let row = |number, hour: i64, used: Option<i64>| UsageRow {
+        key: key_id(number),
+        secret: "mark".to_owned(),
+        hour: instant(hour * 3600),
+        counts: UseCounts { ok: 1, client_error: 2, server_error: 3, refused: 4, aborted: 5 },
+        last_used: used.map(|at| LastUse { at: instant(at), client: "192.0.2.1".parse().unwrap() }),
+        last_refused: used.map(instant),
+    };
+    let mut writers = Vec::new();
+    for writer in 0..8_i64 {
+        let database = Arc::clone(&database);
+        writers.push(tokio::spawn(async move {
+            for _ in 0..5 {
+                // In another order each, and one row twice.
+                let mut rows =
+                    vec![row(1, 0, Some(writer)), row(2, 0, None), row(1, 1, None), row(1, 0, None)];
+                let places = rows.len();
+                rows.rotate_left(usize::try_from(writer).unwrap() % places);
+                database.add_usage(&rows).await.unwrap();
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let found = database.usage(&[]).await.unwrap();
+    let counted: Vec<_> =
+        found.iter().map(|row| (row.key, row.hour, row.counts.ok, row.counts.aborted)).collect();
+    let expected = [(1, 1, 40, 200), (1, 0, 80, 400), (2, 0, 40, 200)];
+    let expected = expected.map(|(key, hour, ok, aborted)| (key_id(key), instant(hour * 3600), ok, aborted));
+    assert_eq!(counted, expected);
+    let last = LastUse { at: instant(7), client: "192.0.2.1".parse().unwrap() };
+    assert_eq!((found[1].last_used, found[1].last_refused), (Some(last), Some(instant(7))));
+    assert_eq!((found[0].last_used, found[0].last_refused), (None, None));
+    assert_eq!(database.usage(&[key_id(2)]).await.unwrap(), found[2..]);
+    assert_eq!(database.usage(&[key_id(3)]).await.unwrap(), []);
+}
+
+async fn commits_are_heard(database: Arc<dyn Database>) {
+    let mut signals = database.signals().await.unwrap();
+    for number in 1..=3 {
+        let revision = insert(&*database, &[key(number)]).await;
+        // It may speak without a commit, but not be silent after one.
+        let heard = tokio::time::timeout(GUARD, signals.next()).await.unwrap();
+        assert_eq!(heard, Heard::Commit, "{revision}");
+    }
+    drop(database.begin(Access::Write).await.unwrap());
+}

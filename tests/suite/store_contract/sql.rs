@@ -1,0 +1,1 @@
+//! What only real databases can go through.
