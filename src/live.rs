@@ -98,9 +98,11 @@ impl Live {
 
     /// One worker's part in putting publications in force for requests under way.
     pub fn enforcer(&self) -> Enforcer {
-        let sequence = self.0.sequence.subscribe();
+        let mut sequence = self.0.sequence.subscribe();
+        // What was published before, a worker that begins now has in force from its first request.
+        let begins_at = *sequence.borrow_and_update();
         let mut workers = self.workers();
-        workers.push(Standing { sequence: 0, closed: 0, is_gone: false });
+        workers.push(Standing { sequence: begins_at, closed: 0, is_gone: false });
         Enforcer { live: self.clone(), sequence, worker: workers.len() - 1 }
     }
 

@@ -160,6 +160,22 @@ impl<'s> Denial<'s> {
         Self::in_row(row, refused.reason, detail)
     }
 
+    /// What a request is told that was permitted and waits for its answer when its key is good for it no longer, for one of
+    /// [`Reason::ENDING`].
+    pub fn withdrawn(reason: Reason, policy: &Policy) -> Self {
+        if reason == Reason::NotFound {
+            Self::not_found(Unseen::ProjectOutOfSight)
+        } else if reason == Reason::ScopeInsufficient && policy.hide_insufficient_scope {
+            Self { row: 12, ..Self::not_found(Unseen::NoRoute) }
+        } else if reason == Reason::ScopeInsufficient {
+            Self::in_row(12, reason, "The API key lacks a scope that this needs.")
+        } else if reason == Reason::KeyStoreUnavailable {
+            Self::key_store_unavailable()
+        } else {
+            Self::key_refused(&Refused { reason, at: None, key_id: None, hint: None })
+        }
+    }
+
     pub(super) fn refused(refusal: Refusal, policy: &'s Policy) -> Self {
         match refusal {
             Refusal::Unseen(unseen) => Self::not_found(unseen),

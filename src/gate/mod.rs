@@ -13,6 +13,7 @@ pub use self::{denial::Denial, request::Request};
 use crate::{
     keys::{
         credential::{Credential, CredentialSources},
+        digest::KeyDigest,
         secret::Brand,
         snapshot::{Authenticated, KeySnapshot, Refused},
     },
@@ -46,6 +47,7 @@ pub struct Policy {
 
 /// What to do with a request that is not refused.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every verdict is the large one, and none is kept")]
 pub enum Verdict<'s, 'b> {
     /// Row 13, or row 3 for a public route: forward it.
     Forward(Permit<'s, 'b>),
@@ -64,8 +66,26 @@ pub struct Judgement<'s, 'b> {
     pub route: Option<&'s Route>,
     /// The key, where the digest of a secret matched, also one that is refused.
     pub key: Option<KeyUsed>,
+    /// What a permitted request stands on for as long as it is under way; `None` without a key, and of a refusal.
+    pub ground: Option<Ground>,
     /// Whether the credential fields are for us and must not reach the upstream.
     pub strip_credential: bool,
+}
+
+impl Judgement<'_, '_> {
+    /// Whether the request was permitted without asking for a key.
+    pub fn is_keyless(&self) -> bool {
+        self.verdict.is_ok() && self.ground.is_none()
+    }
+}
+
+/// What a permitted request stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ground {
+    /// The digest it authenticated with.
+    pub digest: KeyDigest,
+    /// When that secret stops working; `None`: never.
+    pub ends_at: Option<Timestamp>,
 }
 
 /// Which key a request was made with.
@@ -122,15 +142,16 @@ fn judge_by<'s, 'b>(
     request: &Request<'b>,
     authenticate: impl FnOnce(&'s KeySnapshot, Credential<'b>) -> Result<Authenticated<'s>, Unauthenticated>,
 ) -> Judgement<'s, 'b> {
-    let mut learnt = Learnt { route: None, key: None, strip_credential: true };
+    let mut learnt = Learnt { route: None, key: None, ground: None, strip_credential: true };
     let verdict = rows(policy, keys, request, authenticate, &mut learnt);
-    let Learnt { route, key, strip_credential } = learnt;
-    Judgement { verdict, route, key, strip_credential }
+    let Learnt { route, key, ground, strip_credential } = learnt;
+    Judgement { verdict, route, key, ground, strip_credential }
 }
 
 struct Learnt<'s> {
     route: Option<&'s Route>,
     key: Option<KeyUsed>,
+    ground: Option<Ground>,
     strip_credential: bool,
 }
 
@@ -171,9 +192,11 @@ fn rows<'s, 'b>(
         id: authenticated.principal.key_id,
         is_previous_secret: authenticated.is_previous_secret,
     });
-    decide(authenticated.principal, found, &asked)
-        .map(Verdict::Forward)
-        .map_err(|refusal| Denial::refused(refusal, policy))
+    let (digest, ends_at) = (authenticated.digest, authenticated.expires_at);
+    let permit =
+        decide(authenticated.principal, found, &asked).map_err(|refusal| Denial::refused(refusal, policy))?;
+    learnt.ground = Some(Ground { digest, ends_at });
+    Ok(Verdict::Forward(permit))
 }
 
 fn nearest_route<'s>(found: &Found<'s>, method: &str) -> Option<&'s Route> {

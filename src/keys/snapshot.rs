@@ -37,6 +37,8 @@ pub struct Authenticated<'s> {
     pub principal: Principal<'s>,
     /// The entry that was found: another one for the previous secret of a key than for its current one.
     pub key: KeyIndex,
+    /// What it was found by.
+    pub digest: KeyDigest,
     /// Whether the secret is the one from before the last rotation.
     pub is_previous_secret: bool,
     /// When this secret stops working; `None`: never.
@@ -239,6 +241,7 @@ impl KeySnapshot {
         Some(Ok(Authenticated {
             principal: self.principal(view, &belonging),
             key: view.index,
+            digest: view.digest,
             is_previous_secret: view.details.is_previous(),
             expires_at: view.expires_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
         }))

@@ -34,7 +34,29 @@ pub struct Asked<'b, 'h> {
 pub struct Permit<'s, 'b> {
     route: &'s Route,
     principal: Option<Principal<'s>>,
-    project: Option<&'b str>,
+    needs: Needs<'b>,
+}
+
+/// What a request takes of its key, and goes on taking while it is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs<'b> {
+    /// The scopes.
+    pub scopes: ScopeSet,
+    /// The projects it touches: by the method that is decided on, and by the one that was sent where that is overridden.
+    pub projects: [Option<&'b str>; 2],
+    /// It names no project where only keys may go that no list of projects restricts.
+    pub every_project: bool,
+}
+
+impl Needs<'_> {
+    /// What both take.
+    fn and(self, other: Self) -> Self {
+        Self {
+            scopes: self.scopes.union(other.scopes),
+            projects: [self.projects[0], other.projects[0]],
+            every_project: self.every_project || other.every_project,
+        }
+    }
 }
 
 impl<'s, 'b> Permit<'s, 'b> {
@@ -50,7 +72,12 @@ impl<'s, 'b> Permit<'s, 'b> {
 
     /// The project the request touches, if it names one.
     pub fn project(&self) -> Option<&'b str> {
-        self.project
+        self.needs.projects[0]
+    }
+
+    /// What it takes of the key; nothing on a public route.
+    pub fn needs(&self) -> &Needs<'b> {
+        &self.needs
     }
 }
 
@@ -114,29 +141,29 @@ pub fn decide<'s, 'b>(
     let found = found.ok_or(Refusal::Unseen(Unseen::NoRoute))?;
     check_readings(found)?;
     let method = effective_method(found, asked).map_err(|_| Refusal::Unseen(Unseen::MethodOverridden))?;
-    let (route, project) = permit_method(&principal, found, method, asked)?;
+    let (route, mut needs) = permit_method(&principal, found, method, asked)?;
     if method != asked.method {
-        permit_method(&principal, found, asked.method, asked)?;
+        needs = needs.and(permit_method(&principal, found, asked.method, asked)?.1);
     }
     if body_in_doubt(route, method, asked) {
         return Err(Refusal::Doubtful(Doubt::BodyOnGet));
     }
-    Ok(Permit { route, principal: Some(principal), project })
+    Ok(Permit { route, principal: Some(principal), needs })
 }
 
-/// Rows 9 to 12 for one method: the route that maps it, and the project that is touched.
+/// Rows 9 to 12 for one method: the route that maps it, and what it takes.
 fn permit_method<'s, 'b>(
     principal: &Principal<'s>,
     found: &Found<'s>,
     method: &str,
     asked: &Asked<'b, '_>,
-) -> Result<(&'s Route, Option<&'b str>), Refusal> {
+) -> Result<(&'s Route, Needs<'b>), Refusal> {
     let mapped = found.route_for(method);
     // Visibility comes before the method: of a project out of sight not even the methods are told.
     let nearest = mapped.map(|(route, _)| route).or_else(|| found.routes().next());
     let nearest = nearest.ok_or(Refusal::Unseen(Unseen::NoRoute))?;
     check_tail(nearest, found, asked)?;
-    let project = match visible_project(nearest, principal, found, method, asked) {
+    let seen = match visible_project(nearest, principal, found, method, asked) {
         Err(unseen @ Refusal::Unseen(_)) => return Err(unseen),
         // What is in doubt is told only where method and scope would have passed.
         seen => seen,
@@ -145,12 +172,12 @@ fn permit_method<'s, 'b>(
         let allow = found.mapped_methods().into_iter().map(Into::into).collect();
         return Err(Refusal::MethodNotMapped(allow));
     };
-    match access {
-        Access::Public => {}
-        Access::Scopes(required) if principal.scopes.contains(required) => {}
+    let scopes = match access {
+        Access::Public => ScopeSet::EMPTY,
+        Access::Scopes(required) if principal.scopes.contains(required) => required,
         Access::Scopes(required) => return Err(Refusal::ScopeTooLow(required)),
-    }
-    Ok((route, project?))
+    };
+    Ok((route, Needs { scopes, ..seen? }))
 }
 
 /// Permits what is `asked` to anyone if the path led, in both readings, to a route that is public for the method.
@@ -171,7 +198,7 @@ pub fn permit_public<'s, 'b>(
     if body_in_doubt(route, method, asked) {
         return Err(Doubt::BodyOnGet);
     }
-    Ok(Some(Permit { route, principal: None, project: None }))
+    Ok(Some(Permit { route, principal: None, needs: Needs::default() }))
 }
 
 fn check_readings(found: &Found<'_>) -> Result<(), Refusal> {
@@ -198,13 +225,14 @@ pub fn effective_method<'b>(found: &Found<'_>, asked: &Asked<'b, '_>) -> Result<
     }
 }
 
+/// What the request takes of the key's projects.
 fn visible_project<'b>(
     route: &Route,
     principal: &Principal<'_>,
     found: &Found<'_>,
     method: &str,
     asked: &Asked<'b, '_>,
-) -> Result<Option<&'b str>, Refusal> {
+) -> Result<Needs<'b>, Refusal> {
     let named = match named_project(route, found, asked) {
         Ok(named) => named,
         Err(ProjectInDoubt) if principal.projects.is_unrestricted() => {
@@ -214,10 +242,15 @@ fn visible_project<'b>(
         Err(ProjectInDoubt) => return Err(Refusal::Unseen(Unseen::ProjectInDoubt)),
     };
     match named {
-        Named::Project(id) if principal.projects.contains(id) => Ok(Some(id)),
+        Named::Project(id) if principal.projects.contains(id) => {
+            Ok(Needs { projects: [Some(id), None], ..Needs::default() })
+        }
         Named::Project(_) => Err(Refusal::Unseen(Unseen::ProjectOutOfSight)),
         Named::OutsideGrammar => Err(Refusal::Unseen(Unseen::ProjectOutsideGrammar)),
-        Named::Nothing if principal.projects.is_unrestricted() || lists(route, method) => Ok(None),
+        Named::Nothing if lists(route, method) => Ok(Needs::default()),
+        Named::Nothing if principal.projects.is_unrestricted() => {
+            Ok(Needs { every_project: true, ..Needs::default() })
+        }
         Named::Nothing => Err(Refusal::Unseen(Unseen::ProjectNotNamed)),
     }
 }

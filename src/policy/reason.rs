@@ -88,6 +88,19 @@ impl Reason {
         Self::Internal,
     ];
 
+    /// Those for which a request under way is ended that was permitted when it began.
+    pub const ENDING: [Self; 9] = [
+        Self::KeyUnknown,
+        Self::KeyRevoked,
+        Self::KeyExpired,
+        Self::KeyNotYetValid,
+        Self::KeyOwnerDisabled,
+        Self::AddressNotAllowed,
+        Self::NotFound,
+        Self::ScopeInsufficient,
+        Self::KeyStoreUnavailable,
+    ];
+
     /// The code in problem details, metrics and logs.
     pub fn code(self) -> &'static str {
         self.row().0

@@ -175,6 +175,21 @@ impl Scopes {
             .map(|(_, name)| name.as_str())
     }
 
+    /// What `set`, which is of this table, is in `other`: the scopes of the same names, with what they imply there. `None`
+    /// if one of them is not defined there.
+    pub fn carried_to(&self, other: &Self, set: ScopeSet) -> Option<ScopeSet> {
+        // What another scope of the set implies was not asked for by its own name.
+        let is_implied = |at: usize| {
+            self.closures
+                .iter()
+                .enumerate()
+                .any(|(by, closure)| by != at && set.contains(*closure) && closure.0 & (1 << at) != 0)
+        };
+        (0..self.names.len())
+            .filter(|at| set.0 & (1 << at) != 0 && !is_implied(*at))
+            .try_fold(ScopeSet::EMPTY, |carried, at| Some(carried.union(other.get(&self.names[at])?)))
+    }
+
     /// The name of the scope whose closure is exactly `set`, if one is: what a refusal names as missing.
     pub fn name_of(&self, set: ScopeSet) -> Option<&str> {
         let at = self.closures.iter().position(|closure| *closure == set)?;
@@ -236,6 +251,21 @@ mod tests {
     fn closure_is_transitive_in_any_order() {
         let scopes = Scopes::build(&[define("c", &["b"]), define("a", &[]), define("b", &["a"])]).unwrap();
         assert!(scopes.get("c").unwrap().contains(scopes.get("a").unwrap()));
+    }
+
+    #[test]
+    fn a_set_is_carried_to_another_table_by_name() {
+        let old = Scopes::default();
+        let reordered =
+            Scopes::build(&[define("admin", &["write"]), define("write", &[]), define("read", &[])]).unwrap();
+        let without_write = Scopes::build(&[define("read", &[]), define("admin", &["read"])]).unwrap();
+        let of = |scopes: &Scopes, name: &str| scopes.get(name).unwrap();
+        let carried = |to: &Scopes, name: &str| old.carried_to(to, of(&old, name));
+        assert_eq!(carried(&reordered, "write"), Some(of(&reordered, "write")));
+        assert_eq!(carried(&reordered, "admin"), Some(of(&reordered, "admin")));
+        assert_eq!(carried(&without_write, "admin"), Some(of(&without_write, "admin")));
+        assert_eq!(carried(&without_write, "write"), None);
+        assert_eq!(old.carried_to(&without_write, ScopeSet::EMPTY), Some(ScopeSet::EMPTY));
     }
 
     #[test]

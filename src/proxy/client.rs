@@ -159,6 +159,9 @@ pub(super) trait Client {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     /// The answer cannot be completed: the client must see that it is cut short.
     fn abort(&mut self);
+    /// The answer is ended since the key is good for it no longer: nothing that waits is sent, and the client sees that it
+    /// is cut short.
+    fn cut(&mut self);
     /// Whether more of the request is to come that nobody will read; what has come already is dropped.
     fn leaves_body(&mut self) -> bool;
 }

@@ -26,16 +26,20 @@ use super::{
     alarm::Alarm,
     buffered::{Buffered, OUTPUT_BYTES_MAX},
     client::{BodyStep, Client, ClientFault, Coding, ResponseLength},
-    failure::Failure,
+    failure::{Cut, Failure},
     gateway::Outgoing,
     headers::{forward_response, is_response_stripped, trailer_goes_on},
     upstream::{AfterUse, InUse},
+    upstream_head::{announces_impossible_body, is_event_stream, keep_alive_timeout},
+    websocket::{FrameFollower, close_frame},
 };
 
 /// How long an upstream may stay silent about `Expect: 100-continue` before the client is told to go on.
 const CONTINUE_AFTER: Duration = Duration::from_secs(1);
 /// How long an upgraded connection or an event stream may be silent.
 const STREAM_IDLE: Duration = Duration::from_hours(1);
+/// How long the frame may take to its end in which a WebSocket is cut, and the close frame behind it.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// The most interim answers that one request may have.
 const INTERIM_MAX: usize = 64;
 /// What an upstream's head may measure.
@@ -81,6 +85,13 @@ struct Passing {
     ended: bool,
 }
 
+/// A WebSocket that is being cut.
+#[derive(Debug, Clone, Copy)]
+struct Closing {
+    cut: Cut,
+    until: Instant,
+}
+
 /// One exchange.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about the exchange")]
 pub(super) struct Exchange<'e, C> {
@@ -97,6 +108,9 @@ pub(super) struct Exchange<'e, C> {
     pub(super) committed: bool,
     passing: Passing,
     is_tunnel: bool,
+    /// The frames of a tunnel that went to the client.
+    frames: FrameFollower,
+    closing: Option<Closing>,
     interims: usize,
     received: u64,
     upstream_persists: bool,
@@ -139,6 +153,8 @@ impl<'e, C: Client> Exchange<'e, C> {
             committed: false,
             passing: Passing::default(),
             is_tunnel: false,
+            frames: FrameFollower::default(),
+            closing: None,
             interims: 0,
             received: 0,
             upstream_persists: true,
@@ -154,6 +170,16 @@ impl<'e, C: Client> Exchange<'e, C> {
     /// Moves both directions on as far as they go. Ready when the answer was received whole; what of it the client has
     /// not taken yet waits in the client, so that the upstream's connection is free for others.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Finished, Failure>> {
+        if let Poll::Ready(reason) = self.outgoing.poll_cut(cx) {
+            let cut = Cut::untold(reason);
+            if !self.is_tunnel {
+                return Poll::Ready(Err(Failure::Cut(cut)));
+            }
+            self.closing = Some(Closing { cut, until: Instant::now() + CLOSE_WITHIN });
+        }
+        if let Some(closing) = self.closing {
+            return self.poll_close(closing, cx).map(|cut| Err(Failure::Cut(cut)));
+        }
         loop {
             let moved = self.send(cx)? | self.receive(cx)?;
             if self.is_received() {
@@ -168,6 +194,40 @@ impl<'e, C: Client> Exchange<'e, C> {
             return Poll::Ready(Err(Failure::ClientGone));
         }
         self.watch_clock(cx)
+    }
+
+    /// Cuts a tunnel: the frame that has begun goes to its end, then the client is told, and nothing else goes either way.
+    fn poll_close(&mut self, mut closing: Closing, cx: &mut Context<'_>) -> Poll<Cut> {
+        loop {
+            if !closing.cut.is_told && self.frames.is_at_boundary() {
+                closing.cut.is_told = true;
+                self.closing = Some(closing);
+                if !self.frames.has_closed() {
+                    self.client.data(&close_frame(closing.cut.reason));
+                }
+            }
+            match self.client.poll_flush(cx) {
+                Poll::Ready(Ok(())) if closing.cut.is_told => return Poll::Ready(closing.cut),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Cut::untold(closing.cut.reason)),
+                Poll::Pending => break,
+            }
+            let upstream: &mut Buffered = self.upstream;
+            let rest = self.frames.rest_of_frame(&upstream.input);
+            self.frames.follow(&upstream.input[..rest]);
+            self.client.data(&upstream.input[..rest]);
+            self.outcome.sent(rest);
+            upstream.input.advance(rest);
+            if rest == 0 {
+                match upstream.poll_fill(cx) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(closing.cut),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Pending => break,
+                }
+            }
+        }
+        self.alarm.set(closing.until);
+        self.alarm.poll(cx).map(|()| Cut::untold(closing.cut.reason))
     }
 
     fn is_received(&self) -> bool {
@@ -459,6 +519,9 @@ impl<'e, C: Client> Exchange<'e, C> {
         if self.passing.payload > 0 {
             let payload = &upstream.input[..self.passing.payload];
             let passed = self.client.pass(cx, payload).map_err(|_| Failure::ClientGone)?;
+            if self.is_tunnel {
+                self.frames.follow(&payload[..passed]);
+            }
             self.outcome.sent(passed);
             upstream.input.advance(passed);
             self.passing.payload -= passed;
@@ -518,30 +581,4 @@ impl<'e, C: Client> Exchange<'e, C> {
             (false, _) => Failure::UpstreamLate,
         }))
     }
-}
-
-/// Whether an answer that cannot have a body (204, 304) speaks of one (RFC 9110 §8.6, RFC 9112 §6.1): then nobody knows
-/// what follows it.
-fn announces_impossible_body(head: &ResponseHead<'_>) -> bool {
-    let declared = declared_length(head.version, &head.fields);
-    match head.status {
-        204 => !matches!(declared, Ok(None | Some(BodyLength::Known(0)))),
-        304 => !matches!(declared, Ok(None | Some(BodyLength::Known(_)))),
-        _ => declared.is_err(),
-    }
-}
-
-/// What `Keep-Alive: timeout=N` allows, less a second in which a request may be under way.
-fn keep_alive_timeout(head: &ResponseHead<'_>) -> Option<Duration> {
-    let value = head.fields.all("keep-alive").next()?;
-    let text = std::str::from_utf8(value).ok()?;
-    let seconds = text.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
-    Some(Duration::from_secs(seconds.trim().parse::<u64>().ok()?.saturating_sub(1)))
-}
-
-fn is_event_stream(fields: &Fields<'_>) -> bool {
-    const TYPE: &[u8] = b"text/event-stream";
-    fields
-        .all("content-type")
-        .any(|value| value.get(..TYPE.len()).is_some_and(|head| head.eq_ignore_ascii_case(TYPE)))
 }

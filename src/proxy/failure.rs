@@ -23,6 +23,24 @@ pub(super) enum Failure {
     ClientBodyTooLarge,
     /// The client was late with its body.
     ClientLate,
+    /// The key is good for the request no longer.
+    Cut(Cut),
+}
+
+/// A request under way that is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Why a new request would be refused.
+    pub(super) reason: Reason,
+    /// Whether the client was told in its own protocol: a WebSocket by a close frame.
+    pub(super) is_told: bool,
+}
+
+impl Cut {
+    /// Nobody was told yet.
+    pub(super) fn untold(reason: Reason) -> Self {
+        Self { reason, is_told: false }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -36,6 +54,7 @@ impl fmt::Display for Failure {
             Self::ClientBody => formatter.write_str("the client's body is malformed"),
             Self::ClientBodyTooLarge => formatter.write_str("the client's body is over the limit"),
             Self::ClientLate => formatter.write_str("the client was late with its body"),
+            Self::Cut(cut) => write!(formatter, "it was ended: {}", cut.reason.code()),
         }
     }
 }
@@ -51,7 +70,7 @@ impl Failure {
                 Some((Reason::UpstreamUnreachable, "The upstream's answer cannot be understood."))
             }
             Self::UpstreamLate => Some((Reason::UpstreamTimeout, "The upstream did not answer in time.")),
-            Self::ClientGone => None,
+            Self::ClientGone | Self::Cut(_) => None,
             Self::ClientBody => Some((Reason::BadRequest, "The body of the request is malformed.")),
             Self::ClientBodyTooLarge => {
                 Some((Reason::ContentTooLarge, "The body of the request is larger than permitted."))

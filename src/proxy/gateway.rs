@@ -1,15 +1,22 @@
 //! One request, top to bottom. Start reading at `Gateway::handle`.
 
-use std::{cell::RefCell, future::poll_fn, net::IpAddr, rc::Rc, sync::Arc, task::Poll};
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+    task::{self, Poll},
+};
 
 use tokio::time::Instant;
 
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{self, Clock, SystemClock},
     config::model::{Config, ListenerConfig, UpstreamConfig},
     gate::{self, Denial, Judgement, Request, Verdict},
     http1::framing::{BodyLength, connection_tokens},
-    live::{LiveReader, Published},
+    live::{Live, LiveReader, Published},
     message::{RequestHead, Version},
     net::{
         client_addr::client_address,
@@ -17,8 +24,7 @@ use crate::{
     },
     policy::{decide::Permit, reason::Reason, route::Route},
     telemetry::{
-        outcome::{AbortedBy, OutcomeGuard},
-        throttle::Throttle,
+        outcome::OutcomeGuard,
         trace_context::{RequestId, TraceId, TraceParent},
         usage::SecretSlot,
         worker::WorkerTelemetry,
@@ -29,18 +35,22 @@ use super::{
     alarm::Alarm,
     answer::{Answer, Form},
     client::{Client, HeadFault, Peer},
-    exchange::{Exchange, Finished},
-    failure::Failure,
+    ending::{cut, deliver, fail, finish, refuse_unreachable},
+    exchange::Exchange,
+    failure::{Cut, Failure},
     headers::{Composition, CorsFields},
-    upstream::{InUse, Pool, Unreachable, UpstreamSecurity, Upstreams},
+    underway::{Register, Underway},
+    upstream::{Pool, UpstreamSecurity, Upstreams},
 };
 
 /// One worker's gate: what is in force, its pools, its counters. Stays on its worker's thread.
 #[derive(Debug)]
 pub struct Gateway {
     live: RefCell<LiveReader>,
+    lease: Live,
     site: RefCell<Rc<Site>>,
     upstreams: Upstreams,
+    pub(super) register: Rc<Register>,
     pub(super) telemetry: Rc<WorkerTelemetry>,
 }
 
@@ -65,13 +75,20 @@ pub(super) struct Outgoing {
     pub(super) cors: Option<CorsFields>,
     pub(super) request_id: RequestId,
     pub(super) site: Rc<Site>,
-    pool: Rc<Pool>,
+    pub(super) pool: Rc<Pool>,
     is_head: bool,
     is_idempotent: bool,
-    form: Form,
+    pub(super) form: Form,
+    /// `None` of a public route.
+    pub(super) underway: Option<Underway>,
 }
 
 impl Outgoing {
+    /// Ready, with the reason, once the key is good for the request no longer.
+    pub(super) fn poll_cut(&self, cx: &mut task::Context<'_>) -> Poll<Reason> {
+        self.underway.as_ref().map_or(Poll::Pending, |underway| underway.poll_cut(cx))
+    }
+
     /// The upstream it goes to.
     pub(super) fn upstream(&self) -> &UpstreamConfig {
         &self.pool.config
@@ -110,10 +127,18 @@ struct Context<'a> {
 
 impl Gateway {
     /// The gate of one worker.
-    pub fn new(mut live: LiveReader, upstreams: Upstreams, telemetry: Rc<WorkerTelemetry>) -> Rc<Self> {
-        let config = Arc::clone(&live.load().config);
+    pub fn new(live: &Live, upstreams: Upstreams, telemetry: Rc<WorkerTelemetry>) -> Rc<Self> {
+        let mut reader = live.reader();
+        let config = Arc::clone(&reader.load().config);
         let site = Site::new(config, &upstreams, &telemetry, None);
-        Rc::new(Self { live: RefCell::new(live), site: RefCell::new(Rc::new(site)), upstreams, telemetry })
+        Rc::new(Self {
+            live: RefCell::new(reader),
+            lease: live.clone(),
+            site: RefCell::new(Rc::new(site)),
+            upstreams,
+            register: Rc::default(),
+            telemetry,
+        })
     }
 
     /// The listener number `index` of the config in force; what a restart must change stays as it was bound.
@@ -194,12 +219,17 @@ impl Gateway {
             }
         };
         let body = request.body;
-        let judgement = gate::judge(policy, published.keys.as_ref(), &request, address, SystemClock.now());
+        let keys = published.keys.as_ref();
+        let mut judgement = gate::judge(policy, keys, &request, address, SystemClock.now());
+        // Looked at behind the verdict: however long that took, the keys were to be trusted when it was made.
+        if !judgement.is_keyless() && !self.may_trust_keys() {
+            judgement = gate::judge(policy, None, &request, address, SystemClock.now());
+        }
         outcome.decided(
             published.revision,
             judgement.key.as_ref().map(|key| (key.id.as_str(), secret_slot(key.is_previous_secret))),
         );
-        let Judgement { verdict, route, strip_credential, .. } = judgement;
+        let Judgement { verdict, route, ground, strip_credential, .. } = judgement;
         let admission = match verdict {
             Err(denial) => {
                 outcome.routed(route.map_or("", |route| &route.pattern), None);
@@ -220,12 +250,23 @@ impl Gateway {
                     &Origin { client: address, strip_credential, trace, continues_trace: parent.is_some() },
                 );
                 match composed {
-                    Ok(outgoing) => Admission::Forward(Box::new(outgoing)),
+                    Ok(mut outgoing) => {
+                        // In the same step as the verdict, so that no publication passes between them.
+                        outgoing.underway =
+                            ground.map(|ground| self.register.enter(&ground, permit.needs(), address, &site));
+                        Admission::Forward(Box::new(outgoing))
+                    }
                     Err(denial) => context.refuse_for(&denial, Some(permit.route()), &head),
                 }
             }
         };
         (admission, body)
+    }
+
+    /// Whether the lease of the keys runs. Cost: one load where it is endless.
+    fn may_trust_keys(&self) -> bool {
+        let lease = self.lease.lease();
+        lease.is_endless() || lease.runs_at(clock::boot())
     }
 
     /// This worker's view of the config in force, made anew when another one came into force.
@@ -258,6 +299,9 @@ impl Gateway {
                 () = poll_fn(|cx| client.poll_gone(cx)) => {
                     return fail(client, outgoing, outcome, &Failure::ClientGone, false, alarm).await;
                 }
+                reason = poll_fn(|cx| outgoing.poll_cut(cx)) => {
+                    return cut(client, outgoing, outcome, Cut::untold(reason), false, alarm).await;
+                }
             };
             let mut upstream = match connected {
                 Ok(upstream) => upstream,
@@ -274,7 +318,7 @@ impl Gateway {
                 (ended, exchange.committed)
             };
             match ended {
-                Ok(finished) => return finish(client, finished, upstream, outcome, alarm).await,
+                Ok(finished) => return finish(client, outgoing, finished, upstream, outcome, alarm).await,
                 Err(Failure::Unanswered) if upstream.is_reused() && outgoing.is_idempotent && !fresh => {
                     outgoing.pool.metrics.retries.add(1);
                     fresh = true;
@@ -286,138 +330,6 @@ impl Gateway {
             }
         }
     }
-}
-
-/// Gives the upstream's connection back before the client has taken the rest of its answer: a slow reader holds none.
-async fn finish<C: Client>(
-    client: &mut C,
-    finished: Finished,
-    upstream: InUse,
-    outcome: OutcomeGuard,
-    alarm: &mut Alarm,
-) -> bool {
-    upstream.release(finished.upstream);
-    if client.unsent() > 0 && !flush(client, alarm).await {
-        client.abort();
-        outcome.aborted(AbortedBy::Client);
-        return false;
-    }
-    outcome.forwarded();
-    !finished.close_client
-}
-
-/// Sends what waits, however slowly the client takes it, as long as it takes some. Whether it took all.
-async fn flush<C: Client>(client: &mut C, alarm: &mut Alarm) -> bool {
-    let patience = client.peer().listener.timeouts.idle;
-    let mut left = usize::MAX;
-    poll_fn(|cx| match client.poll_flush(cx) {
-        Poll::Ready(sent) => Poll::Ready(sent.is_ok()),
-        Poll::Pending => {
-            if client.unsent() < left {
-                left = client.unsent();
-                alarm.set(Instant::now() + patience);
-            }
-            alarm.poll(cx).map(|()| false)
-        }
-    })
-    .await
-}
-
-async fn refuse_unreachable<C: Client>(
-    client: &mut C,
-    outgoing: &Outgoing,
-    outcome: OutcomeGuard,
-    unreachable: &Unreachable,
-    alarm: &mut Alarm,
-) -> bool {
-    static LINES: Throttle = Throttle::new();
-    let name = &outgoing.pool.config.name;
-    outgoing.pool.metrics.failed(unreachable.error());
-    LINES.speak(|suppressed| tracing::warn!(suppressed, upstream = %name, cause = %unreachable, "no connection to the upstream"));
-    let mut denial = match unreachable {
-        Unreachable::Full => {
-            Denial::outside_table(Reason::Overloaded, "There is no room for the request right now.")
-        }
-        Unreachable::Late => {
-            Denial::outside_table(Reason::UpstreamTimeout, "The upstream did not answer in time.")
-        }
-        Unreachable::Resolve(_)
-        | Unreachable::Forbidden(_)
-        | Unreachable::Connect(_)
-        | Unreachable::Tls(_) => {
-            Denial::outside_table(Reason::UpstreamUnreachable, "The upstream cannot be reached.")
-        }
-    };
-    denial.retry_after_seconds = matches!(unreachable, Unreachable::Full).then_some(1);
-    refuse_late(client, outgoing, outcome, &denial, alarm).await
-}
-
-/// Answers for a request that was permitted and then failed, if its answer has not begun.
-async fn fail<C: Client>(
-    client: &mut C,
-    outgoing: &Outgoing,
-    outcome: OutcomeGuard,
-    failure: &Failure,
-    committed: bool,
-    alarm: &mut Alarm,
-) -> bool {
-    use crate::telemetry::metrics::UpstreamError;
-    static LINES: Throttle = Throttle::new();
-    let by = match failure {
-        Failure::ClientGone | Failure::ClientBody | Failure::ClientBodyTooLarge | Failure::ClientLate => {
-            AbortedBy::Client
-        }
-        Failure::Unanswered
-        | Failure::UpstreamClosed
-        | Failure::UpstreamProtocol(_)
-        | Failure::UpstreamLate => {
-            let error = match failure {
-                Failure::UpstreamProtocol(_) => UpstreamError::Protocol,
-                Failure::UpstreamLate => UpstreamError::ResponseTimeout,
-                _ => UpstreamError::Closed,
-            };
-            outgoing.pool.metrics.failed(error);
-            LINES.speak(|suppressed| tracing::warn!(suppressed, upstream = %outgoing.pool.config.name, cause = %failure, "the exchange with the upstream failed"));
-            AbortedBy::Upstream
-        }
-    };
-    match failure.reason() {
-        Some((reason, detail)) if !committed => {
-            refuse_late(client, outgoing, outcome, &Denial::outside_table(reason, detail), alarm).await
-        }
-        Some(_) | None => {
-            // What came of the answer is the client's; that it ends too early is seen by how it ends.
-            poll_fn(|cx| {
-                let _ = client.poll_flush(cx);
-                Poll::Ready(())
-            })
-            .await;
-            client.abort();
-            outcome.aborted(by);
-            false
-        }
-    }
-}
-
-async fn refuse_late<C: Client>(
-    client: &mut C,
-    outgoing: &Outgoing,
-    outcome: OutcomeGuard,
-    denial: &Denial<'_>,
-    alarm: &mut Alarm,
-) -> bool {
-    let cors = outgoing.cors.clone();
-    let answer = Answer::refusal(denial, &outgoing.site.config, cors, &outgoing.request_id, outgoing.form);
-    let close = client.leaves_body();
-    let sent = deliver(client, &answer, close, alarm).await;
-    outcome.refused(denial.reason, if sent { answer.status } else { 0 });
-    sent && !close
-}
-
-/// Sends an answer of our own. Whether the client took it.
-async fn deliver<C: Client>(client: &mut C, answer: &Answer, close: bool, alarm: &mut Alarm) -> bool {
-    answer.write(client, close);
-    flush(client, alarm).await
 }
 
 /// Where a request comes from, for the head that goes upstream.
@@ -508,6 +420,7 @@ impl Context<'_> {
             is_head: head.method == "HEAD",
             is_idempotent: is_idempotent(head.method),
             form: self.form,
+            underway: None,
         })
     }
 }

@@ -428,6 +428,12 @@ impl Client for Http1Client {
         }
     }
 
+    fn cut(&mut self) {
+        self.aborted = true;
+        // What the system still holds for the client goes too.
+        self.io.stream.reset_on_drop();
+    }
+
     fn leaves_body(&mut self) -> bool {
         while !self.body.finished() && !self.io.input.is_empty() {
             match self.body.decode(&self.io.input) {

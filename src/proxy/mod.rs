@@ -4,13 +4,17 @@ mod alarm;
 mod answer;
 mod buffered;
 mod client;
+mod ending;
 mod exchange;
 mod failure;
 pub mod gateway;
 mod headers;
 mod http1;
 mod http2;
+mod underway;
 mod upstream;
+mod upstream_head;
+mod websocket;
 pub mod worker;
 
 pub use self::{headers::write_identity, upstream::Upstreams};

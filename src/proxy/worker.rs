@@ -8,7 +8,7 @@ use tokio::{runtime, task, time::timeout};
 use crate::{
     clock::{Clock, SystemClock},
     config::model::ListenerConfig,
-    live::Live,
+    live::{Enforcer, Live},
     net::{
         drain::{Drain, LiveConnection, Phase, Shutdown},
         limits::{ConnectionLimit, ConnectionSlot},
@@ -23,13 +23,14 @@ use crate::{
     },
 };
 
-use super::{Upstreams, client::Peer, gateway::Gateway, http1, http2};
+use super::{Upstreams, client::Peer, gateway::Gateway, http1, http2, underway};
 
 /// Everything one worker is made of; made on the main thread, used on the worker's.
 #[derive(Debug)]
 pub struct Worker {
     listeners: Vec<(ListeningSocket, Entrance)>,
     live: Live,
+    enforcer: Enforcer,
     upstreams: Upstreams,
     telemetry: WorkerTelemetry,
     shutdown: Shutdown,
@@ -59,7 +60,8 @@ impl Worker {
         shutdown: Shutdown,
     ) -> io::Result<Self> {
         let telemetry = telemetry.worker(SystemClock.now())?;
-        Ok(Self { listeners, live, upstreams, telemetry, shutdown })
+        let enforcer = live.enforcer();
+        Ok(Self { listeners, live, enforcer, upstreams, telemetry, shutdown })
     }
 
     /// Serves until the shutdown has drained or forced every connection. Blocks its thread.
@@ -74,13 +76,19 @@ impl Worker {
 
     async fn serve(self) -> io::Result<()> {
         let telemetry = Rc::new(self.telemetry);
-        let gateway = Gateway::new(self.live.reader(), self.upstreams, Rc::clone(&telemetry));
+        let gateway = Gateway::new(&self.live, self.upstreams, Rc::clone(&telemetry));
         let drain = Drain::new(&self.shutdown);
         let phases = self.shutdown.subscribe();
         let follow = {
             let drain = drain.clone();
             task::spawn_local(async move { drain.follow(phases).await })
         };
+        let enforcing = task::spawn_local(underway::enforce(
+            Rc::clone(&gateway.register),
+            self.live.reader(),
+            self.enforcer,
+            Rc::clone(&telemetry),
+        ));
         let ticking = task::spawn_local(tick(Rc::clone(&telemetry)));
         let mut doors = Vec::new();
         for (socket, entrance) in self.listeners {
@@ -93,6 +101,7 @@ impl Worker {
         }
         drain.all_ended().await;
         follow.abort();
+        enforcing.abort();
         ticking.abort();
         telemetry.flush();
         Ok(())

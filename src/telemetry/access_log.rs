@@ -397,7 +397,9 @@ impl WorkerAccessLog {
 /// Whether a request gets a line also where it was not sampled.
 fn is_notable(outcome: &RequestOutcome) -> bool {
     match outcome.end {
-        End::Refused(_) | End::Aborted(AbortedBy::Upstream | AbortedBy::Gateway) => true,
+        End::Refused(_)
+        | End::Cut(_)
+        | End::Aborted(AbortedBy::Upstream | AbortedBy::Gateway | AbortedBy::Policy) => true,
         End::Forwarded | End::Answered | End::Aborted(AbortedBy::Client) => outcome.status >= 500,
     }
 }
@@ -440,6 +442,10 @@ fn write_line(
         End::Forwarded | End::Answered => {}
         End::Refused(reason) => line.text("reason", reason.code()),
         End::Aborted(by) => line.text("aborted_by", by.as_str()),
+        End::Cut(reason) => {
+            line.text("aborted_by", AbortedBy::Policy.as_str());
+            line.text("reason", reason.code());
+        }
     }
     line.number("status", outcome.status);
     if let Some(upstream) = upstream {

@@ -88,7 +88,13 @@ fn encode_connections(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCoun
     counter(encoder, &names::CONNECTIONS_ACCEPTED, sum(workers, |worker| worker.connections_accepted.get()))?;
     counter(encoder, &names::CONNECTIONS_LIMITED, sum(workers, |worker| worker.connections_limited.get()))?;
     counter(encoder, &names::TLS_FAILURES, sum(workers, |worker| worker.tls_failures.get()))?;
-    gauge(encoder, &names::STREAMS, &sum(workers, |worker| worker.streams.get()))
+    gauge(encoder, &names::STREAMS, &sum(workers, |worker| worker.streams.get()))?;
+    let mut cut = family(encoder, &names::STREAMS_CUT)?;
+    for reason in Reason::ENDING {
+        let count = sum(workers, |worker| worker.streams_cut[reason as usize].get());
+        sample(&mut cut, &[("reason", reason.code())], count)?;
+    }
+    Ok(())
 }
 
 /// The cells of every worker, by upstream.

@@ -155,6 +155,7 @@ pub struct WorkerCounters {
     pub tls_failures: Counter,
     /// Upgraded connections that are open.
     pub streams: Level,
+    pub(super) streams_cut: [Counter; Reason::ALL.len()],
     pub(super) access_log_dropped: Counter,
     pub(super) usage_dropped: Counter,
     upstreams: Mutex<Vec<Arc<UpstreamCounters>>>,
@@ -169,10 +170,16 @@ impl WorkerCounters {
             End::Answered => requests.answered.count(outcome.status),
             End::Refused(reason) => requests.refused[reason as usize].add(1),
             End::Aborted(by) => requests.aborted[by as usize].add(1),
+            End::Cut(_) => requests.aborted[AbortedBy::Policy as usize].add(1),
         }
         if !outcome.upgraded {
             self.duration.observe(outcome.duration);
         }
+    }
+
+    /// Counts a request under way that was told to end, since a new one would be refused with `reason`.
+    pub fn cut_stream(&self, reason: Reason) {
+        self.streams_cut[reason as usize].add(1);
     }
 
     pub(super) fn upstreams(&self) -> Vec<Arc<UpstreamCounters>> {

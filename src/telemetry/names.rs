@@ -72,6 +72,8 @@ metrics! {
         "TLS handshakes with clients that failed or took too long.";
     STREAMS = Gauge "keygate_upgraded_streams" {}
         "Upgraded connections (WebSocket) that are open.";
+    STREAMS_CUT = Counter "keygate_streams_cut" {"reason"}
+        "Requests under way, streams among them, that were ended because their key was good for them no longer.";
     UPSTREAM_RESPONSES = Counter "keygate_upstream_responses" {"upstream", "status"}
         "Answers of an upstream by status class.";
     UPSTREAM_FIRST_BYTE = Histogram "keygate_upstream_first_byte" [Seconds] {"upstream"}
@@ -137,7 +139,7 @@ mod tests {
     fn no_label_could_grow_with_keys_or_projects() {
         let allowed = [
             "version", "revision", "target", "outcome", "code", "upstream", "status", "kind", "state",
-            "cause", "source",
+            "cause", "source", "reason",
         ];
         for metric in ALL {
             assert!(metric.labels.iter().all(|label| allowed.contains(label)), "{metric:?}");

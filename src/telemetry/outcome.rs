@@ -27,13 +27,15 @@ pub enum AbortedBy {
     Client,
     /// The upstream broke off in the middle of its answer.
     Upstream,
-    /// The gateway: a deadline, a limit, or a revoked key's open stream.
+    /// The gateway: a deadline or a limit.
     Gateway,
+    /// The gateway, since the key was good for the request no longer.
+    Policy,
 }
 
 impl AbortedBy {
     /// Every side.
-    pub const ALL: [Self; 3] = [Self::Client, Self::Upstream, Self::Gateway];
+    pub const ALL: [Self; 4] = [Self::Client, Self::Upstream, Self::Gateway, Self::Policy];
 
     /// The name in metrics and logs.
     pub fn as_str(self) -> &'static str {
@@ -41,6 +43,7 @@ impl AbortedBy {
             Self::Client => "client",
             Self::Upstream => "upstream",
             Self::Gateway => "gateway",
+            Self::Policy => "policy",
         }
     }
 }
@@ -56,6 +59,8 @@ pub enum End {
     Refused(Reason),
     /// The answer was not delivered whole.
     Aborted(AbortedBy),
+    /// The gateway ended the answer midway: the key was good for the request no longer, for this reason.
+    Cut(Reason),
 }
 
 impl End {
@@ -65,7 +70,7 @@ impl End {
             Self::Forwarded => "forwarded",
             Self::Answered => "answered",
             Self::Refused(_) => "refused",
-            Self::Aborted(_) => "aborted",
+            Self::Aborted(_) | Self::Cut(_) => "aborted",
         }
     }
 }
@@ -228,6 +233,11 @@ impl OutcomeGuard {
     /// The gateway refused with `reason`; `status` is what was sent (a template may change it), 0 if nothing could be.
     pub fn refused(mut self, reason: Reason, status: u16) {
         (self.outcome.end, self.outcome.status) = (End::Refused(reason), status);
+    }
+
+    /// The gateway ended it midway, since a new request of its key would be refused with `reason`.
+    pub fn cut(mut self, reason: Reason) {
+        self.outcome.end = End::Cut(reason);
     }
 
     /// `by` ended it before the answer was whole.

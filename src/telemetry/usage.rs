@@ -74,7 +74,7 @@ impl UseCounts {
             (End::Forwarded | End::Answered, 400..500) => &mut self.client_error,
             (End::Forwarded | End::Answered, 500..) => &mut self.server_error,
             (End::Refused(_), _) => &mut self.refused,
-            (End::Aborted(_), _) => &mut self.aborted,
+            (End::Aborted(_) | End::Cut(_), _) => &mut self.aborted,
         };
         *cell += 1;
     }
@@ -166,7 +166,7 @@ impl Uses {
         self.counts.count(outcome);
         match outcome.end {
             End::Refused(_) => self.last_refused_ms = Some(now_ms),
-            End::Forwarded | End::Answered | End::Aborted(_) => {
+            End::Forwarded | End::Answered | End::Aborted(_) | End::Cut(_) => {
                 self.last_used = Some((now_ms, outcome.client));
             }
         }

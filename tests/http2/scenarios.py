@@ -438,6 +438,23 @@ def silent(address):
     assert peer.until_closed() == NO_ERROR
 
 
+def cut(address, lost, kept):
+    """Of two keys on one connection one is revoked: its stream is reset, an unanswered one is refused, others go on."""
+    peer = Peer(address)
+    gone = peer.headers(head(path="/any/endless", key=lost))
+    silent = peer.headers(head(path="/any/mute", key=lost))
+    stays = peer.headers(head(path="/any/until-released", key=kept))
+    while not (peer.answers[gone].body and peer.answers[stays].body):
+        assert peer.step()
+    assert peer.answer(peer.headers(head(path="/any/ready", key=kept))).status == 200
+    assert peer.answer(gone).reset == CANCEL, peer.answers[gone]
+    assert peer.answer(silent).status == 401, peer.answers[silent]
+    assert not peer.answers[stays].ended and peer.answers[stays].reset is None
+    assert peer.answer(peer.headers(head(path="/any/now", key=lost))).status == 401
+    assert peer.answer(peer.headers(head(path="/any/release", key=kept))).status == 200
+    assert peer.answer(stays).body == b"firstlast", peer.answers[stays]
+
+
 def drain(address):
     """On shutdown: GOAWAY; what was sent before the client knew is still served; then the connection closes."""
     peer = Peer(address, acknowledges=False)

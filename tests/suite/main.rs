@@ -33,6 +33,7 @@ mod replica;
 mod rust_text;
 mod serving;
 mod store_contract;
+mod streams;
 mod tidy;
 mod tls;
 mod wrong_key_files;

@@ -89,6 +89,14 @@ impl Http2Client {
         self.is_gone
     }
 
+    fn reset(&mut self, reason: Reason) {
+        match &mut self.answering {
+            Answering::Head(respond) => respond.send_reset(reason),
+            Answering::Body(stream) | Answering::Whole(stream) => stream.send_reset(reason),
+            Answering::Failed => {}
+        }
+    }
+
     fn fault(&mut self, error: &h2::Error) -> ClientFault {
         if error.is_library() {
             return ClientFault::Body;
@@ -298,11 +306,13 @@ impl Client for Http2Client {
     }
 
     fn abort(&mut self) {
-        match &mut self.answering {
-            Answering::Head(respond) => respond.send_reset(Reason::INTERNAL_ERROR),
-            Answering::Body(stream) | Answering::Whole(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
-            Answering::Failed => {}
-        }
+        self.reset(Reason::INTERNAL_ERROR);
+    }
+
+    /// CANCEL: nothing failed, the stream is no longer wanted (RFC 9113 §7). `REFUSED_STREAM` would invite to try again, and
+    /// gRPC reads CANCEL as cancelled.
+    fn cut(&mut self) {
+        self.reset(Reason::CANCEL);
     }
 
     /// What is left makes the transport reset the stream behind its answer, with `NO_ERROR` (RFC 9113 §8.1).
