@@ -209,7 +209,7 @@ fn json(strings: &[String]) -> String {
 fn project_text(projects: &ProjectSet) -> Option<String> {
     match projects {
         ProjectSet::All => None,
-        ProjectSet::Only(ids) => serde_json::to_string(ids).ok(),
+        ProjectSet::Only(ids) => serde_json::to_string(&**ids).ok(),
     }
 }
 
