@@ -23,7 +23,6 @@ use crate::{
     clock::{Clock, SystemClock},
     config::model::{AccessLogMode, AccessLogPath, Config, KeySource, ListenerConfig},
     control::{
-        administration::AUDIT_LOG,
         config_file::ConfigFile,
         reload::{CertificateSource, Reloader, ReloaderParts},
         reload_thread::{ReloadHandle, ReloadThread},
@@ -41,7 +40,7 @@ use crate::{
         Upstreams,
         worker::{Entrance, Worker},
     },
-    store::state::StateFolder,
+    store::{file_store::AUDIT_LOG, state::StateFolder},
     telemetry::{
         access_log::{self, AccessLog, AccessLogSettings},
         audit::AuditLog,

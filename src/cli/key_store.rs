@@ -1,13 +1,12 @@
-//! Which key files a command works on, and how it tells what became of a change.
+//! Which store a command works on, and on whose behalf.
 
 use std::{
-    fs,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::{
     Exit,
@@ -17,16 +16,28 @@ use super::{
 use crate::{
     config::{
         self, Surroundings,
-        model::{Config, KeySource},
+        model::{Config, KeyCreation, KeySource},
     },
     control::{
-        administration::{AdminError, Administration, Outcome, Patch, Rules},
-        operator::Operator,
+        actor::Actor,
+        administration::{AdminError, Administration, Kept, Work},
+        listing::{self, OwnedKey},
     },
-    keys::record::{KeyId, TextError},
+    keys::{
+        record::{KeyId, PersonId, TextError},
+        rules::KeyRules,
+    },
     policy::project::ProjectSet,
-    store::{key_files::Location, state::StateFolder},
-    telemetry::usage::UsageTotals,
+    store::{
+        contract::StoreError,
+        file_store::{FileStore, FileStoreOptions},
+        key_files::Location,
+        state::StateFolder,
+    },
+    telemetry::{
+        operator::Operator,
+        usage::{KeyUsage, UsageTotals},
+    },
 };
 
 /// The config that is taken where nothing is said.
@@ -35,7 +46,7 @@ const DEFAULT_CONFIG: &str = "keygate.yaml";
 /// Why a command ends: its exit code; what there is to say was said.
 pub(super) type Stopped = Exit;
 
-/// The key files.
+/// The keys, people and projects.
 #[derive(Debug, Args)]
 pub(super) struct KeyStore {
     /// The configuration file, which says where keys are [default: keygate.yaml, where it is there].
@@ -44,14 +55,18 @@ pub(super) struct KeyStore {
     /// A key file without configuration; together with --config, the file of its directory that new records go to.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Do it as this person, within what their role permits, instead of as the operator, who may do everything.
+    #[arg(long = "as", value_name = "PERSON")]
+    acting_as: Option<String>,
 }
 
-/// What is done with a change that cannot be written.
-#[derive(Debug, Args)]
-pub(super) struct PatchFile {
-    /// Where a key file cannot be replaced, write the change to FILE as a unified diff instead of showing it.
-    #[arg(long, value_name = "FILE")]
-    patch: Option<PathBuf>,
+/// What a command works on.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// The store, its rules, and who asks.
+    pub(super) administration: Administration,
+    /// The `state:` folder, where the gateway keeps what it knows of key files.
+    state: Option<PathBuf>,
 }
 
 impl KeyStore {
@@ -59,107 +74,136 @@ impl KeyStore {
     ///
     /// # Errors
     /// Where the arguments or the config are wrong, which has been told.
-    pub(super) fn open(&self) -> Result<Administration, Stopped> {
+    pub(super) fn open(&self) -> Result<Opened, Stopped> {
         let config = match (&self.config, &self.file) {
             (Some(config), _) => Some(config.as_path()),
             (None, Some(_)) => None,
             (None, None) => Some(Path::new(DEFAULT_CONFIG)).filter(|config| config.exists()),
         };
         match (config, &self.file) {
-            (Some(config), file) => of_config(config, file.as_deref()),
-            (None, Some(file)) => Ok(Administration {
-                location: Location::File(file.clone()),
-                rules: None,
-                state: None,
-                new_records: None,
-                operator: Operator::of_process(),
-            }),
+            (Some(config), file) => self.of_config(config, file.as_deref()),
+            (None, Some(file)) => {
+                let options = FileStoreOptions {
+                    location: Location::File(file.clone()),
+                    rules: None,
+                    state: None,
+                    new_records: None,
+                    operator: Operator::of_process(),
+                };
+                self.of_files(options, KeyCreation::Admins)
+            }
             (None, None) => Err(wrong_input(
                 "there is no keygate.yaml here; name a configuration by --config, or a key file by --file",
             )),
         }
     }
+
+    fn of_config(&self, path: &Path, file: Option<&Path>) -> Result<Opened, Stopped> {
+        let loaded = config::load(path, &Surroundings::of_process("keygate"));
+        let Config { keys, state, brand, role_caps, policy, key_creation, .. } =
+            loaded.result.map_err(|problems| {
+                for problem in &problems {
+                    tell(&problem.to_string());
+                }
+                tell("to edit a key file whatever the configuration, name it by --file alone");
+                Exit::WrongInput
+            })?;
+        let location = match (keys, file) {
+            (KeySource::File(path), None) => Location::File(path),
+            (KeySource::Directory(path), None) => Location::Directory(path),
+            (KeySource::Directory(path), Some(name)) if is_key_file_name(name) => Location::Directory(path),
+            (KeySource::Database(_), _) => {
+                return Err(wrong_input("keys in a database cannot be edited by this command yet"));
+            }
+            (KeySource::Directory(_), Some(_)) => {
+                return Err(wrong_input(
+                    "with --config, --file is a name in its directory, such as team.yaml",
+                ));
+            }
+            (KeySource::File(path), Some(_)) => {
+                return Err(wrong_input(&format!(
+                    "the configuration names the key file {}; leave out --file or --config",
+                    path.display()
+                )));
+            }
+        };
+        let options = FileStoreOptions {
+            location,
+            rules: Some(KeyRules { scopes: policy.scopes, role_caps, brand }),
+            state,
+            new_records: file.map(Path::to_owned),
+            operator: Operator::of_process(),
+        };
+        self.of_files(options, key_creation)
+    }
+
+    fn of_files(&self, options: FileStoreOptions, key_creation: KeyCreation) -> Result<Opened, Stopped> {
+        let state = options.state.clone();
+        let store = FileStore::new(options);
+        let rules = store.rules().map_err(|error| stopped(&error.into()))?;
+        let administration = Administration {
+            kept: Kept::Files(Box::new(store)),
+            rules: Some(rules),
+            key_creation,
+            actor: self.actor()?,
+        };
+        Ok(Opened { administration, state })
+    }
+
+    fn actor(&self) -> Result<Actor, Stopped> {
+        let person = parsed_if("--as", self.acting_as.as_ref(), PersonId::parse)?;
+        Ok(person.map_or_else(|| Actor::Operator(Operator::of_process()), Actor::Person))
+    }
 }
 
-fn of_config(path: &Path, file: Option<&Path>) -> Result<Administration, Stopped> {
-    let loaded = config::load(path, &Surroundings::of_process("keygate"));
-    let Config { keys, state, brand, role_caps, policy, .. } = loaded.result.map_err(|problems| {
-        for problem in &problems {
-            tell(&problem.to_string());
+impl Opened {
+    /// The uses that are known of `keys`; `None`: nobody keeps any.
+    ///
+    /// # Errors
+    /// Where a database cannot be read, which has been told.
+    pub(super) async fn usage(
+        &self,
+        keys: &[OwnedKey],
+        now: Timestamp,
+    ) -> Result<Option<KnownUses>, Stopped> {
+        let counted =
+            listing::usage(&self.administration, keys, now).await.map_err(|error| stopped(&error))?;
+        if let Some(keys) = counted {
+            return Ok(Some(KnownUses { since: None, keys }));
         }
-        tell("to edit a key file whatever the configuration, name it by --file alone");
-        Exit::WrongInput
-    })?;
-    let location = match (keys, file) {
-        (KeySource::File(path), None) => Location::File(path),
-        (KeySource::Directory(path), None) => Location::Directory(path),
-        (KeySource::Directory(path), Some(name)) if is_key_file_name(name) => Location::Directory(path),
-        (KeySource::Database(_), _) => {
-            return Err(wrong_input("keys in a database cannot be edited by this command yet"));
+        let Some(state) = self.state.as_ref().filter(|state| state.is_dir()) else { return Ok(None) };
+        let totals: Option<UsageTotals> = StateFolder::to_read(state).read_usage().unwrap_or_else(|error| {
+            tell(&format!("warning: uses are not shown: {error}"));
+            None
+        });
+        Ok(totals.map(|totals| KnownUses { since: Some(totals.since), keys: totals.keys }))
+    }
+}
+
+/// Uses of keys.
+#[derive(Debug)]
+pub(super) struct KnownUses {
+    /// Since when uses are counted, if that is known.
+    pub(super) since: Option<Timestamp>,
+    /// By key id.
+    pub(super) keys: BTreeMap<String, KeyUsage>,
+}
+
+/// Runs what waits for a store.
+pub(super) fn block_on(task: impl Future<Output = Result<Exit, Stopped>>) -> Exit {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(task).unwrap_or_else(|stopped| stopped),
+        Err(error) => {
+            tell(&format!("the system gives no room to work: {error}"));
+            Exit::Failed
         }
-        (KeySource::Directory(_), Some(_)) => {
-            return Err(wrong_input("with --config, --file is a name in its directory, such as team.yaml"));
-        }
-        (KeySource::File(path), Some(_)) => {
-            return Err(wrong_input(&format!(
-                "the configuration names the key file {}; leave out --file or --config",
-                path.display()
-            )));
-        }
-    };
-    Ok(Administration {
-        location,
-        rules: Some(Rules { scopes: policy.scopes, role_caps, brand }),
-        state,
-        new_records: file.map(Path::to_owned),
-        operator: Operator::of_process(),
-    })
+    }
 }
 
 /// A bare name of a file that the gateway would read in a directory.
 fn is_key_file_name(name: &Path) -> bool {
     let bytes = name.as_os_str().as_encoded_bytes();
     name.file_name() == Some(name.as_os_str()) && bytes.ends_with(b".yaml") && !bytes.starts_with(b".")
-}
-
-impl PatchFile {
-    /// Tells what became of a change.
-    pub(super) fn report(&self, outcome: &Outcome, done: &str) -> Exit {
-        match outcome {
-            Outcome::Unchanged => Exit::Done,
-            Outcome::Written(path) => {
-                tell(&format!("{done} in {}", path.display()));
-                Exit::Done
-            }
-            Outcome::Unaudited(path, error) => {
-                tell(&format!("{done} in {}", path.display()));
-                tell(&format!("warning: the audit log could not be written: {error}"));
-                Exit::Unconfirmed
-            }
-            Outcome::ToCommit(patch) => {
-                self.report_patch(patch);
-                Exit::Failed
-            }
-        }
-    }
-
-    fn report_patch(&self, Patch { path, why, diff }: &Patch) {
-        tell(&format!("nothing was changed: {} cannot be replaced: {why}", path.display()));
-        let Some(file) = &self.patch else {
-            tell(&format!("commit this change where the file comes from:\n\n{diff}"));
-            return;
-        };
-        let options = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
-        match options.and_then(|mut file| file.write_all(diff.as_bytes())) {
-            Ok(()) => {
-                tell(&format!("the change is in {}; commit it where the file comes from", file.display()));
-            }
-            Err(error) => {
-                tell(&format!("{}: {error}", file.display()));
-                tell(&format!("commit this change where the file comes from:\n\n{diff}"));
-            }
-        }
-    }
 }
 
 /// Tells what is wrong with the arguments.
@@ -172,9 +216,26 @@ pub(super) fn wrong_input(message: &str) -> Stopped {
 pub(super) fn stopped(error: &AdminError) -> Stopped {
     tell(&error.to_string());
     match error {
-        AdminError::Refused(_) | AdminError::WrongFiles(_) => Exit::WrongInput,
-        AdminError::Failed(_) => Exit::Failed,
+        AdminError::Refused(_)
+        | AdminError::NotFound(_)
+        | AdminError::Forbidden(_)
+        | AdminError::Store(StoreError::Refused(_) | StoreError::WrongFiles(_)) => Exit::WrongInput,
+        AdminError::Store(
+            StoreError::Unavailable(_)
+            | StoreError::WrongSchema(_)
+            | StoreError::NotPermitted(_)
+            | StoreError::Failed(_),
+        ) => Exit::Failed,
     }
+}
+
+/// Tells what is wrong with key files, of which the records are missing in what was shown.
+pub(super) fn tell_wrong(work: &Work<'_>) -> Exit {
+    let wrong = work.wrong_files();
+    for problem in &wrong {
+        tell(&problem.to_string());
+    }
+    if wrong.is_empty() { Exit::Done } else { Exit::WrongInput }
 }
 
 /// The value that `argument` stands for. Nothing of it is shown where it is wrong: it may be a secret.
@@ -210,13 +271,4 @@ pub(super) fn projects(listed: &[String], all: bool) -> Option<ProjectSet> {
         (false, []) => None,
         (false, listed) => Some(ProjectSet::only(listed.iter().map(String::as_str))),
     }
-}
-
-/// The uses of keys that the gateway keeps in its `state:` folder; `None` without one.
-pub(super) fn usage(administration: &Administration) -> Option<UsageTotals> {
-    let state = administration.state.as_ref().filter(|state| state.is_dir())?;
-    StateFolder::to_read(state).read_usage().unwrap_or_else(|error| {
-        tell(&format!("warning: uses are not shown: {error}"));
-        None
-    })
 }

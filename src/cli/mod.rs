@@ -3,6 +3,7 @@
 
 pub mod cases;
 mod check;
+mod committed;
 mod completions;
 pub mod decision;
 mod demo;

@@ -1,22 +1,28 @@
 //! `keygate people`: whose keys there are.
 
+use std::collections::HashMap;
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use super::{
     Exit,
-    key_store::{KeyStore, PatchFile, Stopped, parsed, parsed_if, projects, stopped, wrong_input},
+    committed::AfterChange,
+    key_store::{
+        KeyStore, Opened, Stopped, block_on, parsed, parsed_if, projects, stopped, tell_wrong, wrong_input,
+    },
     output::{Output, answer, answer_json, tell},
     table,
 };
 use crate::{
-    clock::{Clock as _, SystemClock},
     control::{
-        administration::{Administration, Outcome, Records},
+        administration::Work,
+        listing,
         people_admin::{self, PersonUpdate},
     },
     keys::record::{Email, Name, OrganizationId, Person, PersonId},
     policy::{principal::Role, project::ProjectSet},
+    store::contract::Committed,
 };
 
 /// Create, list, change and disable the people who own keys.
@@ -40,15 +46,14 @@ enum PeopleCommand {
 
 impl People {
     pub(super) fn run(self) -> Exit {
-        let done = match self.command {
-            PeopleCommand::Create(command) => command.run(),
-            PeopleCommand::List(command) => command.run(),
-            PeopleCommand::Show(command) => command.run(),
-            PeopleCommand::Update(command) => command.run(),
-            PeopleCommand::Disable(switch) => switch.run(true, "people disable"),
-            PeopleCommand::Enable(switch) => switch.run(false, "people enable"),
-        };
-        done.unwrap_or_else(|stopped| stopped)
+        match self.command {
+            PeopleCommand::Create(command) => block_on(command.run()),
+            PeopleCommand::List(command) => block_on(command.run()),
+            PeopleCommand::Show(command) => block_on(command.run()),
+            PeopleCommand::Update(command) => block_on(command.run()),
+            PeopleCommand::Disable(switch) => block_on(switch.run(true, "people disable")),
+            PeopleCommand::Enable(switch) => block_on(switch.run(false, "people enable")),
+        }
     }
 }
 
@@ -98,11 +103,11 @@ struct Create {
     #[arg(long = "project", value_name = "PROJECT")]
     projects: Vec<String>,
     #[command(flatten)]
-    patch: PatchFile,
+    after: AfterChange,
 }
 
 impl Create {
-    fn run(self) -> Result<Exit, Stopped> {
+    async fn run(self) -> Result<Exit, Stopped> {
         let person = Person {
             id: parsed("the id", &self.id, PersonId::parse)?,
             email: parsed("--email", &self.email, Email::parse)?,
@@ -112,10 +117,10 @@ impl Create {
             projects: projects(&self.projects, false).unwrap_or(ProjectSet::All),
             disabled: false,
         };
-        let administration = self.store.open()?;
-        let outcome = people_admin::create(&administration, &person, SystemClock.now())
-            .map_err(|error| stopped(&error))?;
-        Ok(self.patch.report(&outcome, &format!("{} was added", person.id)))
+        let opened = self.store.open()?;
+        let committed =
+            people_admin::create(&opened.administration, &person).await.map_err(|error| stopped(&error))?;
+        Ok(self.after.report(&committed, &format!("{} was added", person.id)))
     }
 }
 
@@ -124,6 +129,12 @@ impl Create {
 struct List {
     #[command(flatten)]
     store: KeyStore,
+    /// List no more than so many.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    limit: usize,
+    /// List all, however many there are.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
     /// How to list them.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -140,25 +151,27 @@ struct PersonView {
     /// `None`: all.
     projects: Option<Vec<String>>,
     disabled: bool,
-    keys: usize,
+    /// How many they own; `None`: in a database nobody counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<usize>,
 }
 
 impl PersonView {
-    fn new(person: &Person, records: &Records<'_>) -> Self {
+    fn new(person: &Person, work: &Work<'_>, keys: Option<&HashMap<PersonId, usize>>) -> Self {
         let named = person.organization.as_ref();
-        let organization = records.organization(named.map(OrganizationId::as_str));
+        let only = Some(&work.organizations[..]).filter(|all| all.len() == 1).and_then(<[_]>::first);
         Self {
             id: person.id.to_string(),
             email: person.email.to_string(),
             name: person.name.as_ref().map(ToString::to_string),
-            organization: named.or(organization.map(|only| &only.id)).map(ToString::to_string),
+            organization: named.or(only.map(|only| &only.id)).map(ToString::to_string),
             role: person.role.as_str(),
             projects: match &person.projects {
                 ProjectSet::All => None,
                 ProjectSet::Only(ids) => Some(ids.iter().map(ToString::to_string).collect()),
             },
             disabled: person.disabled,
-            keys: records.keys().filter(|key| key.owner.as_ref() == Some(&person.id)).count(),
+            keys: keys.map(|keys| keys.get(&person.id).copied().unwrap_or(0)),
         }
     }
 
@@ -172,10 +185,14 @@ impl PersonView {
 }
 
 impl List {
-    fn run(self) -> Result<Exit, Stopped> {
-        let administration = self.store.open()?;
-        let records = administration.read().map_err(|error| stopped(&error))?;
-        let people: Vec<_> = records.people().map(|person| PersonView::new(person, &records)).collect();
+    async fn run(self) -> Result<Exit, Stopped> {
+        let opened = self.store.open()?;
+        let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
+        let limit = if self.all { usize::MAX } else { self.limit };
+        let listing = listing::people(&mut work, limit).await.map_err(|error| stopped(&error))?;
+        let keys = counted(&opened, &mut work).await?;
+        let view = |person| PersonView::new(person, &work, keys.as_ref());
+        let people: Vec<_> = listing.records.iter().map(view).collect();
         match self.output {
             Output::Json => answer_json(&people),
             Output::Table => {
@@ -188,18 +205,17 @@ impl List {
                         person.role.to_owned(),
                         person.projects(),
                         person.status().to_owned(),
-                        person.keys.to_string(),
+                        table::or_dash(person.keys),
                     ]
                 };
                 let names = ["ID", "EMAIL", "NAME", "ORGANIZATION", "ROLE", "PROJECTS", "STATUS", "KEYS"];
                 answer(&table::columns(names, people.iter().map(row)));
             }
         }
-        let wrong = records.wrong();
-        for problem in &wrong {
-            tell(&problem.to_string());
+        if listing.has_more {
+            tell(&format!("these are the first {limit}; --limit or --all shows more"));
         }
-        Ok(if wrong.is_empty() { Exit::Done } else { Exit::WrongInput })
+        Ok(tell_wrong(&work))
     }
 }
 
@@ -216,12 +232,13 @@ struct Show {
 }
 
 impl Show {
-    fn run(self) -> Result<Exit, Stopped> {
+    async fn run(self) -> Result<Exit, Stopped> {
         let id = parsed("the id", &self.id, PersonId::parse)?;
-        let administration = self.store.open()?;
-        let records = administration.read().map_err(|error| stopped(&error))?;
-        let person = people_admin::find(&records, &id).map_err(|error| stopped(&error))?;
-        let view = PersonView::new(person, &records);
+        let opened = self.store.open()?;
+        let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
+        let person = people_admin::show(&mut work, &id).await.map_err(|error| stopped(&error))?;
+        let keys = counted(&opened, &mut work).await?;
+        let view = PersonView::new(&person, &work, keys.as_ref());
         match self.output {
             Output::Json => answer_json(&view),
             Output::Table => answer(&table::fields(&[
@@ -232,7 +249,7 @@ impl Show {
                 ("role", Some(view.role.to_owned())),
                 ("projects", Some(view.projects())),
                 ("status", Some(view.status().to_owned())),
-                ("keys", Some(view.keys.to_string())),
+                ("keys", view.keys.map(|keys| keys.to_string())),
             ])),
         }
         Ok(Exit::Done)
@@ -262,11 +279,11 @@ struct Update {
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]
-    patch: PatchFile,
+    after: AfterChange,
 }
 
 impl Update {
-    fn run(self) -> Result<Exit, Stopped> {
+    async fn run(self) -> Result<Exit, Stopped> {
         let update = PersonUpdate {
             role: self.role.map(Role::from),
             projects: projects(&self.projects, self.all_projects),
@@ -280,7 +297,7 @@ impl Update {
                 "say what shall change: --role, --project, --all-projects, --email or --name",
             ));
         }
-        changed(&self.store.open()?, &self.id, &update, "people update", &self.patch)
+        changed(&self.store.open()?, &self.id, &update, "people update", &self.after).await
     }
 }
 
@@ -291,28 +308,37 @@ struct Switch {
     /// The id of the person.
     id: String,
     #[command(flatten)]
-    patch: PatchFile,
+    after: AfterChange,
 }
 
 impl Switch {
-    fn run(self, disabled: bool, command: &str) -> Result<Exit, Stopped> {
+    async fn run(self, disabled: bool, command: &str) -> Result<Exit, Stopped> {
         let update = PersonUpdate { disabled: Some(disabled), ..PersonUpdate::default() };
-        changed(&self.store.open()?, &self.id, &update, command, &self.patch)
+        changed(&self.store.open()?, &self.id, &update, command, &self.after).await
     }
 }
 
-fn changed(
-    administration: &Administration,
+async fn changed(
+    opened: &Opened,
     id: &str,
     update: &PersonUpdate,
     command: &str,
-    patch: &PatchFile,
+    after: &AfterChange,
 ) -> Result<Exit, Stopped> {
     let id = parsed("the id", id, PersonId::parse)?;
-    let outcome = people_admin::update(administration, &id, update, command, SystemClock.now())
+    let committed = people_admin::update(&opened.administration, &id, update, command)
+        .await
         .map_err(|error| stopped(&error))?;
-    if let Outcome::Unchanged = outcome {
+    if let Committed::Unchanged = committed {
         tell(&format!("{id} is so already"));
     }
-    Ok(patch.report(&outcome, &format!("{id} was changed")))
+    Ok(after.report(&committed, &format!("{id} was changed")))
+}
+
+/// How many keys each person owns, where that is quickly told.
+async fn counted(opened: &Opened, work: &mut Work<'_>) -> Result<Option<HashMap<PersonId, usize>>, Stopped> {
+    if opened.administration.database().is_some() {
+        return Ok(None);
+    }
+    listing::keys_of_people(work).await.map(Some).map_err(|error| stopped(&error))
 }

@@ -1,24 +1,22 @@
 //! `keygate projects`: what organizations declare.
 
-use std::collections::BTreeMap;
-
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::{
     Exit,
-    key_store::{KeyStore, PatchFile, Stopped, parsed_if, stopped},
+    committed::AfterChange,
+    key_store::{KeyStore, Stopped, block_on, parsed_if, stopped, tell_wrong},
     output::{Output, answer, answer_json, tell},
     table,
 };
 use crate::{
-    clock::{Clock as _, SystemClock},
     control::{
-        administration::{Outcome, Records},
+        listing::{self, ListedProject},
         project_admin::{self, NewProject},
     },
     keys::record::OrganizationId,
-    policy::project::ProjectSet,
+    store::contract::Committed,
 };
 
 /// Declare, list and remove projects.
@@ -37,12 +35,11 @@ enum ProjectsCommand {
 
 impl Projects {
     pub(super) fn run(self) -> Exit {
-        let done = match self.command {
-            ProjectsCommand::Create(command) => command.run(),
-            ProjectsCommand::List(command) => command.run(),
-            ProjectsCommand::Remove(command) => command.run(),
-        };
-        done.unwrap_or_else(|stopped| stopped)
+        match self.command {
+            ProjectsCommand::Create(command) => block_on(command.run()),
+            ProjectsCommand::List(command) => block_on(command.run()),
+            ProjectsCommand::Remove(command) => block_on(command.run()),
+        }
     }
 }
 
@@ -60,23 +57,23 @@ struct Create {
     #[arg(long)]
     first: bool,
     #[command(flatten)]
-    patch: PatchFile,
+    after: AfterChange,
 }
 
 impl Create {
-    fn run(self) -> Result<Exit, Stopped> {
+    async fn run(self) -> Result<Exit, Stopped> {
         let new = NewProject {
             id: self.id.clone(),
             organization: parsed_if("--organization", self.organization.as_ref(), OrganizationId::parse)?,
             may_be_first: self.first,
         };
-        let administration = self.store.open()?;
-        let outcome = project_admin::create(&administration, &new, SystemClock.now())
-            .map_err(|error| stopped(&error))?;
-        if let Outcome::Unchanged = outcome {
+        let opened = self.store.open()?;
+        let committed =
+            project_admin::create(&opened.administration, &new).await.map_err(|error| stopped(&error))?;
+        if let Committed::Unchanged = committed {
             tell("it is declared already");
         }
-        Ok(self.patch.report(&outcome, "the project was declared"))
+        Ok(self.after.report(&committed, "the project was declared"))
     }
 }
 
@@ -88,15 +85,15 @@ struct Remove {
     /// The id.
     id: String,
     #[command(flatten)]
-    patch: PatchFile,
+    after: AfterChange,
 }
 
 impl Remove {
-    fn run(self) -> Result<Exit, Stopped> {
-        let administration = self.store.open()?;
-        let outcome = project_admin::remove(&administration, &self.id, SystemClock.now())
-            .map_err(|error| stopped(&error))?;
-        Ok(self.patch.report(&outcome, "the project was removed"))
+    async fn run(self) -> Result<Exit, Stopped> {
+        let opened = self.store.open()?;
+        let committed =
+            project_admin::remove(&opened.administration, &self.id).await.map_err(|error| stopped(&error))?;
+        Ok(self.after.report(&committed, "the project was removed"))
     }
 }
 
@@ -105,66 +102,52 @@ impl Remove {
 struct List {
     #[command(flatten)]
     store: KeyStore,
+    /// In a database too, list what only keys or people name, and how many do; every key is read for it.
+    #[arg(long)]
+    count: bool,
     /// How to list them.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }
 
 /// A project as it is shown.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct ProjectView {
     id: String,
     /// Who declares it; `None`: nobody.
     organization: Option<String>,
-    /// Keys that name it.
-    keys: usize,
+    /// Keys that name it; `None`: they were not counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<usize>,
     /// People who name it.
-    people: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    people: Option<usize>,
 }
 
 impl List {
-    fn run(self) -> Result<Exit, Stopped> {
-        let administration = self.store.open()?;
-        let records = administration.read().map_err(|error| stopped(&error))?;
-        let projects = views(&records);
+    async fn run(self) -> Result<Exit, Stopped> {
+        let opened = self.store.open()?;
+        let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
+        let count = self.count || opened.administration.database().is_none();
+        let projects = listing::projects(&mut work, count).await.map_err(|error| stopped(&error))?;
+        let view = |(id, project): (String, ListedProject)| ProjectView {
+            id,
+            organization: project.organization.map(|id| id.to_string()),
+            keys: count.then_some(project.keys),
+            people: count.then_some(project.people),
+        };
+        let projects: Vec<_> = projects.into_iter().map(view).collect();
         match self.output {
             Output::Json => answer_json(&projects),
             Output::Table => {
                 let row = |project: &ProjectView| {
                     let organization = table::or_dash(project.organization.as_ref());
-                    [project.id.clone(), organization, project.keys.to_string(), project.people.to_string()]
+                    let (keys, people) = (table::or_dash(project.keys), table::or_dash(project.people));
+                    [project.id.clone(), organization, keys, people]
                 };
                 answer(&table::columns(["ID", "DECLARED BY", "KEYS", "PEOPLE"], projects.iter().map(row)));
             }
         }
-        let wrong = records.wrong();
-        for problem in &wrong {
-            tell(&problem.to_string());
-        }
-        Ok(if wrong.is_empty() { Exit::Done } else { Exit::WrongInput })
+        Ok(tell_wrong(&work))
     }
-}
-
-fn views(records: &Records<'_>) -> Vec<ProjectView> {
-    let mut views: BTreeMap<String, ProjectView> = BTreeMap::new();
-    for organization in records.organizations() {
-        for id in organization.projects.iter().flatten() {
-            views.entry(id.clone()).or_default().organization = Some(organization.id.to_string());
-        }
-    }
-    for key in records.keys() {
-        named(&key.projects).for_each(|id| views.entry(id.to_owned()).or_default().keys += 1);
-    }
-    for person in records.people() {
-        named(&person.projects).for_each(|id| views.entry(id.to_owned()).or_default().people += 1);
-    }
-    views.into_iter().map(|(id, view)| ProjectView { id, ..view }).collect()
-}
-
-fn named(projects: &ProjectSet) -> impl Iterator<Item = &str> {
-    let ids: &[Box<str>] = match projects {
-        ProjectSet::All => &[],
-        ProjectSet::Only(ids) => ids,
-    };
-    ids.iter().map(AsRef::as_ref)
 }

@@ -1,4 +1,4 @@
-//! What an operator does with keys: create, revoke, rotate.
+//! What is done with keys: create, revoke, rotate.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,26 +6,23 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::{
-    administration::{AdminError, Administration, Changed, Outcome, Records, items_called},
+    actor::{Acting, Action},
+    administration::{AdminError, Administration, Changed, Work},
+    record_check::{NewRecord, excesses_of_creator, problems_of_keys},
     term,
 };
 use crate::{
     keys::{
         digest::KeyDigest,
-        record::{KeyId, KeyRecord, KeyStatus, Name, OrganizationId, Person, PersonId},
+        record::{KeyId, KeyRecord, KeyStatus, Name, OrganizationId, PersonId, PreviousSecret, Revocation},
         secret::{Environment, KeySecret},
     },
     policy::project::ProjectSet,
-    store::record_yaml,
-    yaml::{
-        Node,
-        edit::{NewValue, Step},
+    store::{
+        contract::{Committed, StoreError},
+        record_yaml,
     },
 };
-
-/// The field that ends a key. It must be there, so that a file with `count:` shows where it was cut: what a key may
-/// have as well stands before it.
-const LAST_FIELD: &str = "expires_at";
 
 /// A key that shall be made.
 #[derive(Debug, Clone)]
@@ -34,7 +31,7 @@ pub struct NewKey {
     pub name: Name,
     /// For machines.
     pub labels: BTreeMap<Name, Name>,
-    /// The person it belongs to.
+    /// The person it belongs to; where a person makes the key, `None` is that person.
     pub owner: Option<PersonId>,
     /// `None`: the owner's, or the only one.
     pub organization: Option<OrganizationId>,
@@ -60,24 +57,28 @@ pub struct Issued {
     /// To be shown once.
     pub secret: KeySecret,
     /// What became of the change.
-    pub outcome: Outcome,
+    pub committed: Committed,
 }
 
 /// Makes a key. Its secret works once the change is in force.
 ///
 /// # Errors
-/// Where the key would exceed its owner or make a wrong file, or could not be written: then there is none.
-pub fn create(administration: &Administration, new: NewKey, now: Timestamp) -> Result<Issued, AdminError> {
-    let mut records = administration.hold()?;
-    let random = |error| AdminError::Failed(format!("the system gives no randomness: {error}"));
-    let secret = KeySecret::generate(&records.rules.brand, new.environment).map_err(random)?;
-    let id = KeyId::generate(now).map_err(random)?;
-    let key = KeyRecord {
-        id,
+/// Where the key would exceed its owner or creator or contradict other records, whoever asks may not, or it could not
+/// be written: then there is none.
+pub async fn create(
+    administration: &Administration,
+    new: NewKey,
+    now: Timestamp,
+) -> Result<Issued, AdminError> {
+    let mut work = administration.change().await?;
+    let rules = administration.rules_for([]);
+    let secret = KeySecret::generate(&rules.brand, new.environment).map_err(no_randomness)?;
+    let mut key = KeyRecord {
+        id: KeyId::generate(now).map_err(no_randomness)?,
         name: Some(new.name),
         labels: new.labels,
         organization: new.organization,
-        owner: new.owner,
+        owner: new.owner.or_else(|| work.acting.person().map(|creator| creator.id.clone())),
         digest: KeyDigest::of(secret.expose().as_bytes()),
         previous: None,
         prefix: secret.prefix().and_then(|prefix| Name::parse(prefix).ok()),
@@ -89,15 +90,34 @@ pub fn create(administration: &Administration, new: NewKey, now: Timestamp) -> R
         addresses: new.addresses,
         revoked: None,
     };
-    let excesses = excesses(&records, &key);
-    if !excesses.is_empty() {
-        return Err(AdminError::Refused(excesses));
+    place(&mut work, &mut key).await?;
+    let problems = problems_of_keys(&mut work, &rules, &[NewRecord { listed: None, key: &key }]).await?;
+    if !problems.is_empty() {
+        return Err(AdminError::Refused(problems));
     }
-    let file = records.file_for_new()?;
-    let mut edit = records.edit(file)?;
-    edit.extend("keys", vec![record_yaml::key(&key)])?;
-    let outcome = edit.commit("keys create", &[Changed::new("key", id.as_str(), &granted(&key))], now)?;
-    Ok(Issued { id, secret, outcome })
+    work.transaction.insert_keys(std::slice::from_ref(&key)).await?;
+    let changed = Changed::new("key", key.id, granted(&key));
+    let committed = work.commit("keys create", &[changed]).await?;
+    Ok(Issued { id: key.id, secret, committed })
+}
+
+/// Gives a new key its organization, where whoever is at work may put it there. What is wrong with its owner or
+/// organization is left to be told with everything else that is wrong with it.
+pub(super) async fn place(work: &mut Work<'_>, key: &mut KeyRecord) -> Result<(), AdminError> {
+    let owner = work.owner(key).await?;
+    let named = key.organization.clone().or(owner.as_ref().and_then(|owner| owner.organization.clone()));
+    let organization = match work.organization_for_new(named.as_ref()).await {
+        Ok(organization) => organization,
+        Err(AdminError::Refused(_)) if matches!(work.acting, Acting::Operator) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    work.demand(Action::IssueSecret(owner.as_ref()), &organization.id)?;
+    key.organization = work.named(key.organization.take(), &organization);
+    Ok(())
+}
+
+pub(super) fn no_randomness(error: getrandom::Error) -> AdminError {
+    StoreError::Failed(format!("the system gives no randomness: {error}")).into()
 }
 
 /// What the audit log says of a new key.
@@ -111,53 +131,13 @@ pub(super) fn granted(key: &KeyRecord) -> String {
     format!("created: scopes={} projects={projects} expires_at={expires}{owner}", key.scopes.join(","))
 }
 
-/// Why `key` may not be made: nobody can create a key that exceeds its owner.
-pub(super) fn excesses(records: &Records<'_>, key: &KeyRecord) -> Vec<String> {
-    let Some(owner) = records.owner(key) else { return Vec::new() };
-    let mut excesses = Vec::new();
-    let Person { id, role, .. } = owner;
-    let (scopes, cap) = (&records.rules.scopes, records.rules.role_caps.get(*role));
-    for name in &key.scopes {
-        if scopes.get(name).is_some_and(|closure| !cap.contains(closure)) {
-            let allowed: Vec<_> = scopes.names(cap).collect();
-            excesses.push(format!(
-                "the scope {name} exceeds the owner: {id} is {}, whose keys have at most {}",
-                role.as_str(),
-                listed(&allowed)
-            ));
-        }
-    }
-    match (&key.projects, &owner.projects) {
-        (_, ProjectSet::All) => {}
-        (ProjectSet::All, ProjectSet::Only(ids)) => {
-            let allowed: Vec<_> = ids.iter().map(AsRef::as_ref).collect();
-            excesses.push(format!("all projects exceed the owner: {id} has {}; name them", listed(&allowed)));
-        }
-        (ProjectSet::Only(wanted), allowed @ ProjectSet::Only(ids)) => {
-            for project in wanted.iter().filter(|project| !allowed.contains(project)) {
-                let allowed: Vec<_> = ids.iter().map(AsRef::as_ref).collect();
-                excesses
-                    .push(format!("the project {project} exceeds the owner: {id} has {}", listed(&allowed)));
-            }
-        }
-    }
-    if owner.disabled {
-        excesses.push(format!("the owner {id} is disabled, so that the key would not work"));
-    }
-    excesses
-}
-
-fn listed(names: &[&str]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
-}
-
 /// A key after its revocation.
 #[derive(Debug)]
 pub struct Revoked {
     /// Since when it was revoked already, if it was.
-    pub before: Option<String>,
+    pub before: Option<Timestamp>,
     /// What became of the change.
-    pub outcome: Outcome,
+    pub committed: Committed,
     /// Whether something else is wrong with the key files, so that of this change only the revocation takes effect.
     pub files_are_wrong: bool,
 }
@@ -166,43 +146,29 @@ pub struct Revoked {
 /// wrong files too.
 ///
 /// # Errors
-/// Where there is no such key, or its file cannot be read or written.
-pub fn revoke(
+/// Where there is no such key, whoever asks may not, or it cannot be written.
+pub async fn revoke(
     administration: &Administration,
     id: &KeyId,
     reason: Option<&Name>,
     now: Timestamp,
 ) -> Result<Revoked, AdminError> {
-    let records = administration.hold()?;
-    let by = records.operator().name();
-    let Some(file) = records.files_with("keys", id.as_str()).first().copied() else {
-        return Err(no_such_key(&records, id));
-    };
-    let mut edit = records.edit_wrong(file)?;
-    let files_are_wrong = !edit.was_right();
-    let Some(keys) = edit.root().get("keys") else { return Err(no_such_key(&edit.records, id)) };
-    // A wrong file may hold the id twice: then both.
-    let entries: Vec<_> = items_called(keys, id.as_str())
-        .map(|(at, key)| (at, key.get("revoked_at").and_then(Node::text).map(str::to_owned)))
-        .collect();
-    if let Some(before) = entries.iter().map(|(_, revoked)| revoked.clone()).collect::<Option<Vec<_>>>() {
-        let before = before.into_iter().next();
-        return Ok(Revoked { before, outcome: Outcome::Unchanged, files_are_wrong });
+    let mut work = administration.change_wrong().await?;
+    let files_are_wrong = !work.wrong_files().is_empty();
+    if let Acting::Person(..) = work.acting {
+        let key = find(&mut work, id).await?;
+        let owner = work.owner(&key).await?;
+        let organization = work.organization_of_key(&key, owner.as_ref())?.id;
+        work.demand(Action::RevokeKey(key.owner.as_ref()), &organization)?;
     }
-    let at = record_yaml::instant(term::whole_seconds(now));
-    for (index, _) in entries.iter().filter(|(_, revoked)| revoked.is_none()) {
-        let field = |name| [Step::Key("keys"), Step::Index(*index), Step::Key(name)];
-        edit.set_before(&field("revoked_at"), at.as_str().into(), LAST_FIELD)?;
-        if let Some(by) = &by {
-            edit.set_before(&field("revoked_by"), by.as_str().into(), LAST_FIELD)?;
-        }
-        if let Some(reason) = reason {
-            edit.set_before(&field("revoked_reason"), reason.as_str().into(), LAST_FIELD)?;
-        }
-    }
+    let revocation =
+        Revocation { at: term::whole_seconds(now), by: administration.actor.name(), reason: reason.cloned() };
+    let before = work.transaction.revoke_key(id, &revocation).await?.ok_or_else(|| no_such_key(id))?.0;
     let what = reason.map_or_else(|| "revoked".to_owned(), |reason| format!("revoked: {reason}"));
-    let outcome = edit.commit("keys revoke", &[Changed::new("key", id.as_str(), &what)], now)?;
-    Ok(Revoked { before: None, outcome, files_are_wrong })
+    let changes = [Changed::new("key", id, what)];
+    let changes = if before.is_some() { &[][..] } else { &changes };
+    let committed = work.commit("keys revoke", changes).await?;
+    Ok(Revoked { before, committed, files_are_wrong })
 }
 
 /// A rotated key.
@@ -219,18 +185,26 @@ pub struct Rotated {
 /// Gives the key `id` a second secret; the one it has works on for `overlap`, but never past the key's expiry.
 ///
 /// # Errors
-/// Where there is no such key, or it is revoked or expired, or could not be written; then nothing was changed.
-pub fn rotate(
+/// Where there is no such key, or it is revoked or expired, whoever asks may not, or it could not be written; then
+/// nothing was changed.
+pub async fn rotate(
     administration: &Administration,
     id: &KeyId,
     overlap: Duration,
     environment: Option<Environment>,
     now: Timestamp,
 ) -> Result<Rotated, AdminError> {
-    let records = administration.hold()?;
-    let Some(key) = records.keys().find(|key| key.id == *id).cloned() else {
-        return Err(no_such_key(&records, id));
-    };
+    let mut work = administration.change().await?;
+    let mut key = find(&mut work, id).await?;
+    let rules = administration.rules_for([&key]);
+    let owner = work.owner(&key).await?;
+    let organization = work.organization_of_key(&key, owner.as_ref())?.id;
+    work.demand(Action::IssueSecret(owner.as_ref()), &organization)?;
+    let creator = work.acting.person();
+    let excesses = creator.map(|creator| excesses_of_creator(&rules, creator, &key)).unwrap_or_default();
+    if !excesses.is_empty() {
+        return Err(AdminError::Refused(excesses));
+    }
     match key.status(now, None) {
         KeyStatus::Revoked => {
             return Err(AdminError::refused(format!("the key {id} is revoked; create another")));
@@ -240,25 +214,18 @@ pub fn rotate(
         }
         KeyStatus::Active | KeyStatus::NotYetValid | KeyStatus::OwnerDisabled => {}
     }
-    let random = |error| AdminError::Failed(format!("the system gives no randomness: {error}"));
     let environment = environment.unwrap_or_else(|| environment_of(&key));
-    let secret = KeySecret::generate(&records.rules.brand, environment).map_err(random)?;
+    let secret = KeySecret::generate(&rules.brand, environment).map_err(no_randomness)?;
     let until = term::after(now, overlap).map_err(AdminError::refused)?;
     let old_until = key.expires_at.map_or(until, |end| end.min(until));
-    let file = records.files_with("keys", id.as_str()).first().copied().unwrap_or(0);
-    let mut edit = records.edit(file)?;
-    let field = |name| [Step::Key("keys"), Step::Where { key: "id", is: id.as_str() }, Step::Key(name)];
-    let digest = KeyDigest::of(secret.expose().as_bytes()).to_text();
-    edit.set_before(&field("previous_hash"), NewValue::Str(key.digest.to_text()), LAST_FIELD)?;
-    edit.set_before(&field("previous_until"), NewValue::Str(record_yaml::instant(old_until)), LAST_FIELD)?;
-    edit.set(&field("hash"), NewValue::Str(digest))?;
-    if let Some(prefix) = secret.prefix() {
-        edit.set_before(&field("prefix"), prefix.into(), LAST_FIELD)?;
-    }
+    let before = key.previous.replace(PreviousSecret { digest: key.digest, until: old_until });
+    key.digest = KeyDigest::of(secret.expose().as_bytes());
+    key.prefix = secret.prefix().and_then(|prefix| Name::parse(prefix).ok()).or(key.prefix);
+    work.transaction.update_key(&key).await?;
     let what = format!("rotated: previous_until={}", record_yaml::instant(old_until));
-    let outcome = edit.commit("keys rotate", &[Changed::new("key", id.as_str(), &what)], now)?;
-    let ended = key.previous.map(|previous| previous.until).filter(|until| *until > now);
-    Ok(Rotated { issued: Issued { id: *id, secret, outcome }, old_until, ended })
+    let committed = work.commit("keys rotate", &[Changed::new("key", id, what)]).await?;
+    let ended = before.map(|previous| previous.until).filter(|until| *until > now);
+    Ok(Rotated { issued: Issued { id: *id, secret, committed }, old_until, ended })
 }
 
 /// What the prefix of its secret says a key is for.
@@ -267,12 +234,14 @@ fn environment_of(key: &KeyRecord) -> Environment {
     if is_test { Environment::Test } else { Environment::Live }
 }
 
-/// Where no key is called `id`: the files that are wrong, for it may stand there, or that there is none.
-pub fn no_such_key(records: &Records<'_>, id: &KeyId) -> AdminError {
-    let wrong = records.wrong();
-    if wrong.is_empty() {
-        AdminError::refused(format!("no key has the id {id}; `keygate keys list` shows them"))
-    } else {
-        AdminError::WrongFiles(wrong)
-    }
+/// The key `id`.
+///
+/// # Errors
+/// Where there is none.
+pub async fn find(work: &mut Work<'_>, id: &KeyId) -> Result<KeyRecord, AdminError> {
+    work.transaction.key(id).await?.ok_or_else(|| no_such_key(id))
+}
+
+fn no_such_key(id: &KeyId) -> AdminError {
+    AdminError::NotFound(format!("no key has the id {id}; `keygate keys list` shows them"))
 }

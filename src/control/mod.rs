@@ -1,6 +1,7 @@
 //! The only writer: takes what changed in the sources, builds what it makes together, and publishes it as one unit.
 //! Start reading at [`reload::Reloader`].
 
+pub mod actor;
 pub mod administration;
 mod changes;
 mod cold_start;
@@ -9,10 +10,12 @@ pub mod database_keys;
 mod file_keys;
 pub mod key_admin;
 pub mod key_import;
-pub mod operator;
+pub mod listing;
+pub mod organization_admin;
 pub mod people_admin;
 pub mod project_admin;
 mod record;
+mod record_check;
 pub mod reload;
 pub mod reload_thread;
 pub mod replica;

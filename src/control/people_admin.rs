@@ -1,30 +1,45 @@
-//! What an operator does with people: create, change, disable.
+//! What is done with people: create, change, disable.
 
-use jiff::Timestamp;
-
-use super::administration::{AdminError, Administration, Changed, Outcome, Records};
+use super::{
+    actor::{Acting, Action},
+    administration::{AdminError, Administration, Changed, Work},
+    record_check::problems_of_person,
+};
 use crate::{
     keys::record::{Email, Name, Person, PersonId},
     policy::{principal::Role, project::ProjectSet},
-    store::record_yaml,
-    yaml::edit::{NewValue, Step},
+    store::contract::Committed,
 };
 
 /// Adds a person.
 ///
 /// # Errors
-/// Where the id is taken, or it would make a wrong file, or could not be written; then nothing was changed.
-pub fn create(
-    administration: &Administration,
-    person: &Person,
-    now: Timestamp,
-) -> Result<Outcome, AdminError> {
-    let mut records = administration.hold()?;
-    let file = records.file_for_new()?;
-    let mut edit = records.edit(file)?;
-    edit.extend("people", vec![record_yaml::person(person)])?;
-    let what = format!("created: role={}", person.role.as_str());
-    edit.commit("people create", &[Changed::new("person", person.id.as_str(), &what)], now)
+/// Where the id is taken, they contradict other records, whoever asks may not, or it could not be written; then
+/// nothing was changed.
+pub async fn create(administration: &Administration, person: &Person) -> Result<Committed, AdminError> {
+    let mut work = administration.change().await?;
+    let mut person = person.clone();
+    let organization = work.organization_for_new(person.organization.as_ref()).await?;
+    work.demand(Action::PutPerson { before: None, after: &person }, &organization.id)?;
+    person.organization = work.named(person.organization.take(), &organization);
+    if work.transaction.person(&person.id).await?.is_some() {
+        return Err(AdminError::refused(format!(
+            "person {}: this id is taken already; ids are unique",
+            person.id
+        )));
+    }
+    put(&mut work, &person).await?;
+    let changed = Changed::new("person", &person.id, format!("created: role={}", person.role.as_str()));
+    work.commit("people create", &[changed]).await
+}
+
+async fn put(work: &mut Work<'_>, person: &Person) -> Result<(), AdminError> {
+    let problems = problems_of_person(work, &work.administration.rules_for([]), person);
+    if problems.is_empty() {
+        Ok(work.transaction.put_person(person).await?)
+    } else {
+        Err(AdminError::Refused(problems))
+    }
 }
 
 /// What of a person shall be another; `None` stays.
@@ -43,68 +58,81 @@ pub struct PersonUpdate {
 }
 
 impl PersonUpdate {
-    /// The fields of `person` that become others: name, value, and what the audit log says.
-    fn changes(&self, person: &Person) -> Vec<(&'static str, NewValue, String)> {
-        let mut changes = Vec::new();
-        if let Some(role) = self.role.filter(|role| *role != person.role) {
-            let what = format!("role {} -> {}", person.role.as_str(), role.as_str());
-            changes.push(("role", role.as_str().into(), what));
+    /// `person` as they will be.
+    fn apply(&self, person: &Person) -> Person {
+        Person {
+            id: person.id.clone(),
+            email: self.email.clone().unwrap_or_else(|| person.email.clone()),
+            name: self.name.clone().or_else(|| person.name.clone()),
+            organization: person.organization.clone(),
+            role: self.role.unwrap_or(person.role),
+            projects: self.projects.clone().unwrap_or_else(|| person.projects.clone()),
+            disabled: self.disabled.unwrap_or(person.disabled),
         }
-        if let Some(projects) = self.projects.as_ref().filter(|projects| **projects != person.projects) {
-            changes.push(("projects", record_yaml::projects(projects), "projects".to_owned()));
-        }
-        if let Some(email) = self.email.as_ref().filter(|email| **email != person.email) {
-            changes.push(("email", email.as_str().into(), "email".to_owned()));
-        }
-        if let Some(name) = self.name.as_ref().filter(|name| Some(*name) != person.name.as_ref()) {
-            changes.push(("name", name.as_str().into(), "name".to_owned()));
-        }
-        if let Some(disabled) = self.disabled.filter(|disabled| *disabled != person.disabled) {
-            let what = if disabled { "disabled" } else { "enabled" };
-            changes.push(("disabled", NewValue::Bool(disabled), what.to_owned()));
-        }
-        changes
     }
+}
+
+/// What the audit log says of a change.
+fn differences(before: &Person, after: &Person) -> String {
+    let mut told = Vec::new();
+    if before.role != after.role {
+        told.push(format!("role {} -> {}", before.role.as_str(), after.role.as_str()));
+    }
+    for (name, differs) in [
+        ("projects", before.projects != after.projects),
+        ("email", before.email != after.email),
+        ("name", before.name != after.name),
+    ] {
+        told.extend(differs.then(|| name.to_owned()));
+    }
+    if before.disabled != after.disabled {
+        told.push(if after.disabled { "disabled" } else { "enabled" }.to_owned());
+    }
+    told.join(", ")
 }
 
 /// Changes the person `id`; every key of theirs follows.
 ///
 /// # Errors
-/// Where there is no such person, or it would make a wrong file, or could not be written; then nothing was changed.
-pub fn update(
+/// Where there is no such person, the change contradicts other records, whoever asks may not, or it could not be
+/// written; then nothing was changed.
+pub async fn update(
     administration: &Administration,
     id: &PersonId,
     update: &PersonUpdate,
     command: &str,
-    now: Timestamp,
-) -> Result<Outcome, AdminError> {
-    let records = administration.hold()?;
-    let changes = find(&records, id).map(|person| update.changes(person))?;
-    if changes.is_empty() {
-        return Ok(Outcome::Unchanged);
+) -> Result<Committed, AdminError> {
+    let mut work = administration.change().await?;
+    let before = find(&mut work, id).await?;
+    let organization = work.organization(before.organization.as_ref())?.id;
+    let after = update.apply(&before);
+    work.demand(Action::PutPerson { before: Some(&before), after: &after }, &organization)?;
+    if before == after {
+        return Ok(Committed::Unchanged);
     }
-    let file = records.files_with("people", id.as_str()).first().copied().unwrap_or(0);
-    let mut edit = records.edit(file)?;
-    let mut told = Vec::new();
-    for (name, value, what) in changes {
-        let path = [Step::Key("people"), Step::Where { key: "id", is: id.as_str() }, Step::Key(name)];
-        edit.set(&path, value)?;
-        told.push(what);
+    put(&mut work, &after).await?;
+    work.commit(command, &[Changed::new("person", id, differences(&before, &after))]).await
+}
+
+/// The person `id`, to be shown.
+///
+/// # Errors
+/// Where there is none, or whoever asks may not see them.
+pub async fn show(work: &mut Work<'_>, id: &PersonId) -> Result<Person, AdminError> {
+    let person = find(work, id).await?;
+    if let Acting::Person(..) = work.acting {
+        let organization = work.organization(person.organization.as_ref())?.id;
+        work.demand(Action::SeePerson(id), &organization)?;
     }
-    edit.commit(command, &[Changed::new("person", id.as_str(), &told.join(", "))], now)
+    Ok(person)
 }
 
 /// The person `id`.
 ///
 /// # Errors
 /// Where there is none.
-pub fn find<'r>(records: &'r Records<'_>, id: &PersonId) -> Result<&'r Person, AdminError> {
-    records.people().find(|person| person.id == *id).ok_or_else(|| {
-        let wrong = records.wrong();
-        if wrong.is_empty() {
-            AdminError::refused(format!("no person has the id {id}; `keygate people list` shows them"))
-        } else {
-            AdminError::WrongFiles(wrong)
-        }
-    })
+async fn find(work: &mut Work<'_>, id: &PersonId) -> Result<Person, AdminError> {
+    let unknown =
+        || AdminError::NotFound(format!("no person has the id {id}; `keygate people list` shows them"));
+    work.transaction.person(id).await?.ok_or_else(unknown)
 }

@@ -1,13 +1,21 @@
-//! What an operator does with the projects that an organization declares.
+//! What is done with the projects that an organization declares: create, remove.
 
-use jiff::Timestamp;
-
-use super::administration::{AdminError, Administration, Changed, Outcome, Records};
-use crate::{
-    keys::record::{Organization, OrganizationId},
-    store::record_yaml,
-    yaml::edit::{NewValue, Step},
+use super::{
+    actor::Action,
+    administration::{AdminError, Administration, Changed, Work},
+    record_check::problems_of_organizations,
 };
+use crate::{
+    keys::record::{KeyId, KeyRecord, Organization, OrganizationId, Person, PersonId},
+    policy::project::ProjectSet,
+    store::contract::Committed,
+};
+
+/// How many records are looked at at once.
+const PAGE: usize = 1000;
+
+/// How many records that stand in the way are named.
+const TOLD_MAX: usize = 10;
 
 /// A project that shall be declared.
 #[derive(Debug, Clone)]
@@ -20,93 +28,119 @@ pub struct NewProject {
     pub may_be_first: bool,
 }
 
-/// Declares a project.
+/// Declares a project. Cost: where it is the first, that of reading every key and person.
 ///
 /// # Errors
-/// Where it is declared already, or would be the first unasked, or could not be written; then nothing was changed.
-pub fn create(
-    administration: &Administration,
-    new: &NewProject,
-    now: Timestamp,
-) -> Result<Outcome, AdminError> {
-    let mut records = administration.hold()?;
-    let organization = organization(&records, new.organization.as_ref())?;
-    if organization.projects.as_ref().is_some_and(|declared| declared.contains(&new.id)) {
-        return Ok(Outcome::Unchanged);
+/// Where it would be the first unasked, or others named already would become nobody's, whoever asks may not, or it
+/// could not be written; then nothing was changed.
+pub async fn create(administration: &Administration, new: &NewProject) -> Result<Committed, AdminError> {
+    let mut work = administration.change().await?;
+    let before = work.organization(new.organization.as_ref())?;
+    work.demand(Action::ManageProjects, &before.id)?;
+    if before.projects.as_ref().is_some_and(|declared| declared.contains(&new.id)) {
+        return Ok(Committed::Unchanged);
     }
-    if organization.projects.is_none() && !new.may_be_first {
+    let is_first = before.projects.is_none();
+    if is_first && !new.may_be_first {
         return Err(AdminError::refused(format!(
             "the organization {} declares no projects, so that any id is its own; once it declares one, every other id \
              is answered 404; say --first to begin",
-            organization.id
+            before.id
         )));
     }
-    let changed = [Changed::new("project", &new.id, &format!("declared by {}", organization.id))];
-    let file = match records.files_with("organizations", organization.id.as_str()).first() {
-        Some(file) => *file,
-        None => records.file_for_new()?,
-    };
-    let is_written = !records.files_with("organizations", organization.id.as_str()).is_empty();
-    let mut edit = records.edit(file)?;
-    if is_written {
-        let path = projects_of(&organization.id);
-        if organization.projects.is_some() {
-            edit.extend_at(&path, vec![new.id.as_str().into()])?;
-        } else {
-            edit.set(&path, NewValue::strings([new.id.as_str()]))?;
+    let projects = before.projects.into_iter().flatten().chain([new.id.clone()]).collect();
+    let after = Organization { projects: Some(projects), ..before };
+    put(&mut work, &after).await?;
+    if is_first {
+        let others = named_otherwise(&mut work, &after, &new.id).await?;
+        if !others.is_empty() {
+            return Err(AdminError::Refused(others));
         }
-    } else {
-        let projects = Some(vec![new.id.clone()]);
-        let organization = Organization { projects, ..organization };
-        edit.extend("organizations", vec![record_yaml::organization(&organization)])?;
     }
-    edit.commit("projects create", &changed, now)
+    let what = format!("declared by {}", after.id);
+    work.commit("projects create", &[Changed::new("project", &new.id, what)]).await
+}
+
+async fn put(work: &mut Work<'_>, after: &Organization) -> Result<(), AdminError> {
+    match work.organizations.iter_mut().find(|known| known.id == after.id) {
+        Some(known) => *known = after.clone(),
+        None => work.organizations.push(after.clone()),
+    }
+    let problems = problems_of_organizations(work, &work.administration.rules_for([]));
+    if problems.is_empty() {
+        Ok(work.transaction.put_organization(after).await?)
+    } else {
+        Err(AdminError::Refused(problems))
+    }
+}
+
+/// Keys and people of `organization` that name another project than `only`.
+async fn named_otherwise(
+    work: &mut Work<'_>,
+    organization: &Organization,
+    only: &str,
+) -> Result<Vec<String>, AdminError> {
+    let mut told = Vec::new();
+    let mut tell = |record: String, projects: &ProjectSet| {
+        let ProjectSet::Only(ids) = projects else { return };
+        if let Some(other) = ids.iter().find(|id| ***id != *only).filter(|_| told.len() < TOLD_MAX) {
+            told.push(format!(
+                "{record} names the project {other}, which {} would not declare; change the {}",
+                organization.id,
+                record.split(' ').next().unwrap_or_default()
+            ));
+        }
+    };
+    let mut after: Option<PersonId> = None;
+    loop {
+        let people: Vec<Person> = work.transaction.people(after.as_ref(), PAGE).await?;
+        let is_theirs = |person: &&Person| {
+            person.organization.as_ref().is_none_or(|organization_id| *organization_id == organization.id)
+        };
+        people.iter().filter(is_theirs).for_each(|one| tell(format!("person {}", one.id), &one.projects));
+        match people.last() {
+            Some(last) => after = Some(last.id.clone()),
+            None => break,
+        }
+    }
+    let mut after: Option<KeyId> = None;
+    loop {
+        let keys: Vec<KeyRecord> = work.transaction.keys(after.as_ref(), PAGE).await?;
+        let Some(last) = keys.last() else { break };
+        after = Some(last.id);
+        for key in &keys {
+            let owner = work.owner(key).await?;
+            if work.organization_of_key(key, owner.as_ref())?.id == organization.id {
+                tell(format!("key {}", key.id), &key.projects);
+            }
+        }
+    }
+    Ok(told)
 }
 
 /// Takes back the declaration of a project; from then on it is nobody's.
 ///
 /// # Errors
-/// Where it is not declared, or a key or person names it, or it could not be written; then nothing was changed.
-pub fn remove(administration: &Administration, id: &str, now: Timestamp) -> Result<Outcome, AdminError> {
-    let records = administration.hold()?;
+/// Where it is not declared, a key or person names it, whoever asks may not, or it could not be written; then nothing
+/// was changed.
+pub async fn remove(administration: &Administration, id: &str) -> Result<Committed, AdminError> {
+    let mut work = administration.change().await?;
     let declares =
         |organization: &&Organization| organization.projects.iter().flatten().any(|project| project == id);
-    let Some(organization) = records.organizations().find(declares).cloned() else {
-        return Err(AdminError::refused(format!(
+    let Some(organization) = work.organizations.iter().find(declares).cloned() else {
+        return Err(AdminError::NotFound(format!(
             "no organization declares the project {id}; `keygate projects list` shows them"
         )));
     };
-    let at = organization.projects.iter().flatten().position(|project| project == id).unwrap_or(0);
-    let file = records.files_with("organizations", organization.id.as_str()).first().copied().unwrap_or(0);
-    let mut edit = records.edit(file)?;
-    let [list, item, projects] = projects_of(&organization.id);
-    edit.remove(&[list, item, projects, Step::Index(at)])?;
-    let what = format!("no longer declared by {}", organization.id);
-    edit.commit("projects remove", &[Changed::new("project", id, &what)], now)
-}
-
-fn projects_of(organization: &OrganizationId) -> [Step<'_>; 3] {
-    let item = Step::Where { key: "id", is: organization.as_str() };
-    [Step::Key("organizations"), item, Step::Key("projects")]
-}
-
-/// The organization that is meant; `default` where the files name none.
-fn organization(records: &Records<'_>, named: Option<&OrganizationId>) -> Result<Organization, AdminError> {
-    let wrong = records.wrong();
-    if !wrong.is_empty() {
-        return Err(AdminError::WrongFiles(wrong));
+    work.demand(Action::ManageProjects, &organization.id)?;
+    if let Some(who) = work.transaction.who_names(&organization.id, id).await? {
+        return Err(AdminError::refused(format!(
+            "{who} names the project {id}; give them other projects, or revoke what is not needed"
+        )));
     }
-    let unnamed = Organization::default();
-    if records.organizations().next().is_none() && named.is_none_or(|named| *named == unnamed.id) {
-        return Ok(unnamed);
-    }
-    let found = records.organization(named.map(OrganizationId::as_str));
-    found.cloned().ok_or_else(|| {
-        AdminError::refused(match named {
-            Some(id) => format!("no organization has the id {id}"),
-            None => {
-                "there are several organizations; name the one that is meant by --organization".to_owned()
-            }
-        })
-    })
+    let projects = organization.projects.into_iter().flatten().filter(|project| project != id).collect();
+    let after = Organization { projects: Some(projects), ..organization };
+    put(&mut work, &after).await?;
+    let what = format!("no longer declared by {}", after.id);
+    work.commit("projects remove", &[Changed::new("project", id, what)]).await
 }

@@ -144,16 +144,16 @@ fn marks(keys: &KeySnapshot, totals: &UsageTotals) -> BTreeMap<String, SecretMar
         }
         let of_key = all.entry(id.as_str().to_owned()).or_default();
         if !view.details.is_previous() {
-            of_key.current = mark(&view.digest);
+            of_key.current = secret_mark(&view.digest);
         } else if view.expires_ms.is_none_or(|end| end > now) {
-            of_key.previous = Some(mark(&view.digest));
+            of_key.previous = Some(secret_mark(&view.digest));
         }
     }
     all
 }
 
 /// Digests do not leave the key files: the beginning of a digest of the digest.
-fn mark(digest: &KeyDigest) -> String {
+pub fn secret_mark(digest: &KeyDigest) -> String {
     let text = KeyDigest::of(digest.as_bytes()).to_text();
     text.trim_start_matches("sha256:").chars().take(16).collect()
 }

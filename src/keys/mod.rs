@@ -15,6 +15,7 @@ pub mod image;
 pub mod problem;
 pub mod record;
 mod register;
+pub mod rules;
 pub mod secret;
 pub mod snapshot;
 pub mod table;

@@ -90,16 +90,22 @@ pub enum Access {
 
 /// A look at the records, or a change of them. Dropped without commit, it never was.
 pub trait Transaction: Send + fmt::Debug {
+    /// What is wrong with key files, so that records of them may be missing and only revocations are taken. A
+    /// database is never wrong.
+    fn wrong_files(&self) -> Vec<FileProblem> {
+        Vec::new()
+    }
+
     /// Every organization, by id; none where records name none, so that all belong to `default`.
     fn organizations(&mut self) -> Task<'_, Vec<Organization>>;
 
-    /// The person `id`.
+    /// The person `id`. [`StoreError::WrongFiles`] where they may stand in a file that cannot be read.
     fn person<'a>(&'a mut self, id: &'a PersonId) -> Task<'a, Option<Person>>;
 
     /// At most `limit` people by id, those after `after`.
     fn people<'a>(&'a mut self, after: Option<&'a PersonId>, limit: usize) -> Task<'a, Vec<Person>>;
 
-    /// The key `id`, also a revoked one.
+    /// The key `id`, also a revoked one. [`StoreError::WrongFiles`] as for a person.
     fn key<'a>(&'a mut self, id: &'a KeyId) -> Task<'a, Option<KeyRecord>>;
 
     /// At most `limit` keys by id, those after `after`; revoked ones too.
@@ -221,6 +227,15 @@ pub struct AuditFilter {
     pub skip: u64,
     /// At most so many.
     pub limit: u64,
+}
+
+impl AuditFilter {
+    /// Whether `record` is asked for, whatever the page.
+    pub fn admits(&self, record: &AuditRecord) -> bool {
+        self.id.as_ref().is_none_or(|id| *id == record.id)
+            && self.actor.as_ref().is_none_or(|actor| *actor == record.actor)
+            && self.since.is_none_or(|since| record.at >= since)
+    }
 }
 
 /// A store that several processes follow: every change is heard, numbered and confirmed.

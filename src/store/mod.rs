@@ -14,6 +14,7 @@ pub(crate) mod directory;
 pub mod editable;
 pub mod file;
 pub mod file_set;
+pub mod file_store;
 pub mod key_files;
 pub mod memory;
 mod merge;

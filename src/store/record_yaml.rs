@@ -1,9 +1,11 @@
 //! Records as they are written into key files.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::{
-    keys::record::{KeyRecord, Organization, Person},
+    keys::record::{KeyRecord, Name, Organization, OrganizationId, Person, PersonId},
     policy::project::ProjectSet,
     yaml::edit::NewValue,
 };
@@ -13,19 +15,18 @@ use crate::{
 pub fn key(key: &KeyRecord) -> NewValue {
     let mut fields = Fields::default();
     fields.text("id", key.id.as_str());
-    fields.optional("name", key.name.as_ref().map(super::super::keys::record::Name::as_str));
+    fields.optional("name", key.name.as_ref().map(Name::as_str));
     if !key.labels.is_empty() {
-        let label =
-            |(name, value): (&_, &_)| (ToString::to_string(name), NewValue::Str(ToString::to_string(value)));
-        fields.put("labels", NewValue::Map(key.labels.iter().map(label).collect()));
+        fields.put("labels", labels(&key.labels));
     }
-    fields.optional("owner", key.owner.as_ref().map(super::super::keys::record::PersonId::as_str));
-    fields.optional(
-        "organization",
-        key.organization.as_ref().map(super::super::keys::record::OrganizationId::as_str),
-    );
+    fields.optional("owner", key.owner.as_ref().map(PersonId::as_str));
+    fields.optional("organization", key.organization.as_ref().map(OrganizationId::as_str));
     fields.text("hash", &key.digest.to_text());
-    fields.optional("prefix", key.prefix.as_ref().map(super::super::keys::record::Name::as_str));
+    if let Some(previous) = &key.previous {
+        fields.text("previous_hash", &previous.digest.to_text());
+        fields.text("previous_until", &instant(previous.until));
+    }
+    fields.optional("prefix", key.prefix.as_ref().map(Name::as_str));
     fields.put("scopes", NewValue::strings(&key.scopes));
     fields.put("projects", projects(&key.projects));
     if !key.addresses.is_empty() {
@@ -33,7 +34,12 @@ pub fn key(key: &KeyRecord) -> NewValue {
     }
     fields.optional("created_at", key.created_at.map(instant).as_deref());
     fields.optional("not_before", key.not_before.map(instant).as_deref());
-    fields.text("expires_at", &key.expires_at.map_or_else(|| "never".to_owned(), instant));
+    if let Some(revoked) = &key.revoked {
+        fields.text("revoked_at", &instant(revoked.at));
+        fields.optional("revoked_by", revoked.by.as_ref().map(Name::as_str));
+        fields.optional("revoked_reason", revoked.reason.as_ref().map(Name::as_str));
+    }
+    fields.text("expires_at", &expiry(key.expires_at));
     NewValue::Map(fields.0)
 }
 
@@ -42,11 +48,8 @@ pub fn person(person: &Person) -> NewValue {
     let mut fields = Fields::default();
     fields.text("id", person.id.as_str());
     fields.text("email", person.email.as_str());
-    fields.optional("name", person.name.as_ref().map(super::super::keys::record::Name::as_str));
-    fields.optional(
-        "organization",
-        person.organization.as_ref().map(super::super::keys::record::OrganizationId::as_str),
-    );
+    fields.optional("name", person.name.as_ref().map(Name::as_str));
+    fields.optional("organization", person.organization.as_ref().map(OrganizationId::as_str));
     fields.text("role", person.role.as_str());
     fields.put("projects", projects(&person.projects));
     if person.disabled {
@@ -59,7 +62,7 @@ pub fn person(person: &Person) -> NewValue {
 pub fn organization(organization: &Organization) -> NewValue {
     let mut fields = Fields::default();
     fields.text("id", organization.id.as_str());
-    fields.optional("name", organization.name.as_ref().map(super::super::keys::record::Name::as_str));
+    fields.optional("name", organization.name.as_ref().map(Name::as_str));
     if let Some(projects) = &organization.projects {
         fields.put("projects", NewValue::strings(projects));
     }
@@ -72,6 +75,17 @@ pub fn projects(projects: &ProjectSet) -> NewValue {
         ProjectSet::All => "all".into(),
         ProjectSet::Only(ids) => NewValue::strings(ids.iter().map(ToString::to_string)),
     }
+}
+
+/// Labels.
+pub(super) fn labels(labels: &BTreeMap<Name, Name>) -> NewValue {
+    let label = |(name, value): (&Name, &Name)| (name.to_string(), NewValue::Str(value.to_string()));
+    NewValue::Map(labels.iter().map(label).collect())
+}
+
+/// A date, or `never`.
+pub(super) fn expiry(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "never".to_owned(), instant)
 }
 
 /// An instant in UTC, as RFC 3339 §5.6 has it.

@@ -13,6 +13,7 @@ mod log_writer;
 pub mod logging;
 pub mod metrics;
 pub mod names;
+pub mod operator;
 pub mod outcome;
 mod process;
 pub(crate) mod throttle;

@@ -13,12 +13,12 @@ use zeroize::Zeroizing;
 use crate::{
     cli::{
         Exit,
-        key_store::{KeyStore, PatchFile, Stopped, parsed, parsed_if, projects, stopped, wrong_input},
+        committed::AfterChange,
+        key_store::{KeyStore, Stopped, parsed, parsed_if, projects, stopped, wrong_input},
         output::{Output, tell},
     },
     clock::{Clock as _, SystemClock},
     control::{
-        administration::Outcome,
         key_admin::{self, Issued, NewKey},
         term,
     },
@@ -26,7 +26,7 @@ use crate::{
         record::{Name, OrganizationId, PersonId},
         secret::Environment,
     },
-    store::record_yaml,
+    store::{contract::Committed, record_yaml},
 };
 
 /// Create a key and print its secret, this once: alone on standard output.
@@ -74,7 +74,7 @@ pub(super) struct Create {
     #[arg(long = "address", value_name = "CIDR")]
     addresses: Vec<IpNet>,
     #[command(flatten)]
-    patch: PatchFile,
+    after: AfterChange,
     /// How to answer: the secret alone, or JSON with id and secret.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -100,13 +100,14 @@ impl From<EnvironmentName> for Environment {
 }
 
 impl Create {
-    pub(super) fn run(self) -> Result<Exit, Stopped> {
+    pub(super) async fn run(self) -> Result<Exit, Stopped> {
         let now = SystemClock.now();
         let new = self.new_key(now)?;
         let told = told(&new);
-        let administration = self.store.open()?;
-        let issued = key_admin::create(&administration, new, now).map_err(|error| stopped(&error))?;
-        let exit = self.patch.report(&issued.outcome, &format!("key {} was created", issued.id));
+        let opened = self.store.open()?;
+        let issued =
+            key_admin::create(&opened.administration, new, now).await.map_err(|error| stopped(&error))?;
+        let exit = self.after.report(&issued.committed, &format!("key {} was created", issued.id));
         tell(&told);
         Ok(show_secret(&issued, self.output).unwrap_or(exit))
     }
@@ -167,7 +168,7 @@ pub(super) fn show_secret(issued: &Issued, output: Output) -> Option<Exit> {
         id: &'a str,
         secret: &'a str,
     }
-    if matches!(issued.outcome, Outcome::ToCommit(_)) {
+    if matches!(issued.committed, Committed::ToCommit(_)) {
         tell("the secret works once that change is in force; if you drop the change, drop the secret");
     }
     let (id, secret) = (issued.id.as_str(), issued.secret.expose());

@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 use crate::{
     cli::{
         Exit,
-        key_store::{KeyStore, PatchFile, Stopped, parsed_if, projects, stopped, wrong_input},
+        committed::AfterChange,
+        key_store::{KeyStore, Stopped, parsed_if, projects, stopped, wrong_input},
         output::{Output, answer, answer_json, counted, tell},
         table,
     },
@@ -57,7 +58,7 @@ pub(super) struct Import {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    patch: PatchFile,
+    after: AfterChange,
     /// How to list the imported keys.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -85,7 +86,7 @@ impl From<FormatName> for Format {
 }
 
 impl Import {
-    pub(super) fn run(self) -> Result<Exit, Stopped> {
+    pub(super) async fn run(self) -> Result<Exit, Stopped> {
         let format = self.format()?;
         let defaults = ImportDefaults {
             scopes: Some(self.scopes.clone()).filter(|scopes| !scopes.is_empty()),
@@ -96,13 +97,20 @@ impl Import {
         let text = read(&self.list).map_err(|error| {
             wrong_input(&format!("{}: the list cannot be read: {error}", self.list.display()))
         })?;
-        let administration = self.store.open()?;
-        let imported =
-            key_import::import(&administration, &text, format, &defaults, self.dry_run, SystemClock.now())
-                .map_err(|error| {
-                    tell("no key was imported");
-                    stopped(&error)
-                })?;
+        let opened = self.store.open()?;
+        let imported = key_import::import(
+            &opened.administration,
+            &text,
+            format,
+            &defaults,
+            self.dry_run,
+            SystemClock.now(),
+        )
+        .await
+        .map_err(|error| {
+            tell("no key was imported");
+            stopped(&error)
+        })?;
         for warning in &imported.warnings {
             tell(&format!("warning: {warning}"));
         }
@@ -113,9 +121,9 @@ impl Import {
 
     fn report(&self, imported: &Imported) -> Exit {
         let count = counted(imported.keys.len(), "key", "keys");
-        if let Some(outcome) = &imported.outcome {
+        if let Some(committed) = &imported.committed {
             let verb = if imported.keys.len() == 1 { "was" } else { "were" };
-            self.patch.report(outcome, &format!("{count} {verb} imported"))
+            self.after.report(committed, &format!("{count} {verb} imported"))
         } else {
             tell(&format!("{count} would be imported; nothing was changed"));
             Exit::Done

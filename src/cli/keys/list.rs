@@ -6,12 +6,13 @@ use super::view::{KeyView, listed};
 use crate::{
     cli::{
         Exit,
-        key_store::{KeyStore, Stopped, stopped, usage},
+        key_store::{KeyStore, Stopped, stopped, tell_wrong},
         output::{Output, answer, answer_json, tell},
         table::{columns, or_dash},
     },
     clock::{Clock as _, SystemClock},
-    keys::record::{KeyRecord, KeyStatus, Person},
+    control::listing::{self, KeyFilter},
+    keys::record::KeyStatus,
 };
 
 /// List keys; never a secret or digest.
@@ -28,6 +29,12 @@ pub(super) struct List {
     /// Only keys with this status.
     #[arg(long, value_enum)]
     status: Option<StatusName>,
+    /// List no more than so many.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    limit: usize,
+    /// List all, however many there are.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
     /// How to list them.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -56,35 +63,31 @@ impl From<StatusName> for KeyStatus {
 }
 
 impl List {
-    pub(super) fn run(self) -> Result<Exit, Stopped> {
+    pub(super) async fn run(self) -> Result<Exit, Stopped> {
         let now = SystemClock.now();
-        let administration = self.store.open()?;
-        let records = administration.read().map_err(|error| stopped(&error))?;
-        let usage = usage(&administration);
-        let keys: Vec<KeyView> = records
-            .keys()
-            .filter(|key| self.admits(key) && self.has_status(key, records.owner(key), now))
-            .map(|key| KeyView::new(key, &records, usage.as_ref(), now))
-            .collect();
+        let opened = self.store.open()?;
+        let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
+        let filter = KeyFilter {
+            owner: self.owner.clone(),
+            project: self.project.clone(),
+            status: self.status.map(KeyStatus::from),
+        };
+        let limit = if self.all { usize::MAX } else { self.limit };
+        let listing = listing::keys(&mut work, &filter, limit, now).await.map_err(|error| stopped(&error))?;
+        let usage = opened.usage(&listing.records, now).await?;
+        let rules = opened.administration.rules_for(listing.records.iter().map(|listed| &listed.key));
+        let view = |listed| KeyView::new(listed, &work, &rules, usage.as_ref(), now);
+        let keys: Vec<KeyView> = listing.records.iter().map(view).collect();
         match self.output {
             Output::Json => answer_json(&keys),
             Output::Table => answer(&table(&keys)),
         }
-        let wrong = records.wrong();
-        for problem in &wrong {
-            tell(&problem.to_string());
+        if listing.has_more {
+            tell(&format!(
+                "these are the first {limit}; --limit or --all shows more, --owner, --project and --status fewer"
+            ));
         }
-        Ok(if wrong.is_empty() { Exit::Done } else { Exit::WrongInput })
-    }
-
-    fn admits(&self, key: &KeyRecord) -> bool {
-        let owner = key.owner.as_ref().map(crate::keys::record::PersonId::as_str);
-        self.owner.as_deref().is_none_or(|wanted| owner == Some(wanted))
-            && self.project.as_deref().is_none_or(|project| key.projects.contains(project))
-    }
-
-    fn has_status(&self, key: &KeyRecord, owner: Option<&Person>, now: jiff::Timestamp) -> bool {
-        self.status.is_none_or(|wanted| key.status(now, owner) == wanted.into())
+        Ok(tell_wrong(&work))
     }
 }
 

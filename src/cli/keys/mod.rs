@@ -12,7 +12,7 @@ mod whoami;
 
 use clap::{Args, Subcommand};
 
-use super::Exit;
+use super::{Exit, key_store::block_on};
 
 /// Make, list and end API keys.
 #[derive(Debug, Args)]
@@ -35,16 +35,15 @@ enum Command {
 
 impl Keys {
     pub(super) fn run(self) -> Exit {
-        let done = match self.command {
-            Command::Create(create) => create.run(),
-            Command::List(list) => list.run(),
-            Command::Show(show) => show.run(),
-            Command::Revoke(revoke) => revoke.run(),
-            Command::Rotate(rotate) => rotate.run(),
-            Command::Import(import) => import.run(),
-            Command::Hash(hash) => Ok(hash.run()),
-            Command::Whoami(whoami) => whoami.run(),
-        };
-        done.unwrap_or_else(|stopped| stopped)
+        match self.command {
+            Command::Create(create) => block_on(create.run()),
+            Command::List(list) => block_on(list.run()),
+            Command::Show(show) => block_on(show.run()),
+            Command::Revoke(revoke) => block_on(revoke.run()),
+            Command::Rotate(rotate) => block_on(rotate.run()),
+            Command::Import(import) => block_on(import.run()),
+            Command::Hash(hash) => hash.run(),
+            Command::Whoami(whoami) => block_on(whoami.run()),
+        }
     }
 }

@@ -5,12 +5,14 @@ use clap::Args;
 use crate::{
     cli::{
         Exit,
-        key_store::{KeyStore, PatchFile, Stopped, key_id, parsed_if, stopped},
+        committed::AfterChange,
+        key_store::{KeyStore, Stopped, key_id, parsed_if, stopped},
         output::tell,
     },
     clock::{Clock as _, SystemClock},
     control::key_admin,
     keys::record::Name,
+    store::record_yaml,
 };
 
 /// Revoke a key, at once and for good. Its entry stays, so that its holder is told why.
@@ -25,22 +27,23 @@ pub(super) struct Revoke {
     #[arg(long)]
     reason: Option<String>,
     #[command(flatten)]
-    patch: PatchFile,
+    after: AfterChange,
 }
 
 impl Revoke {
-    pub(super) fn run(self) -> Result<Exit, Stopped> {
+    pub(super) async fn run(self) -> Result<Exit, Stopped> {
         let id = key_id(&self.id)?;
         let reason = parsed_if("--reason", self.reason.as_ref(), Name::parse)?;
-        let administration = self.store.open()?;
-        let revoked = key_admin::revoke(&administration, &id, reason.as_ref(), SystemClock.now())
+        let opened = self.store.open()?;
+        let revoked = key_admin::revoke(&opened.administration, &id, reason.as_ref(), SystemClock.now())
+            .await
             .map_err(|error| stopped(&error))?;
         if let Some(before) = revoked.before {
-            tell(&format!("key {id} was revoked already, at {before}"));
+            tell(&format!("key {id} was revoked already, at {}", record_yaml::instant(before)));
         }
         if revoked.files_are_wrong {
             tell("warning: the key files are wrong otherwise; a gateway takes this revocation all the same");
         }
-        Ok(self.patch.report(&revoked.outcome, &format!("key {id} was revoked")))
+        Ok(self.after.report(&revoked.committed, &format!("key {id} was revoked")))
     }
 }

@@ -6,7 +6,8 @@ use super::create::{EnvironmentName, show_secret};
 use crate::{
     cli::{
         Exit,
-        key_store::{KeyStore, PatchFile, Stopped, key_id, stopped, wrong_input},
+        committed::AfterChange,
+        key_store::{KeyStore, Stopped, key_id, stopped, wrong_input},
         output::{Output, tell},
     },
     clock::{Clock as _, SystemClock},
@@ -31,22 +32,23 @@ pub(super) struct Rotate {
     #[arg(long = "env", value_enum)]
     environment: Option<EnvironmentName>,
     #[command(flatten)]
-    patch: PatchFile,
+    after: AfterChange,
     /// How to answer: the secret alone, or JSON with id and secret.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }
 
 impl Rotate {
-    pub(super) fn run(self) -> Result<Exit, Stopped> {
+    pub(super) async fn run(self) -> Result<Exit, Stopped> {
         let id = key_id(&self.id)?;
         let overlap =
             term::duration(&self.overlap).map_err(|error| wrong_input(&format!("--overlap: {error}")))?;
-        let administration = self.store.open()?;
+        let opened = self.store.open()?;
         let environment = self.environment.map(Into::into);
-        let rotated = key_admin::rotate(&administration, &id, overlap, environment, SystemClock.now())
+        let rotated = key_admin::rotate(&opened.administration, &id, overlap, environment, SystemClock.now())
+            .await
             .map_err(|error| stopped(&error))?;
-        let exit = self.patch.report(&rotated.issued.outcome, &format!("key {id} was rotated"));
+        let exit = self.after.report(&rotated.issued.committed, &format!("key {id} was rotated"));
         tell(&format!("the old secret works until {}", record_yaml::instant(rotated.old_until)));
         if let Some(ended) = rotated.ended {
             let ended = record_yaml::instant(ended);

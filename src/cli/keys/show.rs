@@ -6,11 +6,11 @@ use super::view::KeyView;
 use crate::{
     cli::{
         Exit,
-        key_store::{KeyStore, Stopped, key_id, stopped, usage},
+        key_store::{KeyStore, Stopped, key_id, stopped},
         output::{Output, answer, answer_json},
     },
     clock::{Clock as _, SystemClock},
-    control::key_admin::no_such_key,
+    control::{key_admin, listing},
 };
 
 /// Show a key: what it was granted, what it may do now, its uses; never its secret or digest.
@@ -26,14 +26,16 @@ pub(super) struct Show {
 }
 
 impl Show {
-    pub(super) fn run(self) -> Result<Exit, Stopped> {
+    pub(super) async fn run(self) -> Result<Exit, Stopped> {
         let id = key_id(&self.id)?;
-        let administration = self.store.open()?;
-        let records = administration.read().map_err(|error| stopped(&error))?;
-        let Some(key) = records.keys().find(|key| key.id == id) else {
-            return Err(stopped(&no_such_key(&records, &id)));
-        };
-        let view = KeyView::new(key, &records, usage(&administration).as_ref(), SystemClock.now());
+        let now = SystemClock.now();
+        let opened = self.store.open()?;
+        let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
+        let key = key_admin::find(&mut work, &id).await.map_err(|error| stopped(&error))?;
+        let listed = listing::with_owner(&mut work, key).await.map_err(|error| stopped(&error))?;
+        let usage = opened.usage(std::slice::from_ref(&listed), now).await?;
+        let rules = opened.administration.rules_for([&listed.key]);
+        let view = KeyView::new(&listed, &work, &rules, usage.as_ref(), now);
         match self.output {
             Output::Json => answer_json(&view),
             Output::Table => answer(&view.to_fields()),

@@ -6,12 +6,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    cli::table,
-    control::administration::Records,
-    keys::record::{KeyRecord, KeyStatus},
+    cli::{key_store::KnownUses, table},
+    control::{administration::Work, listing::OwnedKey},
+    keys::{
+        record::{KeyRecord, KeyStatus},
+        rules::KeyRules,
+    },
     policy::project::{ProjectSet, VisibleProjects},
     store::record_yaml::instant,
-    telemetry::usage::{LastUse, UsageTotals, UseCounts},
+    telemetry::usage::{KeyUsage, LastUse, UseCounts},
 };
 
 /// A key.
@@ -72,7 +75,8 @@ impl Projects {
 /// What is known of its uses.
 #[derive(Debug, Serialize)]
 pub(super) struct Uses {
-    pub(super) since: String,
+    /// `None`: as long as the database keeps them.
+    pub(super) since: Option<String>,
     pub(super) last_used: Option<LastUse>,
     pub(super) current_secret: UseCounts,
     /// While a rotation overlaps.
@@ -82,15 +86,17 @@ pub(super) struct Uses {
 impl KeyView {
     /// `key` at `now`.
     pub(super) fn new(
-        key: &KeyRecord,
-        records: &Records<'_>,
-        usage: Option<&UsageTotals>,
+        listed: &OwnedKey,
+        work: &Work<'_>,
+        rules: &KeyRules,
+        usage: Option<&KnownUses>,
         now: Timestamp,
     ) -> Self {
-        let owner = records.owner(key);
-        let status = key.status(now, owner);
-        let named = key.organization.as_ref().or(owner.and_then(|owner| owner.organization.as_ref()));
-        let organization = records.organization(named.map(crate::keys::record::OrganizationId::as_str));
+        let OwnedKey { key, owner } = listed;
+        let status = key.status(now, owner.as_ref());
+        let named =
+            key.organization.as_ref().or(owner.as_ref().and_then(|owner| owner.organization.as_ref()));
+        let only = Some(&work.organizations[..]).filter(|all| all.len() == 1).and_then(<[_]>::first);
         let previous = key.previous.as_ref().map(|previous| previous.until).filter(|until| *until > now);
         Self {
             id: key.id.to_string(),
@@ -98,9 +104,7 @@ impl KeyView {
             prefix: key.prefix.as_ref().map(ToString::to_string),
             labels: key.labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
             owner: key.owner.as_ref().map(ToString::to_string),
-            organization: named
-                .or(organization.map(|organization| &organization.id))
-                .map(ToString::to_string),
+            organization: named.or(only.map(|only| &only.id)).map(ToString::to_string),
             scopes: key.scopes.clone(),
             projects: granted(&key.projects),
             created_at: key.created_at.map(instant),
@@ -116,7 +120,7 @@ impl KeyView {
                 .and_then(|revoked| revoked.reason.as_ref())
                 .map(ToString::to_string),
             previous_secret_until: previous.map(instant),
-            effective: effective(key, status, records),
+            effective: effective(listed, status, work, rules),
             uses: usage.map(|usage| uses(key, usage)),
         }
     }
@@ -140,7 +144,9 @@ impl KeyView {
         let labels: Vec<_> = self.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let used = self.uses.as_ref().map(|uses| match uses.last_used {
             Some(used) => format!("{} from {}", instant(used.at), used.client),
-            None => format!("never since {}", uses.since),
+            None => {
+                uses.since.as_ref().map_or_else(|| "never".to_owned(), |since| format!("never since {since}"))
+            }
         });
         let previous_uses = self.uses.as_ref().and_then(|uses| uses.previous_secret).map(UseCounts::sum);
         table::fields(&[
@@ -183,27 +189,27 @@ fn granted(projects: &ProjectSet) -> Projects {
 }
 
 /// Key ∩ owner's role cap, and key ∩ owner ∩ organization for projects.
-fn effective(key: &KeyRecord, status: KeyStatus, records: &Records<'_>) -> Effective {
+fn effective(listed: &OwnedKey, status: KeyStatus, work: &Work<'_>, rules: &KeyRules) -> Effective {
     match status {
         KeyStatus::Active => {}
         KeyStatus::NotYetValid | KeyStatus::Expired | KeyStatus::Revoked | KeyStatus::OwnerDisabled => {
             return Effective { scopes: Vec::new(), projects: Projects::Only(Vec::new()) };
         }
     }
-    let owner = records.owner(key);
-    let rules = &records.rules;
+    let OwnedKey { key, owner } = listed;
+    let owner = owner.as_ref();
     let closure = rules.closure(&key.scopes);
     let capped = owner.map_or(closure, |owner| closure.intersection(rules.role_caps.get(owner.role)));
-    let named = key.organization.as_ref().or(owner.and_then(|owner| owner.organization.as_ref()));
-    let declared = records
-        .organization(named.map(crate::keys::record::OrganizationId::as_str))
-        .and_then(|organization| organization.projects.as_ref())
+    let declared = work
+        .organization_of_key(key, owner)
+        .ok()
+        .and_then(|organization| organization.projects)
         .map_or(ProjectSet::All, |ids| ProjectSet::only(ids.iter().map(String::as_str)));
     let visible = VisibleProjects {
         key: &key.projects,
         owner: owner.map_or(&ProjectSet::All, |owner| &owner.projects),
         organization: &declared,
-        is_sole_organization: records.organizations().count() < 2,
+        is_sole_organization: work.organizations.len() < 2,
     };
     Effective {
         scopes: rules.scopes.names(capped).map(str::to_owned).collect(),
@@ -211,11 +217,11 @@ fn effective(key: &KeyRecord, status: KeyStatus, records: &Records<'_>) -> Effec
     }
 }
 
-fn uses(key: &KeyRecord, usage: &UsageTotals) -> Uses {
+fn uses(key: &KeyRecord, usage: &KnownUses) -> Uses {
     let of_key = usage.keys.get(key.id.as_str());
     Uses {
-        since: instant(usage.since),
-        last_used: of_key.and_then(crate::telemetry::usage::KeyUsage::last_used),
+        since: usage.since.map(instant),
+        last_used: of_key.and_then(KeyUsage::last_used),
         current_secret: of_key.map(|of_key| of_key.current.total).unwrap_or_default(),
         previous_secret: of_key.and_then(|of_key| of_key.previous.as_ref()).map(|previous| previous.total),
     }

@@ -7,14 +7,14 @@ use super::view::KeyView;
 use crate::{
     cli::{
         Exit,
-        key_store::{KeyStore, Stopped, stopped, usage, wrong_input},
+        key_store::{KeyStore, Stopped, stopped, wrong_input},
         output::{Output, answer, answer_json, tell},
         secret_input,
     },
     clock::{Clock as _, SystemClock},
+    control::listing,
     keys::{
         digest::KeyDigest,
-        record::KeyRecord,
         secret::{KeySecret, ShapeHint},
     },
 };
@@ -40,21 +40,24 @@ struct Answer {
 }
 
 impl Whoami {
-    pub(super) fn run(self) -> Result<Exit, Stopped> {
+    pub(super) async fn run(self) -> Result<Exit, Stopped> {
         let secret = secret_input::read().map_err(|message| wrong_input(&message))?;
-        let administration = self.store.open()?;
-        let records = administration.read().map_err(|error| stopped(&error))?;
+        let now = SystemClock.now();
+        let opened = self.store.open()?;
+        let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
         let digest = KeyDigest::of(secret.expose().as_bytes());
-        let Some((key, is_previous_secret)) =
-            records.keys().find_map(|key| Some((key, whose(key, &digest)?)))
-        else {
-            for problem in records.wrong() {
+        let found = listing::key_of(&mut work, digest).await.map_err(|error| stopped(&error))?;
+        let Some(listed) = found else {
+            for problem in work.wrong_files() {
                 tell(&problem.to_string());
             }
-            tell(&unknown(&secret, &records.rules.brand));
+            tell(&unknown(&secret, &opened.administration.rules_for([]).brand));
             return Ok(Exit::Failed);
         };
-        let key = KeyView::new(key, &records, usage(&administration).as_ref(), SystemClock.now());
+        let is_previous_secret = listed.key.digest != digest;
+        let usage = opened.usage(std::slice::from_ref(&listed), now).await?;
+        let rules = opened.administration.rules_for([&listed.key]);
+        let key = KeyView::new(&listed, &work, &rules, usage.as_ref(), now);
         match self.output {
             Output::Json => answer_json(&Answer { key, is_previous_secret }),
             Output::Table => {
@@ -66,14 +69,6 @@ impl Whoami {
         }
         Ok(Exit::Done)
     }
-}
-
-/// Whether `digest` is of the previous secret of `key`; `None`: of neither.
-fn whose(key: &KeyRecord, digest: &KeyDigest) -> Option<bool> {
-    if key.digest == *digest {
-        return Some(false);
-    }
-    key.previous.as_ref().filter(|previous| previous.digest == *digest).map(|_| true)
 }
 
 fn previous(key: &KeyView) -> String {

@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 
 use self::rows::{Cell, Row};
 use super::{
-    administration::{AdminError, Administration, Changed, Outcome},
-    key_admin::{excesses, granted},
+    administration::{AdminError, Administration, Changed},
+    key_admin::{granted, place},
+    record_check::{NewRecord, problems_of_keys},
     term,
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
         secret::{ENTROPY_BITS_WANTED, KeySecret},
     },
     policy::project::ProjectSet,
-    store::record_yaml,
+    store::contract::Committed,
 };
 
 pub use rows::{BYTES_MAX, Format};
@@ -48,14 +49,14 @@ pub struct Imported {
     /// What is taken, but should not stay so.
     pub warnings: Vec<String>,
     /// What became of the change; `None`: nothing should be changed.
-    pub outcome: Option<Outcome>,
+    pub committed: Option<Committed>,
 }
 
 /// Adds the keys that `text` lists. With `dry_run` everything is checked and nothing changed.
 ///
 /// # Errors
 /// Every row that is refused, with the reasons; then no key is added. No reason shows a secret or digest.
-pub fn import(
+pub async fn import(
     administration: &Administration,
     text: &[u8],
     format: Format,
@@ -64,40 +65,33 @@ pub fn import(
     now: Timestamp,
 ) -> Result<Imported, AdminError> {
     let rows = rows::read(text, format).map_err(AdminError::refused)?;
-    let mut records = if dry_run { administration.read()? } else { administration.hold()? };
-    let wrong = records.wrong();
-    if !wrong.is_empty() {
-        return Err(AdminError::WrongFiles(wrong));
-    }
-    let (mut refused, mut warnings, mut keys) = (Vec::new(), Vec::new(), Vec::new());
+    let mut work = administration.change().await?;
+    let (mut refused, mut warnings, mut keys, mut places) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for row in &rows {
         match Reader::new(row, defaults, now).key(&mut warnings) {
-            Ok(key) => {
-                let excesses = excesses(&records, &key);
-                refused.extend(excesses.into_iter().map(|reason| format!("{}: {reason}", row.at)));
-                keys.push((&row.at, key));
+            Ok(mut key) => {
+                place(&mut work, &mut key).await?;
+                places.push(row.at.as_str());
+                keys.push(key);
             }
             Err(reasons) => refused.extend(reasons.into_iter().map(|reason| format!("{}: {reason}", row.at))),
         }
     }
-    let listed: Vec<_> = keys.iter().map(|(at, key)| (at.as_str(), key)).collect();
-    refused.extend(records.problems_with(&listed));
+    let new = places.iter().zip(&keys).map(|(listed, key)| NewRecord { listed: Some(listed), key });
+    let new: Vec<_> = new.collect();
+    refused.extend(problems_of_keys(&mut work, &administration.rules_for([]), &new).await?);
     if !refused.is_empty() {
         return Err(AdminError::Refused(refused));
     }
-    let values = keys.iter().map(|(_, key)| record_yaml::key(key)).collect();
-    let changes: Vec<_> =
-        keys.iter().map(|(_, key)| Changed::new("key", key.id.as_str(), &granted(key))).collect();
-    let outcome = if dry_run {
+    let committed = if dry_run {
         None
     } else {
-        let file = records.file_for_new()?;
-        let mut edit = records.edit(file)?;
-        edit.extend("keys", values)?;
-        Some(edit.commit("keys import", &changes, now)?)
+        work.transaction.insert_keys(&keys).await?;
+        let changes: Vec<_> = keys.iter().map(|key| Changed::new("key", key.id, granted(key))).collect();
+        Some(work.commit("keys import", &changes).await?)
     };
-    let keys = keys.into_iter().map(|(at, key)| (at.clone(), key.id, key.name)).collect();
-    Ok(Imported { keys, warnings, outcome })
+    let keys = places.iter().zip(keys).map(|(at, key)| ((*at).to_owned(), key.id, key.name)).collect();
+    Ok(Imported { keys, warnings, committed })
 }
 
 /// Reads one row, and keeps everything that is wrong with it.

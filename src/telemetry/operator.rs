@@ -2,7 +2,8 @@
 
 use std::{fmt, fs::File, io::Read as _};
 
-use crate::{keys::record::Name, telemetry::audit::Actor};
+use super::audit::Actor;
+use crate::keys::record::Name;
 
 /// The most that is read of the list of users.
 const USERS_BYTES_MAX: u64 = 4 << 20;
@@ -26,6 +27,14 @@ impl Operator {
     /// As the audit log names it.
     pub fn actor(&self) -> Actor<'_> {
         Actor { uid: self.uid, user: self.user.as_deref() }
+    }
+
+    /// As audit records of a database name it: `ada (uid 1000)`.
+    pub fn in_full(&self) -> String {
+        match &self.user {
+            Some(user) => format!("{user} (uid {})", self.uid),
+            None => self.to_string(),
+        }
     }
 
     /// As a key file names it.

@@ -1,0 +1,91 @@
+//! Key files as a [`Store`]: what is put becomes the least edit of YAML that says it, so that comments, order and
+//! everything else stay. Blocks while it reads, writes and waits for the lock: made for command lines.
+
+mod audit_log;
+mod difference;
+mod transaction;
+
+use std::{future::ready, path::PathBuf, sync::Arc};
+
+pub use self::audit_log::AUDIT_LOG;
+use self::transaction::FileTransaction;
+use super::{
+    contract::{Access, AuditFilter, AuditRecord, Store, StoreError, Task, Transaction},
+    editable::EditableFiles,
+    file::FileProblem,
+    key_files::Location,
+};
+use crate::{keys::rules::KeyRules, telemetry::operator::Operator};
+
+/// Where key files are, and by which rules they are changed.
+#[derive(Debug, Clone)]
+pub struct FileStoreOptions {
+    /// Where the key files are.
+    pub location: Location,
+    /// What the config says; `None`: there is none, and what the files grant already may be granted.
+    pub rules: Option<KeyRules>,
+    /// The `state:` folder; without it, what was changed is told on standard error.
+    pub state: Option<PathBuf>,
+    /// The file of a `directory:` that new records go to.
+    pub new_records: Option<PathBuf>,
+    /// Who changes them.
+    pub operator: Operator,
+}
+
+/// Key files.
+#[derive(Debug)]
+pub struct FileStore {
+    name: String,
+    options: Arc<FileStoreOptions>,
+}
+
+impl FileStore {
+    /// The key files that `options` name. Nothing is read yet.
+    pub fn new(options: FileStoreOptions) -> Self {
+        Self { name: options.location.path().display().to_string(), options: Arc::new(options) }
+    }
+
+    /// By which rules records are made here: those of the config or, without one, those that the files show.
+    /// Cost: without config, that of reading every file.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongFiles`] where they cannot be read.
+    pub fn rules(&self) -> Result<KeyRules, StoreError> {
+        match &self.options.rules {
+            Some(rules) => Ok(rules.clone()),
+            None => Ok(rules_of(&EditableFiles::read(&self.options.location)?)),
+        }
+    }
+}
+
+/// The rules where no config says any.
+fn rules_of(files: &EditableFiles) -> KeyRules {
+    let right = files.files().iter().filter_map(|file| file.records.as_ref().ok());
+    KeyRules::without_config(right.flat_map(|file| &file.keys))
+}
+
+impl From<FileProblem> for StoreError {
+    fn from(problem: FileProblem) -> Self {
+        Self::WrongFiles(vec![problem])
+    }
+}
+
+impl Store for FileStore {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn begin(&self, access: Access) -> Task<'_, Box<dyn Transaction>> {
+        let begun = FileTransaction::begin(Arc::clone(&self.options), access);
+        done(begun.map(|transaction| Box::new(transaction) as Box<dyn Transaction>))
+    }
+
+    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Task<'a, Vec<AuditRecord>> {
+        done(audit_log::read(self.options.state.as_deref(), filter))
+    }
+}
+
+/// A task that was done at once.
+fn done<'a, T: Send + 'a>(result: Result<T, StoreError>) -> Task<'a, T> {
+    Box::pin(ready(result))
+}
