@@ -60,24 +60,18 @@ impl Reading {
                 return Self { deployment: None, problems, warnings };
             }
         };
-        let (mut problems, mut key_files, mut keys) = (Vec::new(), Vec::new(), None);
-        let files = look_at(location(&config.keys), config.strict_permissions);
         let policy =
             KeyPolicy { scopes: &config.policy.scopes, role_caps: &config.role_caps, brand: &config.brand };
-        match files.resolve(&policy) {
-            Ok(resolution) => {
-                let wrong = resolution.wrong.into_iter().flat_map(|source| source.problems);
-                problems.extend(wrong.map(Finding::from));
-                key_files = resolution.files;
-                keys = resolution.snapshot;
+        let Read { keys, key_files, problems, warnings: doubts } = match &config.keys {
+            KeySource::File(path) => {
+                Read::files(Location::File(path.clone()), config.strict_permissions, &policy)
             }
-            Err(wrong) => problems.extend(wrong.into_iter().map(Finding::from)),
-        }
-        warnings
-            .extend(files.exposures().map(|(path, exposure)| Finding::of_file(path, &exposure.to_string())));
-        if keys.is_none() && problems.is_empty() {
-            problems.push(Finding::of_file(files.location().path(), "there is no key file; create one"));
-        }
+            KeySource::Directory(path) => {
+                Read::files(Location::Directory(path.clone()), config.strict_permissions, &policy)
+            }
+            KeySource::Database(source) => Read::database(source, path, &policy),
+        };
+        warnings.extend(doubts);
         let deployment = keys.filter(|_| problems.is_empty()).map(|keys| Deployment {
             path: path.to_owned(),
             config,
@@ -85,6 +79,62 @@ impl Reading {
             key_files,
         });
         Self { deployment, problems, warnings }
+    }
+}
+
+/// What was read of the keys.
+#[derive(Debug, Default)]
+struct Read {
+    keys: Option<KeySnapshot>,
+    key_files: Vec<Arc<KeyFile>>,
+    problems: Vec<Finding>,
+    warnings: Vec<Finding>,
+}
+
+impl Read {
+    fn files(location: Location, strict_permissions: bool, policy: &KeyPolicy<'_>) -> Self {
+        let files = look_at(location, strict_permissions);
+        let mut read = Self::default();
+        match files.resolve(policy) {
+            Ok(resolution) => {
+                let wrong = resolution.wrong.into_iter().flat_map(|source| source.problems);
+                read.problems.extend(wrong.map(Finding::from));
+                read.key_files = resolution.files;
+                read.keys = resolution.snapshot;
+            }
+            Err(wrong) => read.problems.extend(wrong.into_iter().map(Finding::from)),
+        }
+        let exposures = files.exposures();
+        read.warnings = exposures.map(|(path, exposure)| Finding::of_file(path, &exposure.to_string())).collect();
+        if read.keys.is_none() && read.problems.is_empty() {
+            read.problems.push(Finding::of_file(files.location().path(), "there is no key file; create one"));
+        }
+        read
+    }
+
+    /// Of a database that `config` names; its records that make no sense are told as doubts, since a gateway serves the
+    /// others.
+    fn database(source: &DatabaseSource, config: &Path, policy: &KeyPolicy<'_>) -> Self {
+        let loading = async {
+            let database = sql::open(&source.url, source.listen_url.as_ref()).await?;
+            let mut builder = SnapshotBuilder::new(policy, 0);
+            database.load(&mut builder).await?;
+            Ok::<_, StoreError>(builder)
+        };
+        let too_many = |_| StoreError::Failed(format!("{}: more keys than a table can hold", source.url));
+        match in_runtime(loading).and_then(|builder| builder.finish().map_err(too_many)) {
+            Ok((editor, problems)) => {
+                let doubt = |problem: &BuildProblem| Finding::of_file(config, &format!("{}: {problem}", source.url));
+                Self {
+                    keys: Some(editor.snapshot().clone()),
+                    warnings: problems.first.iter().map(doubt).collect(),
+                    ..Self::default()
+                }
+            }
+            Err(error) => {
+                Self { problems: vec![Finding::of_file(config, &error.to_string())], ..Self::default() }
+            }
+        }
     }
 }
 
@@ -105,14 +155,6 @@ impl Deployment {
         let document = yaml::parse(&text, &config::LIMITS).ok()?;
         let route = document.root().get("routes")?.items().nth(at)?;
         Some(route.place().line)
-    }
-}
-
-fn location(source: &KeySource) -> Location {
-    match source {
-        KeySource::File(path) => Location::File(path.clone()),
-        KeySource::Directory(path) => Location::Directory(path.clone()),
-        KeySource::Database(_) => Location::File(PathBuf::new()),
     }
 }
 
