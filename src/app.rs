@@ -193,7 +193,7 @@ impl App {
                     keys: keys.clone(),
                     live: live.clone(),
                     metrics,
-                    state: live.current().config.state.clone(),
+                    state,
                     address: place(&bound),
                     batches,
                 })?)

@@ -14,13 +14,16 @@ use crate::{
     clock::{Clock as _, SystemClock, monotonic},
     config::{
         self, Surroundings,
-        model::{Config, KeySource},
+        model::{Config, DatabaseSource, KeySource},
     },
-    keys::{build::KeyPolicy, snapshot::KeySnapshot},
+    control::loading::Loading,
+    keys::{build::KeyPolicy, problem::BuildProblem, snapshot::KeySnapshot},
     store::{
+        contract::StoreError,
         file::{KeyFile, parse_key_file},
         key_files::{KeyFiles, Location, Moment},
         read::{ReadError, ReadOptions, read},
+        sql,
     },
     yaml::{self, Limits},
 };
@@ -105,7 +108,8 @@ impl Read {
             Err(wrong) => read.problems.extend(wrong.into_iter().map(Finding::from)),
         }
         let exposures = files.exposures();
-        read.warnings = exposures.map(|(path, exposure)| Finding::of_file(path, &exposure.to_string())).collect();
+        read.warnings =
+            exposures.map(|(path, exposure)| Finding::of_file(path, &exposure.to_string())).collect();
         if read.keys.is_none() && read.problems.is_empty() {
             read.problems.push(Finding::of_file(files.location().path(), "there is no key file; create one"));
         }
@@ -117,14 +121,15 @@ impl Read {
     fn database(source: &DatabaseSource, config: &Path, policy: &KeyPolicy<'_>) -> Self {
         let loading = async {
             let database = sql::open(&source.url, source.listen_url.as_ref()).await?;
-            let mut builder = SnapshotBuilder::new(policy, 0);
-            database.load(&mut builder).await?;
-            Ok::<_, StoreError>(builder)
+            let mut loading = Loading::new(policy, 0);
+            database.load(&mut loading).await?;
+            let too_many = |_| StoreError::Failed(format!("{}: more keys than a table can hold", source.url));
+            loading.finish().map_err(too_many)
         };
-        let too_many = |_| StoreError::Failed(format!("{}: more keys than a table can hold", source.url));
-        match in_runtime(loading).and_then(|builder| builder.finish().map_err(too_many)) {
+        match in_runtime(loading) {
             Ok((editor, problems)) => {
-                let doubt = |problem: &BuildProblem| Finding::of_file(config, &format!("{}: {problem}", source.url));
+                let doubt =
+                    |problem: &BuildProblem| Finding::of_file(config, &format!("{}: {problem}", source.url));
                 Self {
                     keys: Some(editor.snapshot().clone()),
                     warnings: problems.first.iter().map(doubt).collect(),
@@ -156,6 +161,12 @@ impl Deployment {
         let route = document.root().get("routes")?.items().nth(at)?;
         Some(route.place().line)
     }
+}
+
+/// What `task` comes to, in a runtime of its own.
+fn in_runtime<T>(task: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| StoreError::Failed(format!("no runtime: {error}")))?.block_on(task)
 }
 
 fn look_at(location: Location, strict_permissions: bool) -> KeyFiles {

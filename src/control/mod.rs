@@ -4,13 +4,14 @@
 pub mod actor;
 pub mod administration;
 mod changes;
-mod cold_start;
+pub mod cold_start;
 pub mod config_file;
 pub mod database_keys;
 mod file_keys;
 pub mod key_admin;
 pub mod key_import;
 pub mod listing;
+pub mod loading;
 pub mod organization_admin;
 pub mod people_admin;
 pub mod project_admin;

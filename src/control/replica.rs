@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
@@ -21,19 +22,16 @@ use super::{
     cold_start::ColdStart,
     database_keys::{DatabaseKeys, InForce, Position},
     file_keys::policy,
+    loading::Loading,
 };
 use crate::{
     clock::{self, Clock, SystemClock},
     config::model::Staleness,
-    keys::{
-        build::SnapshotBuilder,
-        checksum::KeySums,
-        record::{KeyRecord, Organization, Person},
-        table::TableFull,
-    },
+    keys::{checksum::KeySums, table::TableFull},
     live::Live,
-    store::contract::{
-        Acknowledgement, Database, Feed, Head, Heartbeat, Intake, Signals, StoreError, WhenStale,
+    store::{
+        contract::{Acknowledgement, Database, Feed, Head, Heartbeat, Signals, StoreError, WhenStale},
+        state::StateError,
     },
     telemetry::metrics::Metrics,
 };
@@ -90,6 +88,7 @@ pub struct Replica {
     closed: Cell<u64>,
     outage: RefCell<Option<Outage>>,
     contacted: Cell<Duration>,
+    heard_at: Cell<Timestamp>,
 }
 
 /// The database answered a sign of life that was sent at this time of the boot clock.
@@ -134,6 +133,7 @@ impl Replica {
             closed: Cell::new(0),
             outage: RefCell::new(None),
             contacted: Cell::new(clock::boot()),
+            heard_at: Cell::new(Timestamp::UNIX_EPOCH),
         })
     }
 
@@ -163,7 +163,10 @@ impl Replica {
         if self.keys.position().is_none()
             && let Some(cold_start) = &self.cold_start
         {
-            cold_start.begin(&self.keys, &self.live);
+            let heard_at = cold_start.begin(&self.keys, &self.live).unwrap_or(Timestamp::UNIX_EPOCH);
+            let age = Duration::try_from(SystemClock.now().duration_since(heard_at)).unwrap_or_default();
+            self.heard_at.set(heard_at);
+            self.contacted.set(clock::boot().saturating_sub(age));
         }
         Ok(())
     }
@@ -185,7 +188,7 @@ impl Replica {
         if let Err(error) = self.database.forget(&self.id).await {
             tracing::warn!(%error, replica = self.id, "the database was not told that this replica stops");
         }
-        if let Some(Err(error)) = self.cold_start.as_ref().map(|cold_start| cold_start.keep(&self.keys)) {
+        if let Some(Err(error)) = self.keep_last() {
             tracing::warn!("a start without database would begin with older keys: {error}");
         }
     }
@@ -308,9 +311,9 @@ impl Replica {
     async fn load(&self) -> Result<(), StoreError> {
         let config = Arc::clone(&self.live.current().config);
         let keys = self.live.current().keys.as_ref().map_or(0, |keys| keys.table().len());
-        let mut loading = Loading(SnapshotBuilder::new(&policy(&config), keys));
+        let mut loading = Loading::new(&policy(&config), keys);
         let head = self.database.load(&mut loading).await?;
-        let loaded = loading.0.finish().map_err(too_many)?;
+        let loaded = loading.finish().map_err(too_many)?;
         let in_force = self.keys.take_load(loaded, &config, head);
         self.confirm(in_force, head).await
     }
@@ -380,9 +383,14 @@ impl Replica {
 
     async fn keep_snapshot(&self) {
         match &self.cold_start {
-            Some(cold_start) => cold_start.keep_forever(&self.keys).await,
+            Some(cold_start) => cold_start.keep_forever(&self.keys, &self.heard_at).await,
             None => std::future::pending().await,
         }
+    }
+
+    fn keep_last(&self) -> Option<Result<(), StateError>> {
+        let cold_start = self.cold_start.as_ref()?;
+        Some(cold_start.keep(&self.keys, self.heard_at.get()))
     }
 
     fn staleness(&self) -> Staleness {
@@ -391,6 +399,7 @@ impl Replica {
 
     fn tell_contact(&self) {
         self.contacted.set(clock::boot());
+        self.heard_at.set(SystemClock.now());
         let name = self.database.name();
         if let Some(outage) = self.outage.take() {
             let seconds = clock::boot().saturating_sub(outage.since).as_secs();
@@ -469,23 +478,6 @@ fn too_many(_: TableFull) -> StoreError {
 
 fn beat_every(lease: Duration) -> Duration {
     (lease / 3).clamp(BEAT_EVERY_MIN, BEAT_EVERY)
-}
-
-/// Records on their way into a snapshot.
-struct Loading(SnapshotBuilder);
-
-impl Intake for Loading {
-    fn organizations(&mut self, organizations: Vec<Organization>) {
-        self.0.organizations(&organizations);
-    }
-
-    fn people(&mut self, people: Vec<Person>) {
-        self.0.people(&people);
-    }
-
-    fn key(&mut self, key: KeyRecord) {
-        self.0.key(&key);
-    }
 }
 
 /// Waits that double.

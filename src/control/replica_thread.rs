@@ -1,7 +1,6 @@
 //! The thread of a replica, with a runtime of its own: whatever it does, neither requests nor probes wait for it.
 
 use std::{
-    path::PathBuf,
     sync::{Arc, mpsc::sync_channel},
     thread::{self, JoinHandle},
     time::Duration,
@@ -17,7 +16,12 @@ use super::{
 use crate::{
     config::model::DatabaseSource,
     live::Live,
-    store::contract::{Database, StoreError},
+    store::{
+        contract::{Database, StoreError},
+        database_url::DatabaseUrl,
+        sql,
+        state::StateFolder,
+    },
     telemetry::{metrics::Metrics, usage::UsageBatch},
 };
 
@@ -36,7 +40,7 @@ pub struct ReplicaThreadParts {
     /// What is counted.
     pub metrics: Metrics,
     /// The `state:` folder.
-    pub state: Option<PathBuf>,
+    pub state: Option<StateFolder>,
     /// Where this process can be found.
     pub address: String,
     /// Uses of keys, from the workers.
@@ -107,7 +111,7 @@ async fn serve(
             return;
         }
     };
-    let cold_start = state.map(|folder| ColdStart::new(&folder, &source.url.to_string()));
+    let cold_start = state.map(|folder| ColdStart::new(folder, &source.url.to_string()));
     let mut batches = batches;
     let replica = ReplicaParts { database, keys, live, metrics, cold_start, address };
     let replica = match Replica::new(replica) {
@@ -134,7 +138,9 @@ async fn serve(
 
 /// The database. One of SQLite is created, and its schema made as new as this version; elsewhere `keygate migrate` does
 /// that.
-#[expect(clippy::unused_async, reason = "databases are opened by the next change")]
 async fn connect(source: &DatabaseSource) -> Result<Arc<dyn Database>, StoreError> {
-    Err(StoreError::Failed(format!("{}: not yet", source.url)))
+    if matches!(source.url, DatabaseUrl::Sqlite(_)) {
+        sql::migrate(&source.url, false).await?;
+    }
+    sql::database(&source.url, source.listen_url.as_ref())
 }

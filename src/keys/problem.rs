@@ -35,6 +35,13 @@ pub struct Problems {
     limit: usize,
 }
 
+impl Default for Problems {
+    /// Nothing is wrong.
+    fn default() -> Self {
+        Self::first()
+    }
+}
+
 impl Problems {
     /// All that are found are kept.
     pub(super) fn all() -> Self {

@@ -285,6 +285,8 @@ pub trait Intake {
     fn people(&mut self, people: Vec<Person>);
     /// One more key.
     fn key(&mut self, key: KeyRecord);
+    /// A person or key that makes no sense, as after an edit by hand: which, and why. Whatever stands on it is denied.
+    fn nonsense(&mut self, what: String);
 }
 
 /// Where a database stands.

@@ -1,5 +1,5 @@
-//! The snapshot on disk, with which a gateway starts while its database is down: the file `snapshot` in the `state:`
-//! folder, mode 0600, replaced as a whole. What it holds is `keys::image`.
+//! The snapshot on disk, with which a gateway starts while its database is down: a file in the `state:` folder that is
+//! named after the database, mode 0600, replaced as a whole. What it holds is `keys::image`.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -19,11 +19,11 @@ use super::{
 };
 use crate::keys::{
     build::KeyPolicy,
+    digest::KeyDigest,
     image::{self, HEAD_BYTES, Image, ImageError, ImageOf, STAMP_OFFSET},
     snapshot::KeySnapshot,
 };
 
-const NAME: &str = "snapshot";
 const NEW_PREFIX: &str = ".snapshot-";
 const NEW_SUFFIX: &str = ".new";
 
@@ -39,14 +39,17 @@ const READ_ANEW: &str = "remove it: a new one is written once the database can b
 #[derive(Debug, Clone)]
 pub struct SnapshotFile {
     folder: StateFolder,
+    name: String,
     path: PathBuf,
 }
 
 impl SnapshotFile {
-    /// That of `folder`.
-    pub fn of(folder: StateFolder) -> Self {
-        let path = folder.path().join(NAME);
-        Self { folder, path }
+    /// That of `folder` for the database which operators call `database`: what was kept of another is no help.
+    pub fn of(folder: StateFolder, database: &str) -> Self {
+        let digest = KeyDigest::of(database.as_bytes()).to_text();
+        let name = format!("snapshot-{}", digest.trim_start_matches("sha256:").get(..8).unwrap_or_default());
+        let path = folder.path().join(&name);
+        Self { folder, name, path }
     }
 
     /// Reads it under the config's `policy`; `None` if it is not there. Cost: about a microsecond a key.
@@ -83,7 +86,7 @@ impl SnapshotFile {
     pub fn write(&self, of: ImageOf, heard_at: Timestamp, snapshot: &KeySnapshot) -> Result<(), StateError> {
         self.remove_abandoned();
         self.replace(|file| image::write(of, heard_at, snapshot, file))
-            .map_err(|error| self.folder.error(NAME, &error))
+            .map_err(|error| self.folder.error(&self.name, &error))
     }
 
     /// Writes beside, syncs, renames, syncs the folder.
@@ -107,7 +110,7 @@ impl SnapshotFile {
         match self.stamp_file(of, heard_at) {
             Ok(done) => Ok(done),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(self.folder.error(NAME, &error)),
+            Err(error) => Err(self.folder.error(&self.name, &error)),
         }
     }
 
@@ -163,6 +166,9 @@ mod tests {
 
     const OF: ImageOf = ImageOf { instance: Uuid::from_u128(7), revision: 812 };
 
+    /// Of `sqlite:test.db`.
+    const NAME: &str = "snapshot-a0ebfb0b";
+
     fn with_policy<T>(then: impl FnOnce(&KeyPolicy<'_>) -> T) -> T {
         let scopes = Scopes::default();
         let caps = RoleCaps::new(|_| scopes.all());
@@ -174,7 +180,7 @@ mod tests {
     }
 
     fn file_in(folder: &Path) -> SnapshotFile {
-        SnapshotFile::of(StateFolder::open(folder).unwrap())
+        SnapshotFile::of(StateFolder::open(folder).unwrap(), "sqlite:test.db")
     }
 
     fn write(file: &SnapshotFile, revision: u64) {

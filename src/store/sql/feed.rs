@@ -29,11 +29,27 @@ pub(super) async fn load(
     let head = head(connection).await?.head;
     intake.organizations(organizations(connection).await?);
     let mut people = Vec::new();
-    let mut take_person = |row: Row| record_row::person(&row).map(|person| people.push(person));
+    let mut wrong = Vec::new();
+    let mut take_person = |row: Row| {
+        match record_row::person(&row) {
+            Ok(person) => people.push(person),
+            Err(error) => wrong.push(error.to_string()),
+        }
+        Ok(())
+    };
     let statement = format!("SELECT {PERSON_COLUMNS} FROM people ORDER BY id");
     connection.each(statement, Vec::new(), LOAD_PATIENCE, &mut take_person).await?;
     intake.people(people);
-    let mut take_key = |row: Row| record_row::key(&row).map(|key| intake.key(key));
+    for what in wrong {
+        intake.nonsense(what);
+    }
+    let mut take_key = |row: Row| {
+        match record_row::key(&row) {
+            Ok(key) => intake.key(key),
+            Err(error) => intake.nonsense(error.to_string()),
+        }
+        Ok(())
+    };
     connection
         .each(format!("SELECT {KEY_COLUMNS} FROM keys"), Vec::new(), LOAD_PATIENCE, &mut take_key)
         .await?;

@@ -54,6 +54,17 @@ struct SqlDatabase {
     committed: watch::Sender<u64>,
 }
 
+/// The database at `url`, to which nothing was said yet: for those who follow it whether it is there or not.
+///
+/// # Errors
+/// [`StoreError::Failed`] where the URL cannot be used.
+pub fn database(
+    url: &DatabaseUrl,
+    listen_url: Option<&PostgresUrl>,
+) -> Result<Arc<dyn Database>, StoreError> {
+    SqlDatabase::new(url, listen_url).map(|database| Arc::new(database) as Arc<dyn Database>)
+}
+
 /// Opens the database at `url`, whose tables must be up to date (see [`migrate`]). Changes of a PostgreSQL database are
 /// heard at `listen_url`, if given: where `url` leads through a transaction pooler, which passes no notifications on.
 /// Connects once, to see whether all is well; takes at most 3 s where nobody answers.
@@ -65,16 +76,20 @@ pub async fn open(
     url: &DatabaseUrl,
     listen_url: Option<&PostgresUrl>,
 ) -> Result<Arc<dyn Database>, StoreError> {
-    let database = SqlDatabase {
-        sessions: Arc::new(Sessions::new(url)?),
-        signal_source: Arc::new(SignalSource::new(url, listen_url)?),
-        committed: watch::Sender::new(0),
-    };
+    let database = SqlDatabase::new(url, listen_url)?;
     database.head_now().await?;
     Ok(Arc::new(database))
 }
 
 impl SqlDatabase {
+    fn new(url: &DatabaseUrl, listen_url: Option<&PostgresUrl>) -> Result<Self, StoreError> {
+        Ok(Self {
+            sessions: Arc::new(Sessions::new(url)?),
+            signal_source: Arc::new(SignalSource::new(url, listen_url)?),
+            committed: watch::Sender::new(0),
+        })
+    }
+
     async fn head_now(&self) -> Result<Head, StoreError> {
         let mut session = self.sessions.begin(Begin::Read).await?;
         Ok(head(session.connection()?).await?.head)
