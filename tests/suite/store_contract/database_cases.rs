@@ -58,6 +58,10 @@ impl Intake for Loaded {
     fn key(&mut self, key: KeyRecord) {
         self.keys.insert(key.id, key);
     }
+
+    fn nonsense(&mut self, what: String) {
+        panic!("{what}");
+    }
 }
 
 pub(super) async fn load(database: &dyn Database) -> (Head, Loaded) {
