@@ -14,6 +14,7 @@ mod decision_cost;
 mod decisions;
 mod demo;
 mod deploy;
+mod enforcement;
 mod exchanges;
 mod fixture;
 mod fuzz_http1;
