@@ -44,8 +44,10 @@ pub struct Needs<'b> {
     pub scopes: ScopeSet,
     /// The projects it touches: by the method that is decided on, and by the one that was sent where that is overridden.
     pub projects: [Option<&'b str>; 2],
-    /// It names no project where only keys may go that no list of projects restricts.
+    /// It names no project, and the key was restricted to none.
     pub every_project: bool,
+    /// It names no project, and is answered for those that the key may see.
+    pub listed_projects: bool,
 }
 
 impl Needs<'_> {
@@ -55,6 +57,7 @@ impl Needs<'_> {
             scopes: self.scopes.union(other.scopes),
             projects: [self.projects[0], other.projects[0]],
             every_project: self.every_project || other.every_project,
+            listed_projects: self.listed_projects || other.listed_projects,
         }
     }
 }
@@ -247,10 +250,10 @@ fn visible_project<'b>(
         }
         Named::Project(_) => Err(Refusal::Unseen(Unseen::ProjectOutOfSight)),
         Named::OutsideGrammar => Err(Refusal::Unseen(Unseen::ProjectOutsideGrammar)),
-        Named::Nothing if lists(route, method) => Ok(Needs::default()),
         Named::Nothing if principal.projects.is_unrestricted() => {
             Ok(Needs { every_project: true, ..Needs::default() })
         }
+        Named::Nothing if lists(route, method) => Ok(Needs { listed_projects: true, ..Needs::default() }),
         Named::Nothing => Err(Refusal::Unseen(Unseen::ProjectNotNamed)),
     }
 }

@@ -253,7 +253,7 @@ impl Gateway {
                     Ok(mut outgoing) => {
                         // In the same step as the verdict, so that no publication passes between them.
                         outgoing.underway =
-                            ground.map(|ground| self.register.enter(&ground, permit.needs(), address, &site));
+                            ground.map(|ground| self.register.enter(&ground, &permit, address, &site));
                         Admission::Forward(Box::new(outgoing))
                     }
                     Err(denial) => context.refuse_for(&denial, Some(permit.route()), &head),

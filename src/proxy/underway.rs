@@ -14,6 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 use slab::Slab;
+use smallvec::SmallVec;
 use tokio::{
     sync::Notify,
     task::yield_now,
@@ -26,7 +27,7 @@ use crate::{
     gate::Ground,
     keys::{digest::KeyDigest, snapshot::Standing},
     live::{Enforcer, LiveReader, Published},
-    policy::{decide::Needs, reason::Reason, scope::ScopeSet},
+    policy::{decide::Permit, reason::Reason, scope::ScopeSet},
     telemetry::worker::WorkerTelemetry,
 };
 
@@ -57,7 +58,7 @@ struct Entry {
     /// Whose scopes `scopes` are.
     site: Rc<Site>,
     scopes: ScopeSet,
-    projects: [Option<Box<str>>; 2],
+    projects: SmallVec<[Box<str>; 1]>,
     every_project: bool,
     /// The Unix millisecond at which the key ends; `i64::MAX`: never.
     ends_ms: i64,
@@ -80,17 +81,18 @@ impl Register {
     pub(super) fn enter(
         self: &Rc<Self>,
         ground: &Ground,
-        needs: &Needs<'_>,
+        permit: &Permit<'_, '_>,
         client: IpAddr,
         site: &Rc<Site>,
     ) -> Underway {
+        let needs = permit.needs();
         let ends_ms = unix_ms(ground.ends_at);
         let at = self.entries.borrow_mut().insert(Entry {
             digest: ground.digest,
             client,
             site: Rc::clone(site),
             scopes: needs.scopes,
-            projects: needs.projects.map(|project| project.map(Into::into)),
+            projects: touched(permit),
             every_project: needs.every_project,
             ends_ms,
             lost: None,
@@ -204,7 +206,7 @@ impl Entry {
             Standing::Ended(reason) => return Err(reason),
             Standing::Holds { scopes, projects, ends_at } => (scopes, projects, ends_at),
         };
-        let sees_projects = self.projects.iter().flatten().all(|project| projects.contains(project));
+        let sees_projects = self.projects.iter().all(|project| projects.contains(project));
         if !sees_projects || (self.every_project && !projects.is_unrestricted()) {
             return Err(Reason::NotFound);
         }
@@ -281,6 +283,15 @@ pub(super) async fn enforce(
             enforcer.done(publication, told);
         }
     }
+}
+
+/// The projects that the request touches: those it names, or all that its upstream was told of.
+fn touched(permit: &Permit<'_, '_>) -> SmallVec<[Box<str>; 1]> {
+    let needs = permit.needs();
+    let named = needs.projects.iter().flatten().copied();
+    let listed = permit.principal().filter(|_| needs.listed_projects);
+    let listed = listed.and_then(|principal| principal.projects.listed()).into_iter().flatten();
+    named.chain(listed).map(Into::into).collect()
 }
 
 fn unix_ms(at: Option<Timestamp>) -> i64 {

@@ -53,6 +53,7 @@ const REVOKED: &str = "scopes: [write], projects: all, revoked_at: 2026-01-01T00
 const ROUTES: &str = "routes:
   - {path: '/any/{*rest}', methods: {GET: read, '*': write}}
   - {path: '/in/{project}/{*rest}', project: 'path:project', methods: {GET: read, '*': write}}
+  - {path: '/list/{*rest}', methods: {GET: read}, restricted_keys: [GET]}
   - {path: '/ws/{*rest}', methods: {'*': read}, websocket: true}
 ";
 
@@ -173,6 +174,8 @@ fn config(upstream: &str, more: &str) -> String {
 }
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+/// More than all buffers on the way hold.
+const LARGE: usize = 64 << 20;
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n";
 
 fn serve(talk: &mut Talk, release: &Latch) -> io::Result<()> {
@@ -205,6 +208,10 @@ fn serve(talk: &mut Talk, release: &Latch) -> io::Result<()> {
                 continue;
             }
             "release" => release.open(),
+            "large" => {
+                talk.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\n\r\n"))?;
+                talk.send(vec![b'x'; LARGE])?;
+            }
             // Among them "mute", which is never answered.
             _ => {}
         }
@@ -315,6 +322,32 @@ fn a_project_that_is_lost_ends_what_touches_it() {
     // What names no project was only for keys that see all of them.
     let before = Keys::new().key("a", "scopes: [read], projects: all");
     loses(&before, &after, &["GET /any/endless", "GET /in/alpha/until-released"], "not_found");
+}
+
+#[test]
+fn a_list_ends_when_it_tells_of_more_than_may_be_seen() {
+    let of = |projects: &str| Keys::new().key("a", &format!("scopes: [read], projects: {projects}"));
+    for before in ["all", "[alpha, beta]"] {
+        let set_up = SetUp::new(&of(before));
+        let mut list = set_up.stream("a", "GET /list/endless");
+        set_up.write_keys(&of("[alpha]"));
+        assert!(is_cut(&mut list));
+        let list = set_up.stream("a", "GET /list/until-released");
+        set_up.write_keys(&of("[alpha, beta]"));
+        set_up.until_told("a", "GET /in/beta/now", "ok");
+        set_up.expect_whole(list);
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_too() {
+    let set_up = SetUp::new(&Keys::new().key("a", WRITES));
+    let mut client = set_up.begin("a", "GET /any/large", "");
+    assert_eq!(client.response_head().status(), 200);
+    set_up.write_keys(&Keys::new().key("a", REVOKED));
+    set_up.until_cut(1);
+    assert!(client.read_to_end().len() < LARGE);
+    set_up.upstream.wait_for_ends(1);
 }
 
 #[test]
