@@ -13,6 +13,7 @@ mod finding;
 mod healthcheck;
 mod key_store;
 mod keys;
+mod migrate;
 mod output;
 mod people;
 mod projects;
@@ -70,6 +71,7 @@ enum Command {
     Keys(keys::Keys),
     People(people::People),
     Projects(projects::Projects),
+    Migrate(migrate::Migrate),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }
@@ -87,6 +89,7 @@ pub fn run() -> ExitCode {
         Command::Keys(keys) => keys.run(),
         Command::People(people) => people.run(),
         Command::Projects(projects) => projects.run(),
+        Command::Migrate(migrate) => migrate.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(),
     }

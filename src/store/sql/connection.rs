@@ -145,6 +145,15 @@ impl Connection {
         Ok(())
     }
 
+    /// How many rows of so many columns one statement puts or names. SQLite looks for each numbered parameter among all before
+    /// it, so that it takes long over many.
+    pub(super) fn rows_at_once(&self, columns: usize) -> usize {
+        match self.driver {
+            Driver::Postgres(_) => 18_000 / columns,
+            Driver::Sqlite(_) => 720 / columns,
+        }
+    }
+
     /// Whether the other side answers, within `patience`.
     pub(super) async fn is_alive(&mut self, patience: Duration) -> bool {
         let answer = match &mut self.driver {

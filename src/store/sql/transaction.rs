@@ -18,8 +18,6 @@ use crate::{
     store::contract::{Access, AuditRecord, Committed, RevokedBefore, StoreError, Taken, Task, Transaction},
 };
 
-/// Rows that one statement puts or looks for.
-pub(super) const ROWS_PER_STATEMENT: usize = 1000;
 /// Changes that are told one by one; who missed more than these loads everything.
 pub(super) const CHANGES_TOLD: usize = 50_000;
 /// Revisions whose changes are kept for replicas that were away, and after how many the older ones are removed.
@@ -89,12 +87,13 @@ impl SqlTransaction {
 
     async fn find_taken(&mut self, ids: &[KeyId], digests: &[KeyDigest]) -> Result<Taken, StoreError> {
         let mut taken = Taken::default();
-        for ids in ids.chunks(ROWS_PER_STATEMENT) {
+        let at_once = self.connection()?.rows_at_once(1);
+        for ids in ids.chunks(at_once) {
             let statement = format!("SELECT id FROM keys WHERE id IN {}", placeholders(1, ids.len()));
             let values = ids.iter().map(|id| id.as_str().into()).collect();
             taken.ids.extend(self.rows(statement, values, |row| id(row, 0)).await?);
         }
-        for digests in digests.chunks(ROWS_PER_STATEMENT) {
+        for digests in digests.chunks(at_once) {
             for column in ["digest", "previous_digest"] {
                 let list = placeholders(1, digests.len());
                 let statement = format!("SELECT id, {column} FROM keys WHERE {column} IN {list}");
@@ -145,7 +144,8 @@ impl SqlTransaction {
 
     async fn insert_keys_now(&mut self, keys: &[KeyRecord]) -> Result<(), StoreError> {
         self.refuse_taken(keys).await?;
-        for keys in keys.chunks(ROWS_PER_STATEMENT) {
+        let at_once = self.connection()?.rows_at_once(KEY_COLUMN_COUNT);
+        for keys in keys.chunks(at_once) {
             let rows = rows_of_placeholders(keys.len(), KEY_COLUMN_COUNT);
             let statement = format!("INSERT INTO keys ({KEY_COLUMNS}) VALUES {rows}");
             let values = keys.iter().flat_map(record_row::key_values).collect();
@@ -350,7 +350,7 @@ async fn insert_rows<const COLUMNS: usize>(
 ) -> Result<(), StoreError> {
     let mut rows = rows.into_iter();
     loop {
-        let chunk: Vec<_> = rows.by_ref().take(ROWS_PER_STATEMENT).collect();
+        let chunk: Vec<_> = rows.by_ref().take(connection.rows_at_once(COLUMNS)).collect();
         if chunk.is_empty() {
             return Ok(());
         }

@@ -6,7 +6,6 @@ use super::{
     connection::{Row, Value, placeholders, rows_of_placeholders},
     record_row::{floor_us, instant},
     session::{Begin, Sessions},
-    transaction::ROWS_PER_STATEMENT,
 };
 use crate::{
     keys::record::KeyId,
@@ -41,7 +40,8 @@ pub(super) async fn add(sessions: &Arc<Sessions>, rows: &[UsageRow]) -> Result<(
         return Ok(());
     }
     let mut session = sessions.begin(Begin::Note).await?;
-    for rows in usage_rows::merged(rows).chunks(ROWS_PER_STATEMENT) {
+    let at_once = session.connection()?.rows_at_once(COLUMN_COUNT);
+    for rows in usage_rows::merged(rows).chunks(at_once) {
         let placeholders = rows_of_placeholders(rows.len(), COLUMN_COUNT);
         let statement = format!("INSERT INTO usage ({COLUMNS}) VALUES {placeholders} {ADD}");
         session.connection()?.execute(statement, rows.iter().flat_map(values).collect()).await?;
@@ -75,7 +75,8 @@ pub(super) async fn rows(sessions: &Arc<Sessions>, keys: &[KeyId]) -> Result<Vec
         let statement = format!("SELECT {COLUMNS} FROM usage");
         connection.each(statement, Vec::new(), super::connection::PATIENCE, &mut take).await?;
     }
-    for keys in keys.chunks(ROWS_PER_STATEMENT) {
+    let at_once = connection.rows_at_once(1);
+    for keys in keys.chunks(at_once) {
         let list = placeholders(1, keys.len());
         let statement = format!("SELECT {COLUMNS} FROM usage WHERE key IN {list}");
         let values = keys.iter().map(|key| key.as_str().into()).collect();

@@ -1,0 +1,48 @@
+-- Roles for Keygate in PostgreSQL, each with no more rights than its work needs:
+--
+--   keygate_owner     makes and alters the tables: `keygate migrate`, nothing else
+--   keygate_gateway   `keygate serve`: reads records, writes usage and signs of life
+--   keygate_admin     `keygate keys`, `people`, …: reads and changes records; adds to the audit, but alters none of it
+--
+-- Run it in Keygate's database as a superuser, before the first `keygate migrate` and again after each one:
+--
+--   psql keygate -f deploy/postgres/roles.sql
+--   KEYGATE_DATABASE=postgres://keygate_owner@db.internal/keygate keygate migrate
+--   psql keygate -f deploy/postgres/roles.sql
+--
+-- It may be run any number of times. Give the roles passwords by \password, or certificates by pg_hba.conf.
+
+DO $$
+DECLARE
+    role TEXT;
+BEGIN
+    FOREACH role IN ARRAY ARRAY['keygate_owner', 'keygate_gateway', 'keygate_admin'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+            EXECUTE format('CREATE ROLE %I LOGIN', role);
+        END IF;
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
+        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', role);
+    END LOOP;
+    EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    GRANT CREATE ON SCHEMA public TO keygate_owner;
+
+    IF to_regclass('public.schema_version') IS NULL THEN
+        RAISE NOTICE 'there are no tables yet: run keygate migrate as keygate_owner, then this again';
+        RETURN;
+    END IF;
+
+    REVOKE ALL ON ALL TABLES IN SCHEMA public FROM keygate_gateway, keygate_admin;
+
+    GRANT SELECT ON schema_version, head, organizations, people, keys, commits, changes TO keygate_gateway;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON usage, replicas, acknowledgements TO keygate_gateway;
+
+    GRANT SELECT ON ALL TABLES IN SCHEMA public TO keygate_admin;
+    GRANT UPDATE ON head TO keygate_admin;
+    -- No DELETE: what was revoked stays on record.
+    GRANT INSERT, UPDATE ON organizations, people, keys TO keygate_admin;
+    GRANT INSERT, DELETE ON commits, changes TO keygate_admin;
+    GRANT INSERT ON audit TO keygate_admin;
+    -- Replicas that are gone.
+    GRANT DELETE ON replicas, acknowledgements TO keygate_admin;
+END
+$$;
