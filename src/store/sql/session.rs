@@ -103,7 +103,7 @@ impl Sessions {
             None => self.connect().await?,
         };
         let statements = begin.statements(&connection.driver);
-        connection.batch(statements, WRITER_PATIENCE).await?;
+        connection.batch(statements, begin.patience()).await?;
         Ok(Session { connection: Some(connection), sessions: Arc::clone(self), _room: room, _turn: turn })
     }
 
@@ -222,6 +222,13 @@ pub(super) fn create_sqlite_file(path: &Path) -> Result<(), StoreError> {
 }
 
 impl Begin {
+    fn patience(self) -> Duration {
+        match self {
+            Self::Change => WRITER_PATIENCE,
+            Self::Read | Self::Note => PATIENCE,
+        }
+    }
+
     /// A client that is gone without a word must not hold a lock for good, nor a statement a connection.
     fn statements(self, driver: &Driver) -> &'static str {
         match (driver, self) {
