@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use super::{
     actor::{Acting, Action},
     administration::{AdminError, Administration, Work},
-    usage_flush::secret_mark,
 };
 use crate::{
     keys::{
@@ -17,7 +16,7 @@ use crate::{
     },
     policy::project::ProjectSet,
     store::contract::{Taken, UsageRow},
-    telemetry::usage::{KeyUsage, SecretUsage},
+    telemetry::usage::{KeyUsage, SecretUsage, secret_mark},
 };
 
 /// How many records are read at once.

@@ -7,6 +7,7 @@ mod changes;
 pub mod cold_start;
 pub mod config_file;
 pub mod database_keys;
+mod database_usage;
 mod file_keys;
 pub mod key_admin;
 pub mod key_import;

@@ -11,6 +11,7 @@ use tokio::{runtime::Builder, sync::oneshot};
 use super::{
     cold_start::ColdStart,
     database_keys::DatabaseKeys,
+    database_usage::DatabaseUsage,
     replica::{Replica, ReplicaParts},
 };
 use crate::{
@@ -112,7 +113,7 @@ async fn serve(
         }
     };
     let cold_start = state.map(|folder| ColdStart::new(folder, &source.url.to_string()));
-    let mut batches = batches;
+    let usage = DatabaseUsage::new(Arc::clone(&database), batches, metrics.clone());
     let replica = ReplicaParts { database, keys, live, metrics, cold_start, address };
     let replica = match Replica::new(replica) {
         Ok(replica) => replica,
@@ -125,7 +126,7 @@ async fn serve(
     let is_begun = begins.is_ok();
     let _ = begun.send(begins.map_err(|error| error.to_string()));
     if is_begun {
-        let usage = tokio::spawn(async move { while batches.recv().await.is_some() {} });
+        let usage = tokio::spawn(usage.run());
         replica
             .run(async {
                 let _ = stopped.await;

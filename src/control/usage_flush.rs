@@ -10,12 +10,12 @@ use tokio::{
 
 use crate::{
     clock::{Clock, SystemClock},
-    keys::{digest::KeyDigest, snapshot::KeySnapshot},
+    keys::snapshot::KeySnapshot,
     live::{Live, Published},
     store::state::{StateError, StateFolder},
     telemetry::{
         metrics::Metrics,
-        usage::{SecretMarks, UsageBatch, UsageTotals},
+        usage::{SecretMarks, UsageBatch, UsageTotals, secret_mark},
     },
 };
 
@@ -150,10 +150,4 @@ fn marks(keys: &KeySnapshot, totals: &UsageTotals) -> BTreeMap<String, SecretMar
         }
     }
     all
-}
-
-/// Digests do not leave the key files: the beginning of a digest of the digest.
-pub fn secret_mark(digest: &KeyDigest) -> String {
-    let text = KeyDigest::of(digest.as_bytes()).to_text();
-    text.trim_start_matches("sha256:").chars().take(16).collect()
 }

@@ -65,7 +65,7 @@ pub struct Judgement<'s, 'b> {
     /// The route the path led to for the method, or the first of the path: for logs and CORS, never for a 404's body.
     pub route: Option<&'s Route>,
     /// The key, where the digest of a secret matched, also one that is refused.
-    pub key: Option<KeyUsed>,
+    pub key: Option<FoundKey>,
     /// What a permitted request stands on for as long as it is under way; `None` without a key, and of a refusal.
     pub ground: Option<Ground>,
     /// Whether the credential fields are for us and must not reach the upstream.
@@ -88,12 +88,14 @@ pub struct Ground {
     pub ends_at: Option<Timestamp>,
 }
 
-/// Which key a request was made with.
+/// The key that a secret belongs to, whether it may be used or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyUsed {
+pub struct FoundKey {
     /// Its id.
     pub id: KeyIdText,
-    /// Whether with the secret from before the last rotation.
+    /// Of the secret.
+    pub digest: KeyDigest,
+    /// Whether it is admitted as the secret from before the last rotation.
     pub is_previous_secret: bool,
 }
 
@@ -150,7 +152,7 @@ fn judge_by<'s, 'b>(
 
 struct Learnt<'s> {
     route: Option<&'s Route>,
-    key: Option<KeyUsed>,
+    key: Option<FoundKey>,
     ground: Option<Ground>,
     strip_credential: bool,
 }
@@ -180,16 +182,25 @@ fn rows<'s, 'b>(
         return Ok(Verdict::Forward(permit));
     }
     let keys = keys.ok_or_else(Denial::key_store_unavailable)?;
+    let secret = match credential {
+        Credential::Presented(secret) => Some(secret),
+        Credential::Absent | Credential::Malformed | Credential::Several => None,
+    };
     let authenticated = authenticate(keys, credential).map_err(|unauthenticated| match unauthenticated {
         Unauthenticated::Absent => Denial::key_missing(&policy.credentials),
         Unauthenticated::Malformed => Denial::key_malformed(&policy.credentials),
         Unauthenticated::Refused(refused) => {
-            learnt.key = refused.key_id.map(|id| KeyUsed { id, is_previous_secret: false });
+            learnt.key = refused.key_id.map(|id| FoundKey {
+                id,
+                digest: KeyDigest::of(secret.unwrap_or_default()),
+                is_previous_secret: false,
+            });
             Denial::key_refused(&refused)
         }
     })?;
-    learnt.key = Some(KeyUsed {
+    learnt.key = Some(FoundKey {
         id: authenticated.principal.key_id,
+        digest: authenticated.digest,
         is_previous_secret: authenticated.is_previous_secret,
     });
     let (digest, ends_at) = (authenticated.digest, authenticated.expires_at);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::{
     clock::{self, Clock, SystemClock},
     config::model::{Config, ListenerConfig, UpstreamConfig},
-    gate::{self, Denial, Judgement, Request, Verdict},
+    gate::{self, Denial, FoundKey, Judgement, Request, Verdict},
     http1::framing::{BodyLength, connection_tokens},
     live::{Live, LiveReader, Published},
     message::{RequestHead, Version},
@@ -24,7 +24,7 @@ use crate::{
     },
     policy::{decide::Permit, reason::Reason, route::Route},
     telemetry::{
-        outcome::OutcomeGuard,
+        outcome::{KeyUse, OutcomeGuard},
         trace_context::{RequestId, TraceId, TraceParent},
         usage::SecretSlot,
         worker::WorkerTelemetry,
@@ -225,10 +225,7 @@ impl Gateway {
         if !judgement.is_keyless() && !self.may_trust_keys() {
             judgement = gate::judge(policy, None, &request, address, SystemClock.now());
         }
-        outcome.decided(
-            published.revision,
-            judgement.key.as_ref().map(|key| (key.id.as_str(), secret_slot(key.is_previous_secret))),
-        );
+        outcome.decided(published.revision, judgement.key.map(key_use));
         let Judgement { verdict, route, ground, strip_credential, .. } = judgement;
         let admission = match verdict {
             Err(denial) => {
@@ -487,8 +484,9 @@ fn trusted_request_id(head: &RequestHead<'_>, peer: &Peer) -> Option<RequestId> 
     RequestId::accept(head.fields.only("x-request-id").ok().flatten()?)
 }
 
-fn secret_slot(is_previous: bool) -> SecretSlot {
-    if is_previous { SecretSlot::Previous } else { SecretSlot::Current }
+fn key_use(FoundKey { id, digest, is_previous_secret }: FoundKey) -> KeyUse {
+    let secret = if is_previous_secret { SecretSlot::Previous } else { SecretSlot::Current };
+    KeyUse { id, secret, digest }
 }
 
 fn head_denial(fault: HeadFault) -> Denial<'static> {

@@ -163,7 +163,8 @@ fn encode_losses(
     let behind = sum(workers, |worker| worker.access_log_dropped.get());
     sample(&mut dropped, &[("cause", "behind")], behind)?;
     sample(&mut dropped, &[("cause", "write")], registry.access_log_write_dropped.load(Relaxed))?;
-    counter(encoder, &names::USAGE_DROPPED, sum(workers, |worker| worker.usage_dropped.get()))
+    let by_workers = sum(workers, |worker| worker.usage_dropped.get());
+    counter(encoder, &names::USAGE_DROPPED, by_workers + registry.usage_unwritten.load(Relaxed))
 }
 
 fn encode_control(encoder: &mut DescriptorEncoder, control: &ControlState) -> fmt::Result {

@@ -426,6 +426,7 @@ pub(super) struct Registry {
     pub(super) build: BuildInfo,
     pub(super) started: Timestamp,
     pub(super) access_log_write_dropped: AtomicU64,
+    pub(super) usage_unwritten: AtomicU64,
     workers: Mutex<Vec<Arc<WorkerCounters>>>,
     control: Mutex<ControlState>,
 }
@@ -447,6 +448,7 @@ impl Metrics {
             build,
             started,
             access_log_write_dropped: AtomicU64::new(0),
+            usage_unwritten: AtomicU64::new(0),
             workers: Mutex::default(),
             control: Mutex::default(),
         }))
@@ -457,6 +459,11 @@ impl Metrics {
         let counters = Arc::new(WorkerCounters::default());
         lock(&self.0.workers).push(Arc::clone(&counters));
         WorkerMetrics { counters, single_writer: PhantomData }
+    }
+
+    /// Counts uses of keys that the control side could not keep.
+    pub fn drop_usage(&self, uses: u64) {
+        self.0.usage_unwritten.fetch_add(uses, Relaxed);
     }
 
     /// States the revision in force and the keys in it.

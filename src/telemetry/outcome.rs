@@ -15,7 +15,7 @@ use super::{
     usage::SecretSlot,
     worker::WorkerTelemetry,
 };
-use crate::{clock, policy::reason::Reason};
+use crate::{clock, keys::digest::KeyDigest, policy::reason::Reason};
 
 /// A key's id, inline: at most 64 bytes.
 pub type KeyId = ArrayString<64>;
@@ -82,6 +82,8 @@ pub struct KeyUse {
     pub id: KeyId,
     /// Which of its secrets.
     pub secret: SecretSlot,
+    /// The digest of that secret.
+    pub digest: KeyDigest,
 }
 
 /// What is known of a request when it ends. Text that only an access-log line needs is kept apart, and not at all
@@ -166,10 +168,8 @@ impl OutcomeGuard {
     }
 
     /// States the revision that decides it, and the key if its digest was found (also one that is refused).
-    pub fn decided(&mut self, revision: u64, key: Option<(&str, SecretSlot)>) {
-        self.outcome.revision = revision;
-        // An id is at most 64 bytes by its grammar; what is longer is no id.
-        self.outcome.key = key.and_then(|(id, secret)| Some(KeyUse { id: KeyId::from(id).ok()?, secret }));
+    pub fn decided(&mut self, revision: u64, key: Option<KeyUse>) {
+        (self.outcome.revision, self.outcome.key) = (revision, key);
     }
 
     /// States the route's pattern and the project it names.

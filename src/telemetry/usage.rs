@@ -18,6 +18,7 @@ use super::{
     metrics::WorkerMetrics,
     outcome::{End, KeyUse, RequestOutcome},
 };
+use crate::keys::digest::KeyDigest;
 
 /// Secrets that one worker can record between two hand-overs; uses of further ones are dropped and counted.
 const BATCH_MAX: usize = 65_536;
@@ -106,6 +107,45 @@ pub struct UsageBatch {
     uses: UseMap,
 }
 
+/// What one worker saw of one secret within an hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UseRecord<'b> {
+    /// The key's id.
+    pub key: &'b str,
+    /// The secret, by a mark that tells it from others and nothing else about it.
+    pub secret: String,
+    /// The hour's beginning.
+    pub hour: Timestamp,
+    /// How often, by outcome.
+    pub counts: UseCounts,
+    /// The last use that was not refused.
+    pub last_used: Option<LastUse>,
+    /// When it was last refused.
+    pub last_refused: Option<Timestamp>,
+}
+
+impl UsageBatch {
+    /// Everything that it holds, in any order.
+    pub fn records(&self) -> impl Iterator<Item = UseRecord<'_>> {
+        let hour = timestamp(self.hour.saturating_mul(MS_PER_HOUR));
+        self.uses.iter().map(move |(key, uses)| UseRecord {
+            key: key.id.as_str(),
+            secret: secret_mark(&key.digest),
+            hour,
+            counts: uses.counts,
+            last_used: uses.last_use(),
+            last_refused: uses.last_refused_ms.map(timestamp),
+        })
+    }
+}
+
+/// What tells a secret from others in the record of its uses. Digests do not leave the store: the beginning of a digest
+/// of the digest.
+pub fn secret_mark(digest: &KeyDigest) -> String {
+    let text = KeyDigest::of(digest.as_bytes()).to_text();
+    text.trim_start_matches("sha256:").chars().take(16).collect()
+}
+
 /// The way of batches from the workers to the control side, of which [`UsageTotals::add`] takes them.
 pub(super) fn usage_channel() -> (Sender<UsageBatch>, Receiver<UsageBatch>) {
     channel(WAITING_BATCHES)
@@ -162,6 +202,10 @@ impl WorkerUsage {
 }
 
 impl Uses {
+    fn last_use(&self) -> Option<LastUse> {
+        self.last_used.map(|(ms, client)| LastUse { at: timestamp(ms), client })
+    }
+
     fn count(&mut self, outcome: &RequestOutcome, now_ms: i64) {
         self.counts.count(outcome);
         match outcome.end {
@@ -346,8 +390,7 @@ impl UsageTotals {
 
 impl SecretUsage {
     fn add(&mut self, start: Timestamp, uses: &Uses) {
-        let last_use = uses.last_used.map(|(ms, client)| LastUse { at: timestamp(ms), client });
-        self.last_used = [self.last_used, last_use].into_iter().flatten().max_by_key(|used| used.at);
+        self.last_used = [self.last_used, uses.last_use()].into_iter().flatten().max_by_key(|used| used.at);
         self.last_refused = self.last_refused.max(uses.last_refused_ms.map(timestamp));
         self.total.add(uses.counts);
         self.add_hour(start, uses.counts);

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    keys::digest::KeyDigest,
     policy::reason::Reason,
     telemetry::{
         metrics::BuildInfo,
@@ -33,7 +34,11 @@ fn outcome() -> RequestOutcome {
         upgraded: false,
         revision: 3,
         client: Ipv4Addr::LOCALHOST.into(),
-        key: Some(KeyUse { id: KeyId::from("k").unwrap(), secret: SecretSlot::Current }),
+        key: Some(KeyUse {
+            id: KeyId::from("k").unwrap(),
+            secret: SecretSlot::Current,
+            digest: KeyDigest::of(b"k"),
+        }),
         request_id: RequestId::accept(b"r").unwrap(),
         trace_id: TraceId([1; 16]),
         received_bytes: 1,

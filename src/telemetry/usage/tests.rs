@@ -16,6 +16,11 @@ use crate::{
 
 const HOUR: i64 = MS_PER_HOUR;
 
+/// Of the secret of the key `id`.
+fn digest_of(id: &str, secret: SecretSlot) -> KeyDigest {
+    KeyDigest::of(format!("{id} {}", secret.as_str()).as_bytes())
+}
+
 fn outcome(id: &str, secret: SecretSlot, end: End, status: u16) -> RequestOutcome {
     RequestOutcome {
         end,
@@ -23,7 +28,7 @@ fn outcome(id: &str, secret: SecretSlot, end: End, status: u16) -> RequestOutcom
         upgraded: false,
         revision: 1,
         client: Ipv4Addr::LOCALHOST.into(),
-        key: Some(KeyUse { id: KeyId::from(id).unwrap(), secret }),
+        key: Some(KeyUse { id: KeyId::from(id).unwrap(), secret, digest: digest_of(id, secret) }),
         request_id: RequestId::default(),
         trace_id: TraceId::default(),
         received_bytes: 0,

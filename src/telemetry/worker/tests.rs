@@ -14,12 +14,13 @@ use std::{
 
 use super::*;
 use crate::{
+    keys::digest::KeyDigest,
     policy::reason::Reason,
     telemetry::{
         access_log::{AccessLogSettings, Destination, Mode},
         metrics::{BuildInfo, KeyTally, UpstreamError},
         names,
-        outcome::AbortedBy,
+        outcome::{AbortedBy, KeyId, KeyUse},
         usage::SecretSlot,
     },
 };
@@ -229,7 +230,14 @@ fn a_whole_request_reaches_metrics_log_and_usage() {
     guard.request("GET", b"/api/v1/projects/alpha?access_token=hidden", Ipv4Addr::new(192, 0, 2, 1).into());
     let trace = worker.trace(None);
     guard.identified(worker.request_id(started), trace.trace_id);
-    guard.decided(12, Some(("key_1", SecretSlot::Previous)));
+    guard.decided(
+        12,
+        Some(KeyUse {
+            id: KeyId::from("key_1").unwrap(),
+            secret: SecretSlot::Previous,
+            digest: KeyDigest::of(b"old"),
+        }),
+    );
     guard.routed("/api/v1/projects/{project}", Some("alpha"));
     guard.sent_upstream(&api, started);
     guard.responded(200, started + Duration::from_millis(3));
