@@ -1,15 +1,17 @@
 //! What a request pays to learn whose secret it carries, and what a change costs, at 10 thousand and a million keys.
 
-use std::{collections::BTreeMap, hint::black_box, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, hint::black_box, io, net::IpAddr, time::Duration};
 
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use jiff::Timestamp;
 use keygate::{
     keys::{
-        build::KeyPolicy,
+        build::{KeyPolicy, SnapshotBuilder},
         caps::RoleCaps,
         digest::KeyDigest,
-        record::{Email, KeyId, KeyRecord, Name, Organization, Person, PersonId},
+        editor::{SnapshotEditor, Update},
+        image::{self, ImageOf},
+        record::{Email, KeyId, KeyRecord, Name, Organization, Person, PersonId, Revocation},
         secret::Brand,
         snapshot::KeySnapshot,
     },
@@ -59,11 +61,62 @@ fn record(number: usize, now: Timestamp) -> KeyRecord {
     }
 }
 
-fn snapshot(records: &[KeyRecord], people: &[Person]) -> KeySnapshot {
+fn with_policy<T>(then: impl FnOnce(&KeyPolicy<'_>) -> T) -> T {
     let scopes = Scopes::default();
     let caps = RoleCaps::new(|_| scopes.all());
-    let policy = KeyPolicy { scopes: &scopes, role_caps: &caps, brand: &Brand::default() };
-    name(KeySnapshot::build(records, people, &[] as &[Organization], &policy))
+    then(&KeyPolicy { scopes: &scopes, role_caps: &caps, brand: &Brand::default() })
+}
+
+fn snapshot(records: &[KeyRecord], people: &[Person]) -> KeySnapshot {
+    with_policy(|policy| name(KeySnapshot::build(records, people, &[] as &[Organization], policy)))
+}
+
+/// As from a database: records come one by one, and nobody knows how many.
+fn loaded(records: &[KeyRecord], people: &[Person]) -> SnapshotEditor {
+    let mut builder = with_policy(|policy| SnapshotBuilder::new(policy, 0));
+    builder.people(people);
+    for record in records {
+        builder.key(record);
+    }
+    name(builder.finish()).0
+}
+
+/// What following a database costs: one change of a key or a person, and the snapshot on disk.
+fn follow(criterion: &mut Criterion, label: &str, records: &[KeyRecord], now: Timestamp) {
+    let many_people: Vec<_> = (0..100_000).map(person).collect();
+    let mut editor = loaded(records, &many_people);
+    let revoked: Vec<_> = (0..10_000)
+        .map(|step| KeyRecord {
+            revoked: Some(Revocation { at: now, by: None, reason: None }),
+            ..records[step * 7_919 % records.len()].clone()
+        })
+        .collect();
+    let mut turn = revoked.chunks(1).cycle();
+    criterion.bench_function(&format!("apply one key/{label}"), |bencher| {
+        bencher
+            .iter(|| editor.apply(&Update { keys: turn.next().unwrap_or(&[]), ..Update::default() }).is_ok());
+    });
+    let mut turn = many_people.chunks(1).cycle().step_by(7_919);
+    criterion.bench_function(&format!("apply one person/{label}"), |bencher| {
+        bencher.iter(|| {
+            editor.apply(&Update { people: turn.next().unwrap_or(&[]), ..Update::default() }).is_ok()
+        });
+    });
+    let of = ImageOf { instance: uuid::Uuid::nil(), revision: 1 };
+    let mut bytes = Vec::new();
+    name(image::write(of, now, editor.snapshot(), &mut bytes));
+    let mut group = criterion.benchmark_group("whole");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat).warm_up_time(Duration::from_millis(1));
+    group.bench_function(format!("write image/{label}"), |bencher| {
+        bencher.iter(|| image::write(of, now, editor.snapshot(), &mut io::sink()).is_ok());
+    });
+    group.bench_function(format!("read image/{label}"), |bencher| {
+        bencher.iter(|| with_policy(|policy| image::read(&bytes, policy).is_ok()));
+    });
+    group
+        .bench_function(format!("checksum/{label}"), |bencher| bencher.iter(|| editor.snapshot().checksum()));
+    group.bench_function(format!("load/{label}"), |bencher| bencher.iter(|| loaded(records, &many_people)));
+    group.finish();
 }
 
 fn keys(criterion: &mut Criterion) {
@@ -101,6 +154,7 @@ fn keys(criterion: &mut Criterion) {
         group.sample_size(10).sampling_mode(SamplingMode::Flat).warm_up_time(Duration::from_millis(1));
         group.bench_function(label, |bencher| bencher.iter(|| self::snapshot(&records, &people)));
         group.finish();
+        follow(criterion, label, &records, now);
     }
 }
 
