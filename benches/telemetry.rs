@@ -6,9 +6,11 @@ use std::{hint::black_box, net::Ipv4Addr, num::NonZeroU32, rc::Rc, time::Instant
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use jiff::Timestamp;
+use keygate::keys::digest::KeyDigest;
 use keygate::telemetry::{
     access_log::{AccessLog, AccessLogSettings, Destination, Mode},
     metrics::{BuildInfo, Metrics, UpstreamMetrics},
+    outcome::{KeyId, KeyUse},
     trace_context::TraceParent,
     usage::SecretSlot,
     worker::{Telemetry, WorkerTelemetry},
@@ -23,12 +25,12 @@ fn telemetry(mode: Mode) -> Telemetry {
 }
 
 /// A request as the proxy tells it, without the instants that the proxy takes anyway.
-fn request(worker: &Rc<WorkerTelemetry>, upstream: &UpstreamMetrics, started: Instant, key: &str) {
+fn request(worker: &Rc<WorkerTelemetry>, upstream: &UpstreamMetrics, started: Instant, key: &KeyUse) {
     let mut guard = worker.begin(started);
     guard.request("GET", b"/api/v1/projects/alpha/tests/17?page=2", Ipv4Addr::LOCALHOST.into());
     let trace = worker.trace(None);
     guard.identified(worker.request_id(started), trace.trace_id);
-    guard.decided(12, Some((key, SecretSlot::Current)));
+    guard.decided(12, Some(*key));
     guard.routed("/api/v1/projects/{project}/{*rest}", Some("alpha"));
     guard.sent_upstream(upstream, started);
     guard.responded(200, started);
@@ -36,9 +38,14 @@ fn request(worker: &Rc<WorkerTelemetry>, upstream: &UpstreamMetrics, started: In
     guard.forwarded();
 }
 
+fn key(id: &str) -> KeyUse {
+    let digest = KeyDigest::of(id.as_bytes());
+    KeyUse { id: KeyId::from(id).unwrap(), secret: SecretSlot::Current, digest }
+}
+
 fn per_request(criterion: &mut Criterion) {
     let one_in = NonZeroU32::new(100).unwrap();
-    let keys: Vec<String> = (0..1_000).map(|n| format!("key_01jdxn7r3m5t8v2w4y6z{n:04}")).collect();
+    let keys: Vec<KeyUse> = (0..1_000).map(|n| key(&format!("key_01jdxn7r3m5t8v2w4y6z{n:04}"))).collect();
     for (name, mode) in [("off", Mode::Off), ("sampled", Mode::Sampled { one_in }), ("all", Mode::All)] {
         let telemetry = telemetry(mode);
         let worker = Rc::new(telemetry.worker(Timestamp::UNIX_EPOCH).unwrap());
