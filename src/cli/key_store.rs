@@ -30,8 +30,10 @@ use crate::{
     policy::project::ProjectSet,
     store::{
         contract::StoreError,
+        database_url::DatabaseUrl,
         file_store::{FileStore, FileStoreOptions},
         key_files::Location,
+        sql,
         state::StateFolder,
     },
     telemetry::{
@@ -42,6 +44,9 @@ use crate::{
 
 /// The config that is taken where nothing is said.
 const DEFAULT_CONFIG: &str = "keygate.yaml";
+
+/// The variable that may name a database.
+const DATABASE_VARIABLE: &str = "KEYGATE_DATABASE";
 
 /// Why a command ends: its exit code; what there is to say was said.
 pub(super) type Stopped = Exit;
@@ -55,6 +60,11 @@ pub(super) struct KeyStore {
     /// A key file without configuration; together with --config, the file of its directory that new records go to.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// A database: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`. Everybody on this machine sees arguments: give a URL
+    /// with a password in the variable `KEYGATE_DATABASE` or in the configuration. Beside --config, which then says
+    /// scopes and roles.
+    #[arg(long, value_name = "URL", conflicts_with = "file")]
+    database: Option<String>,
     /// Do it as this person, within what their role permits, instead of as the operator, who may do everything.
     #[arg(long = "as", value_name = "PERSON")]
     acting_as: Option<String>,
@@ -74,14 +84,18 @@ impl KeyStore {
     ///
     /// # Errors
     /// Where the arguments or the config are wrong, which has been told.
-    pub(super) fn open(&self) -> Result<Opened, Stopped> {
+    pub(super) async fn open(&self) -> Result<Opened, Stopped> {
+        if let Some(url) = self.database_url()? {
+            let settings = self.config.as_deref().map(settings).transpose()?;
+            return self.of_database(&url, settings.as_ref()).await;
+        }
         let config = match (&self.config, &self.file) {
             (Some(config), _) => Some(config.as_path()),
             (None, Some(_)) => None,
             (None, None) => Some(Path::new(DEFAULT_CONFIG)).filter(|config| config.exists()),
         };
         match (config, &self.file) {
-            (Some(config), file) => self.of_config(config, file.as_deref()),
+            (Some(config), file) => self.of_config(config, file.as_deref()).await,
             (None, Some(file)) => {
                 let options = FileStoreOptions {
                     location: Location::File(file.clone()),
@@ -93,27 +107,40 @@ impl KeyStore {
                 self.of_files(options, KeyCreation::Admins)
             }
             (None, None) => Err(wrong_input(
-                "there is no keygate.yaml here; name a configuration by --config, or a key file by --file",
+                "there is no keygate.yaml here; name a configuration by --config, a key file by --file, or a database by \
+                 KEYGATE_DATABASE",
             )),
         }
     }
 
-    fn of_config(&self, path: &Path, file: Option<&Path>) -> Result<Opened, Stopped> {
-        let loaded = config::load(path, &Surroundings::of_process("keygate"));
-        let Config { keys, state, brand, role_caps, policy, key_creation, .. } =
-            loaded.result.map_err(|problems| {
-                for problem in &problems {
-                    tell(&problem.to_string());
+    /// The database that is named beside any configuration.
+    fn database_url(&self) -> Result<Option<DatabaseUrl>, Stopped> {
+        let is_named = self.config.is_some() || self.file.is_some();
+        let (name, text) = match &self.database {
+            Some(url) => ("--database", url.clone()),
+            None if is_named => return Ok(None),
+            None => match std::env::var(DATABASE_VARIABLE) {
+                Ok(url) => (DATABASE_VARIABLE, url),
+                Err(std::env::VarError::NotPresent) => return Ok(None),
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    return Err(wrong_input(&format!("{DATABASE_VARIABLE} is no text")));
                 }
-                tell("to edit a key file whatever the configuration, name it by --file alone");
-                Exit::WrongInput
-            })?;
-        let location = match (keys, file) {
-            (KeySource::File(path), None) => Location::File(path),
-            (KeySource::Directory(path), None) => Location::Directory(path),
-            (KeySource::Directory(path), Some(name)) if is_key_file_name(name) => Location::Directory(path),
-            (KeySource::Database(_), _) => {
-                return Err(wrong_input("keys in a database cannot be edited by this command yet"));
+            },
+        };
+        let url = DatabaseUrl::parse(&text).map_err(|problem| wrong_input(&format!("{name}: {problem}")))?;
+        Ok(Some(url))
+    }
+
+    async fn of_config(&self, path: &Path, file: Option<&Path>) -> Result<Opened, Stopped> {
+        let settings = settings(path)?;
+        let location = match (&settings.keys, file) {
+            (KeySource::Database(source), None) => {
+                return self.of_database(&source.url, Some(&settings)).await;
+            }
+            (KeySource::File(path), None) => Location::File(path.clone()),
+            (KeySource::Directory(path), None) => Location::Directory(path.clone()),
+            (KeySource::Directory(path), Some(name)) if is_key_file_name(name) => {
+                Location::Directory(path.clone())
             }
             (KeySource::Directory(_), Some(_)) => {
                 return Err(wrong_input(
@@ -126,15 +153,39 @@ impl KeyStore {
                     path.display()
                 )));
             }
+            (KeySource::Database(_), Some(_)) => {
+                return Err(wrong_input("the configuration names a database; leave out --file or --config"));
+            }
         };
         let options = FileStoreOptions {
             location,
-            rules: Some(KeyRules { scopes: policy.scopes, role_caps, brand }),
-            state,
+            rules: Some(settings.rules),
+            state: settings.state,
             new_records: file.map(Path::to_owned),
             operator: Operator::of_process(),
         };
-        self.of_files(options, key_creation)
+        self.of_files(options, settings.key_creation)
+    }
+
+    async fn of_database(&self, url: &DatabaseUrl, settings: Option<&Settings>) -> Result<Opened, Stopped> {
+        let actor = self.actor()?;
+        let database = sql::open(url, None).await.map_err(|error| {
+            let exit = stopped(&error.into());
+            tell("nothing was done");
+            exit
+        })?;
+        let administration = Administration {
+            kept: Kept::Database(database),
+            rules: settings.map(|settings| settings.rules.clone()),
+            key_creation: settings.map_or(KeyCreation::Admins, |settings| settings.key_creation),
+            actor,
+        };
+        Ok(Opened { administration, state: None })
+    }
+
+    /// Whether a person is named on whose behalf something is done.
+    pub(super) fn is_on_behalf(&self) -> bool {
+        self.acting_as.is_some()
     }
 
     fn of_files(&self, options: FileStoreOptions, key_creation: KeyCreation) -> Result<Opened, Stopped> {
@@ -200,6 +251,28 @@ pub(super) fn block_on(task: impl Future<Output = Result<Exit, Stopped>>) -> Exi
     }
 }
 
+/// What a config says about records.
+struct Settings {
+    keys: KeySource,
+    rules: KeyRules,
+    key_creation: KeyCreation,
+    state: Option<PathBuf>,
+}
+
+fn settings(path: &Path) -> Result<Settings, Stopped> {
+    let loaded = config::load(path, &Surroundings::of_process("keygate"));
+    let Config { keys, state, brand, role_caps, policy, key_creation, .. } =
+        loaded.result.map_err(|problems| {
+            for problem in &problems {
+                tell(&problem.to_string());
+            }
+            tell("to edit a key file whatever the configuration, name it by --file alone");
+            Exit::WrongInput
+        })?;
+    let rules = KeyRules { scopes: policy.scopes, role_caps, brand };
+    Ok(Settings { keys, rules, key_creation, state })
+}
+
 /// A bare name of a file that the gateway would read in a directory.
 fn is_key_file_name(name: &Path) -> bool {
     let bytes = name.as_os_str().as_encoded_bytes();
@@ -216,17 +289,24 @@ pub(super) fn wrong_input(message: &str) -> Stopped {
 pub(super) fn stopped(error: &AdminError) -> Stopped {
     tell(&error.to_string());
     match error {
-        AdminError::Refused(_)
-        | AdminError::NotFound(_)
-        | AdminError::Forbidden(_)
-        | AdminError::Store(StoreError::Refused(_) | StoreError::WrongFiles(_)) => Exit::WrongInput,
-        AdminError::Store(
+        AdminError::Refused(_) | AdminError::NotFound(_) | AdminError::Forbidden(_) => Exit::WrongInput,
+        AdminError::Store(error) | AdminError::Commit(error) => match error {
+            StoreError::Refused(_) | StoreError::WrongFiles(_) => Exit::WrongInput,
             StoreError::Unavailable(_)
             | StoreError::WrongSchema(_)
             | StoreError::NotPermitted(_)
-            | StoreError::Failed(_),
-        ) => Exit::Failed,
+            | StoreError::Failed(_) => Exit::Failed,
+        },
     }
+}
+
+/// As [`stopped`], where something should have been changed.
+pub(super) fn not_changed(error: &AdminError) -> Stopped {
+    let exit = stopped(error);
+    if exit == Exit::Failed && matches!(error, AdminError::Store(_)) {
+        tell("nothing was changed");
+    }
+    exit
 }
 
 /// Tells what is wrong with key files, of which the records are missing in what was shown.

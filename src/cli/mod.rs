@@ -14,9 +14,11 @@ mod healthcheck;
 mod key_store;
 mod keys;
 mod migrate;
+mod organizations;
 mod output;
 mod people;
 mod projects;
+mod replicas;
 mod schema;
 mod secret_input;
 mod serve;
@@ -72,6 +74,8 @@ enum Command {
     People(people::People),
     Projects(projects::Projects),
     Migrate(migrate::Migrate),
+    Organizations(organizations::Organizations),
+    Replicas(replicas::Replicas),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }
@@ -90,6 +94,8 @@ pub fn run() -> ExitCode {
         Command::People(people) => people.run(),
         Command::Projects(projects) => projects.run(),
         Command::Migrate(migrate) => migrate.run(),
+        Command::Organizations(organizations) => organizations.run(),
+        Command::Replicas(replicas) => replicas.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(),
     }

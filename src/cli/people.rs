@@ -9,7 +9,8 @@ use super::{
     Exit,
     committed::AfterChange,
     key_store::{
-        KeyStore, Opened, Stopped, block_on, parsed, parsed_if, projects, stopped, tell_wrong, wrong_input,
+        KeyStore, Opened, Stopped, block_on, not_changed, parsed, parsed_if, projects, stopped, tell_wrong,
+        wrong_input,
     },
     output::{Output, answer, answer_json, tell},
     table,
@@ -117,10 +118,11 @@ impl Create {
             projects: projects(&self.projects, false).unwrap_or(ProjectSet::All),
             disabled: false,
         };
-        let opened = self.store.open()?;
-        let committed =
-            people_admin::create(&opened.administration, &person).await.map_err(|error| stopped(&error))?;
-        Ok(self.after.report(&committed, &format!("{} was added", person.id)))
+        let opened = self.store.open().await?;
+        let committed = people_admin::create(&opened.administration, &person)
+            .await
+            .map_err(|error| not_changed(&error))?;
+        Ok(self.after.report(&opened, &committed, &format!("{} was added", person.id)).await)
     }
 }
 
@@ -186,7 +188,7 @@ impl PersonView {
 
 impl List {
     async fn run(self) -> Result<Exit, Stopped> {
-        let opened = self.store.open()?;
+        let opened = self.store.open().await?;
         let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
         let limit = if self.all { usize::MAX } else { self.limit };
         let listing = listing::people(&mut work, limit).await.map_err(|error| stopped(&error))?;
@@ -234,7 +236,7 @@ struct Show {
 impl Show {
     async fn run(self) -> Result<Exit, Stopped> {
         let id = parsed("the id", &self.id, PersonId::parse)?;
-        let opened = self.store.open()?;
+        let opened = self.store.open().await?;
         let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
         let person = people_admin::show(&mut work, &id).await.map_err(|error| stopped(&error))?;
         let keys = counted(&opened, &mut work).await?;
@@ -260,9 +262,7 @@ impl Show {
 #[derive(Debug, Args)]
 struct Update {
     #[command(flatten)]
-    store: KeyStore,
-    /// The id of the person.
-    id: String,
+    changing: Changing,
     /// The new role.
     #[arg(long, value_enum)]
     role: Option<RoleName>,
@@ -278,8 +278,6 @@ struct Update {
     /// The new name.
     #[arg(long)]
     name: Option<String>,
-    #[command(flatten)]
-    after: AfterChange,
 }
 
 impl Update {
@@ -297,42 +295,49 @@ impl Update {
                 "say what shall change: --role, --project, --all-projects, --email or --name",
             ));
         }
-        changed(&self.store.open()?, &self.id, &update, "people update", &self.after).await
+        self.changing.run(&update, "people update").await
     }
 }
 
 #[derive(Debug, Args)]
 struct Switch {
     #[command(flatten)]
-    store: KeyStore,
-    /// The id of the person.
-    id: String,
-    #[command(flatten)]
-    after: AfterChange,
+    changing: Changing,
 }
 
 impl Switch {
     async fn run(self, disabled: bool, command: &str) -> Result<Exit, Stopped> {
         let update = PersonUpdate { disabled: Some(disabled), ..PersonUpdate::default() };
-        changed(&self.store.open()?, &self.id, &update, command, &self.after).await
+        self.changing.run(&update, command).await
     }
 }
 
-async fn changed(
-    opened: &Opened,
-    id: &str,
-    update: &PersonUpdate,
-    command: &str,
-    after: &AfterChange,
-) -> Result<Exit, Stopped> {
-    let id = parsed("the id", id, PersonId::parse)?;
-    let committed = people_admin::update(&opened.administration, &id, update, command)
-        .await
-        .map_err(|error| stopped(&error))?;
-    if let Committed::Unchanged = committed {
-        tell(&format!("{id} is so already"));
+/// Whom a change concerns, and how it is told.
+#[derive(Debug, Args)]
+struct Changing {
+    #[command(flatten)]
+    store: KeyStore,
+    /// The id of the person.
+    id: String,
+    #[command(flatten)]
+    after: AfterChange,
+    /// How to answer: with nothing, or the receipt as JSON.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl Changing {
+    async fn run(&self, update: &PersonUpdate, command: &str) -> Result<Exit, Stopped> {
+        let id = parsed("the id", &self.id, PersonId::parse)?;
+        let opened = self.store.open().await?;
+        let committed = people_admin::update(&opened.administration, &id, update, command)
+            .await
+            .map_err(|error| not_changed(&error))?;
+        if let Committed::Unchanged = committed {
+            tell(&format!("{id} is so already"));
+        }
+        Ok(self.after.report_as(self.output, &opened, &committed, &format!("{id} was changed")).await)
     }
-    Ok(after.report(&committed, &format!("{id} was changed")))
 }
 
 /// How many keys each person owns, where that is quickly told.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     Exit,
     committed::AfterChange,
-    key_store::{KeyStore, Stopped, block_on, parsed_if, stopped, tell_wrong},
+    key_store::{KeyStore, Stopped, block_on, not_changed, parsed_if, stopped, tell_wrong},
     output::{Output, answer, answer_json, tell},
     table,
 };
@@ -67,13 +67,13 @@ impl Create {
             organization: parsed_if("--organization", self.organization.as_ref(), OrganizationId::parse)?,
             may_be_first: self.first,
         };
-        let opened = self.store.open()?;
+        let opened = self.store.open().await?;
         let committed =
-            project_admin::create(&opened.administration, &new).await.map_err(|error| stopped(&error))?;
+            project_admin::create(&opened.administration, &new).await.map_err(|error| not_changed(&error))?;
         if let Committed::Unchanged = committed {
             tell("it is declared already");
         }
-        Ok(self.after.report(&committed, "the project was declared"))
+        Ok(self.after.report(&opened, &committed, "the project was declared").await)
     }
 }
 
@@ -86,14 +86,18 @@ struct Remove {
     id: String,
     #[command(flatten)]
     after: AfterChange,
+    /// How to answer: with nothing, or the receipt as JSON.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
 }
 
 impl Remove {
     async fn run(self) -> Result<Exit, Stopped> {
-        let opened = self.store.open()?;
-        let committed =
-            project_admin::remove(&opened.administration, &self.id).await.map_err(|error| stopped(&error))?;
-        Ok(self.after.report(&committed, "the project was removed"))
+        let opened = self.store.open().await?;
+        let committed = project_admin::remove(&opened.administration, &self.id)
+            .await
+            .map_err(|error| not_changed(&error))?;
+        Ok(self.after.report_as(self.output, &opened, &committed, "the project was removed").await)
     }
 }
 
@@ -126,7 +130,7 @@ struct ProjectView {
 
 impl List {
     async fn run(self) -> Result<Exit, Stopped> {
-        let opened = self.store.open()?;
+        let opened = self.store.open().await?;
         let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
         let count = self.count || opened.administration.database().is_none();
         let projects = listing::projects(&mut work, count).await.map_err(|error| stopped(&error))?;

@@ -1,7 +1,7 @@
 //! What all use cases share: which store, by which rules, and who asks. The use cases themselves are in `key_admin`,
 //! `people_admin`, `project_admin` and `organization_admin`, written once for every store.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::actor::{Acting, Action, Actor, may};
 use crate::{
@@ -22,7 +22,7 @@ pub enum Kept {
     /// In key files: the commits of others come by other ways, and nobody confirms anything.
     Files(Box<dyn Store>),
     /// In a database.
-    Database(Box<dyn Database>),
+    Database(Arc<dyn Database>),
 }
 
 /// Where records are kept, and who changes them by which rules.
@@ -47,8 +47,10 @@ pub enum AdminError {
     NotFound(String),
     /// Whoever asks may not.
     Forbidden(String),
-    /// The store says no.
+    /// The store says no; nothing was changed.
     Store(StoreError),
+    /// The store could not put the change in force; what it says tells whether that is certain.
+    Commit(StoreError),
 }
 
 impl AdminError {
@@ -69,7 +71,7 @@ impl fmt::Display for AdminError {
         match self {
             Self::Refused(reasons) => formatter.write_str(&reasons.join("\n")),
             Self::NotFound(what) | Self::Forbidden(what) => formatter.write_str(what),
-            Self::Store(error) => error.fmt(formatter),
+            Self::Store(error) | Self::Commit(error) => error.fmt(formatter),
         }
     }
 }
@@ -260,7 +262,7 @@ impl<'a> Work<'a> {
             what: changed.what.clone(),
         };
         let audit: Vec<_> = changes.iter().map(record).collect();
-        Ok(self.transaction.commit(&audit).await?)
+        self.transaction.commit(&audit).await.map_err(AdminError::Commit)
     }
 }
 

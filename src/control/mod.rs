@@ -16,6 +16,7 @@ pub mod loading;
 pub mod organization_admin;
 pub mod people_admin;
 pub mod project_admin;
+pub mod receipt;
 mod record;
 mod record_check;
 pub mod reload;

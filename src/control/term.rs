@@ -51,6 +51,17 @@ pub fn after(now: Timestamp, duration: Duration) -> Result<Timestamp, String> {
     later.map(whole_seconds).ok_or_else(|| "this is too far away; choose a shorter duration".to_owned())
 }
 
+/// A duration for people, in its largest unit that is at least one: `41 ms`, `12 s`, `3 min`, `2 h`, `5 d`.
+pub fn shown(duration: Duration) -> String {
+    match duration.as_secs() {
+        0 => format!("{} ms", duration.as_millis()),
+        seconds @ 1..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// `at` without its fraction of a second.
 pub fn whole_seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)

@@ -10,6 +10,7 @@ mod answers;
 mod cli;
 mod compat;
 mod config;
+mod database_cli;
 mod decision_cost;
 mod decisions;
 mod demo;

@@ -14,7 +14,7 @@ use crate::{
     cli::{
         Exit,
         committed::AfterChange,
-        key_store::{KeyStore, Stopped, parsed, parsed_if, projects, stopped, wrong_input},
+        key_store::{KeyStore, Stopped, not_changed, parsed, parsed_if, projects, wrong_input},
         output::{Output, tell},
     },
     clock::{Clock as _, SystemClock},
@@ -104,12 +104,15 @@ impl Create {
         let now = SystemClock.now();
         let new = self.new_key(now)?;
         let told = told(&new);
-        let opened = self.store.open()?;
+        let opened = self.store.open().await?;
         let issued =
-            key_admin::create(&opened.administration, new, now).await.map_err(|error| stopped(&error))?;
-        let exit = self.after.report(&issued.committed, &format!("key {} was created", issued.id));
+            key_admin::create(&opened.administration, new, now).await.map_err(|error| not_changed(&error))?;
+        let exit = self.after.tell(&issued.committed, &format!("key {} was created", issued.id));
         tell(&told);
-        Ok(show_secret(&issued, self.output).unwrap_or(exit))
+        if let Some(failed) = show_secret(&issued, self.output) {
+            return Ok(failed);
+        }
+        Ok(self.after.confirm(&opened, &issued.committed).await.unwrap_or(exit))
     }
 
     fn new_key(&self, now: jiff::Timestamp) -> Result<NewKey, Stopped> {

@@ -14,7 +14,7 @@ use crate::{
     cli::{
         Exit,
         committed::AfterChange,
-        key_store::{KeyStore, Stopped, parsed_if, projects, stopped, wrong_input},
+        key_store::{KeyStore, Opened, Stopped, not_changed, parsed_if, projects, wrong_input},
         output::{Output, answer, answer_json, counted, tell},
         table,
     },
@@ -97,7 +97,7 @@ impl Import {
         let text = read(&self.list).map_err(|error| {
             wrong_input(&format!("{}: the list cannot be read: {error}", self.list.display()))
         })?;
-        let opened = self.store.open()?;
+        let opened = self.store.open().await?;
         let imported = key_import::import(
             &opened.administration,
             &text,
@@ -109,21 +109,21 @@ impl Import {
         .await
         .map_err(|error| {
             tell("no key was imported");
-            stopped(&error)
+            not_changed(&error)
         })?;
         for warning in &imported.warnings {
             tell(&format!("warning: {warning}"));
         }
-        let exit = self.report(&imported);
+        let exit = self.report(&opened, &imported).await;
         show(&imported, self.output);
         Ok(exit)
     }
 
-    fn report(&self, imported: &Imported) -> Exit {
+    async fn report(&self, opened: &Opened, imported: &Imported) -> Exit {
         let count = counted(imported.keys.len(), "key", "keys");
         if let Some(committed) = &imported.committed {
             let verb = if imported.keys.len() == 1 { "was" } else { "were" };
-            self.after.report(committed, &format!("{count} {verb} imported"))
+            self.after.report(opened, committed, &format!("{count} {verb} imported")).await
         } else {
             tell(&format!("{count} would be imported; nothing was changed"));
             Exit::Done

@@ -65,7 +65,7 @@ impl From<StatusName> for KeyStatus {
 impl List {
     pub(super) async fn run(self) -> Result<Exit, Stopped> {
         let now = SystemClock.now();
-        let opened = self.store.open()?;
+        let opened = self.store.open().await?;
         let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
         let filter = KeyFilter {
             owner: self.owner.clone(),

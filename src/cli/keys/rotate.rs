@@ -7,7 +7,7 @@ use crate::{
     cli::{
         Exit,
         committed::AfterChange,
-        key_store::{KeyStore, Stopped, key_id, stopped, wrong_input},
+        key_store::{KeyStore, Stopped, key_id, not_changed, wrong_input},
         output::{Output, tell},
     },
     clock::{Clock as _, SystemClock},
@@ -43,12 +43,12 @@ impl Rotate {
         let id = key_id(&self.id)?;
         let overlap =
             term::duration(&self.overlap).map_err(|error| wrong_input(&format!("--overlap: {error}")))?;
-        let opened = self.store.open()?;
+        let opened = self.store.open().await?;
         let environment = self.environment.map(Into::into);
         let rotated = key_admin::rotate(&opened.administration, &id, overlap, environment, SystemClock.now())
             .await
-            .map_err(|error| stopped(&error))?;
-        let exit = self.after.report(&rotated.issued.committed, &format!("key {id} was rotated"));
+            .map_err(|error| not_changed(&error))?;
+        let exit = self.after.tell(&rotated.issued.committed, &format!("key {id} was rotated"));
         tell(&format!("the old secret works until {}", record_yaml::instant(rotated.old_until)));
         if let Some(ended) = rotated.ended {
             let ended = record_yaml::instant(ended);
@@ -56,6 +56,9 @@ impl Rotate {
                 "warning: the secret before it would have worked until {ended}, and works no longer"
             ));
         }
-        Ok(show_secret(&rotated.issued, self.output).unwrap_or(exit))
+        if let Some(failed) = show_secret(&rotated.issued, self.output) {
+            return Ok(failed);
+        }
+        Ok(self.after.confirm(&opened, &rotated.issued.committed).await.unwrap_or(exit))
     }
 }

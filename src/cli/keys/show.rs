@@ -29,7 +29,7 @@ impl Show {
     pub(super) async fn run(self) -> Result<Exit, Stopped> {
         let id = key_id(&self.id)?;
         let now = SystemClock.now();
-        let opened = self.store.open()?;
+        let opened = self.store.open().await?;
         let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
         let key = key_admin::find(&mut work, &id).await.map_err(|error| stopped(&error))?;
         let listed = listing::with_owner(&mut work, key).await.map_err(|error| stopped(&error))?;

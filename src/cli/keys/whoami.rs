@@ -43,7 +43,7 @@ impl Whoami {
     pub(super) async fn run(self) -> Result<Exit, Stopped> {
         let secret = secret_input::read().map_err(|message| wrong_input(&message))?;
         let now = SystemClock.now();
-        let opened = self.store.open()?;
+        let opened = self.store.open().await?;
         let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
         let digest = KeyDigest::of(secret.expose().as_bytes());
         let found = listing::key_of(&mut work, digest).await.map_err(|error| stopped(&error))?;
