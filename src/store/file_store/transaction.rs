@@ -1,6 +1,10 @@
 //! One look at key files, or one change of one of them: lock, read, edit, check what it makes, replace, audit.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 use similar::TextDiff;
 
@@ -124,10 +128,15 @@ impl FileTransaction {
 
     /// That records may be put: nothing was wrong before.
     fn may_put(&self) -> Result<(), StoreError> {
-        if self.access == Access::Read {
-            return Err(StoreError::Failed("a look at key files changes nothing".to_owned()));
-        }
+        self.may_change()?;
         self.none::<()>().map(|_| ())
+    }
+
+    fn may_change(&self) -> Result<(), StoreError> {
+        match self.access {
+            Access::Read => Err(StoreError::Refused(vec!["this transaction is for looking only".to_owned()])),
+            Access::Write => Ok(()),
+        }
     }
 
     /// The edit of the file at `at`. A change is of one file: two cannot be replaced at once.
@@ -252,7 +261,14 @@ impl FileTransaction {
     fn add_keys(&mut self, keys: &[KeyRecord]) -> Result<(), StoreError> {
         self.may_put()?;
         let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
-        let taken = self.find_taken(&ids, &keys.iter().flat_map(digests).collect::<Vec<_>>());
+        let mut taken = self.find_taken(&ids, &keys.iter().flat_map(digests).collect::<Vec<_>>());
+        let (mut seen, mut holders) = (HashSet::new(), HashMap::new());
+        for key in keys {
+            taken.ids.extend(Some(key.id).filter(|id| !seen.insert(*id)));
+            for digest in digests(key) {
+                taken.digests.extend(holders.insert(digest, key.id).map(|holder| (digest, holder)));
+            }
+        }
         if taken != Taken::default() {
             return Err(StoreError::Refused(told(&taken)));
         }
@@ -273,6 +289,8 @@ impl FileTransaction {
         }
         let mut taken = self.find_taken(&[], &digests(key).collect::<Vec<_>>());
         taken.digests.retain(|(_, owner)| *owner != key.id);
+        let is_twice = key.previous.as_ref().is_some_and(|previous| previous.digest == key.digest);
+        taken.digests.extend(is_twice.then_some((key.digest, key.id)));
         if taken != Taken::default() {
             return Err(StoreError::Refused(told(&taken)));
         }
@@ -290,9 +308,7 @@ impl FileTransaction {
         id: &KeyId,
         revocation: &Revocation,
     ) -> Result<Option<RevokedBefore>, StoreError> {
-        if self.access == Access::Read {
-            return self.may_put().map(|()| None);
-        }
+        self.may_change()?;
         let known = self.keys.binary_search_by_key(id, |key| key.id).ok();
         if !self.new.keys.contains(id) {
             let Some(file) = self.file_with("keys", id.as_str()) else { return self.none() };
@@ -392,9 +408,7 @@ impl FileTransaction {
 
     /// Checks what the change makes, replaces the file, and tells the audit log.
     fn put_in_force(mut self, audit: &[AuditRecord]) -> Result<Committed, StoreError> {
-        if self.access == Access::Read {
-            return Err(StoreError::Failed("a look at key files changes nothing".to_owned()));
-        }
+        self.may_change()?;
         self.add_new()?;
         let Some(FileEdit { at, editor }) = self.edit.take() else { return Ok(Committed::Unchanged) };
         let text = editor.into_text();

@@ -14,10 +14,15 @@ use std::{
     },
 };
 
-use keygate::store::{
-    contract::{Database, Store},
-    database_url::DatabaseUrl,
-    memory::MemoryDatabase,
+use keygate::{
+    store::{
+        contract::{Database, Store},
+        database_url::DatabaseUrl,
+        file_store::{FileStore, FileStoreOptions},
+        key_files::Location,
+        memory::MemoryDatabase,
+    },
+    telemetry::operator::Operator,
 };
 
 use super::harness::Postgres;
@@ -55,6 +60,24 @@ fn memory_keeps_what_it_promises() {
     run_lists(async || {
         let database: Arc<dyn Database> = Arc::new(MemoryDatabase::default());
         database
+    });
+}
+
+#[test]
+fn key_files_keep_what_they_promise() {
+    let folder = tempfile::tempdir().unwrap();
+    let number = AtomicU32::new(0);
+    run_all(store_cases::CASES, async || {
+        let state = folder.path().join(number.fetch_add(1, Ordering::Relaxed).to_string());
+        std::fs::create_dir(&state).unwrap();
+        let store: Arc<dyn Store> = Arc::new(FileStore::new(FileStoreOptions {
+            location: Location::File(state.join("keys.yaml")),
+            rules: None,
+            state: Some(state),
+            new_records: None,
+            operator: Operator::of_process(),
+        }));
+        store
     });
 }
 
