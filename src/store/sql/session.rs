@@ -29,6 +29,8 @@ const CONNECTIONS_MAX: usize = 8;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a writer waits for the one before.
 const WRITER_PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take until a change is on disk: SQLite moves a large one within its file.
+const COMMIT_PATIENCE: Duration = Duration::from_mins(1);
 /// How long a connection that was not used for a second may take to say that it lives.
 const PING_PATIENCE: Duration = Duration::from_secs(1);
 const UNUSED: Duration = Duration::from_secs(1);
@@ -66,6 +68,7 @@ pub(super) enum Begin {
 pub(super) struct Session {
     connection: Option<Connection>,
     sessions: Arc<Sessions>,
+    commit_patience: Duration,
     _room: OwnedSemaphorePermit,
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -104,7 +107,9 @@ impl Sessions {
         };
         let statements = begin.statements(&connection.driver);
         connection.batch(statements, begin.patience()).await?;
-        Ok(Session { connection: Some(connection), sessions: Arc::clone(self), _room: room, _turn: turn })
+        let commit_patience = if begin == Begin::Change { COMMIT_PATIENCE } else { PATIENCE };
+        let sessions = Arc::clone(self);
+        Ok(Session { connection: Some(connection), sessions, commit_patience, _room: room, _turn: turn })
     }
 
     /// A connection whose schema is not looked at.
@@ -233,7 +238,7 @@ impl Begin {
     fn statements(self, driver: &Driver) -> &'static str {
         match (driver, self) {
             (Driver::Postgres(_), Self::Read) => {
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '120s'"
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '10min'"
             }
             (Driver::Postgres(_), Self::Change) => {
                 "BEGIN; SET LOCAL lock_timeout = '28s'; SET LOCAL statement_timeout = '29s'; \
@@ -259,12 +264,8 @@ impl Session {
 
     /// Commits. After an error it is not known whether that was done.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
-        self.end("COMMIT").await
-    }
-
-    async fn end(&mut self, statement: &'static str) -> Result<(), StoreError> {
         let Some(mut connection) = self.connection.take() else { return Ok(()) };
-        connection.batch(statement, PATIENCE).await?;
+        connection.batch("COMMIT", self.commit_patience).await?;
         self.sessions.keep(connection);
         Ok(())
     }

@@ -126,6 +126,9 @@ fn a_changed_row_that_makes_no_sense_is_told_with_its_id() {
             Err(StoreError::Failed(what)) => assert!(what.contains("key_000001"), "{what}"),
             other => panic!("{other:?}"),
         }
+        // Who follows loads everything, and is told of it then.
+        let instance = database.head().await.unwrap().instance;
+        assert!(matches!(database.changes_since(instance, 0).await.unwrap(), Feed::Gap(_)));
     });
 }
 
