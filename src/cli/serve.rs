@@ -50,7 +50,9 @@ impl Serve {
             }
         };
         for (name, address) in app.bound() {
-            eprintln!("listening name={name} address={address}");
+            // In one piece: the log is written to the same place by another thread.
+            let line = format!("listening name={name} address={address}\n");
+            eprint!("{line}");
         }
         let ended = app.run();
         log.flush(LOG_PATIENCE);

@@ -28,7 +28,7 @@ use crate::{
     clock::{self, Clock, SystemClock},
     config::model::Staleness,
     keys::{checksum::KeySums, table::TableFull},
-    live::Live,
+    live::{Live, Publication},
     store::{
         contract::{Acknowledgement, Database, Feed, Head, Heartbeat, Signals, StoreError, WhenStale},
         state::StateError,
@@ -84,9 +84,13 @@ pub struct Replica {
     behind: Notify,
     /// A lease that will run once the revision is in force.
     promised: Cell<Option<Promise>>,
-    /// Streams that were closed for what was acknowledged.
+    /// What the database was told to be in force here, also for requests under way.
+    acknowledged: Cell<Option<Position>>,
+    /// Streams that were closed for that.
     closed: Cell<u64>,
     outage: RefCell<Option<Outage>>,
+    /// Changes are found, not heard.
+    is_deaf: Cell<bool>,
     contacted: Cell<Duration>,
     heard_at: Cell<Timestamp>,
 }
@@ -97,6 +101,9 @@ struct Promise {
     sent: Duration,
     head: Head,
     staleness: Staleness,
+    /// Only a look at the changes that began at this time or later shows that nothing is newer. A receipt may have taken
+    /// the lease before for over while the sign of life was on its way.
+    looked_since: Duration,
 }
 
 #[derive(Debug)]
@@ -130,8 +137,10 @@ impl Replica {
             address,
             behind: Notify::new(),
             promised: Cell::new(None),
+            acknowledged: Cell::new(None),
             closed: Cell::new(0),
             outage: RefCell::new(None),
+            is_deaf: Cell::new(false),
             contacted: Cell::new(clock::boot()),
             heard_at: Cell::new(Timestamp::UNIX_EPOCH),
         })
@@ -147,7 +156,8 @@ impl Replica {
             self.beat().await?;
             self.load().await?;
             // Only now is it known what the sign of life can promise.
-            self.beat().await
+            self.beat().await?;
+            self.catch_up().await
         };
         let error = match timeout(patience, registered).await {
             Ok(Ok(())) => return Ok(()),
@@ -214,7 +224,7 @@ impl Replica {
     /// Gives a sign of life. What it brings back tells whether something is newer than what is in force.
     async fn beat(&self) -> Result<(), StoreError> {
         let staleness = self.staleness();
-        let position = self.keys.position();
+        let acknowledged = self.acknowledged.get();
         let sent = clock::boot();
         let head = self
             .database
@@ -222,24 +232,28 @@ impl Replica {
                 replica: self.id.clone(),
                 address: self.address.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                revision: position.map_or(0, |position| position.revision),
+                revision: acknowledged.map_or(0, |position| position.revision),
                 lease: staleness.max,
                 when_stale: staleness.then,
             })
             .await?;
         self.tell_contact();
-        self.promised.set(Some(Promise { sent, head, staleness }));
-        if !self.renew() && position.is_some() {
+        let answered = clock::boot();
+        let looked_since = if self.live.lease().runs_at(answered) { Duration::ZERO } else { answered };
+        self.promised.set(Some(Promise { sent, head, staleness, looked_since }));
+        let position = self.keys.position();
+        if position.is_some() && !(self.renew(Duration::ZERO) && acknowledged == position) {
             self.behind.notify_one();
         }
         Ok(())
     }
 
-    /// Lets the lease run that was promised, if what is in force is as new as the promise. Whether it is.
-    fn renew(&self) -> bool {
-        let Some(Promise { sent, head, staleness }) = self.promised.get() else { return true };
+    /// Lets the lease run that was promised, if what is in force since the look that began at `looked` is as new as the
+    /// promise. Whether it is.
+    fn renew(&self, looked: Duration) -> bool {
+        let Some(Promise { sent, head, staleness, looked_since }) = self.promised.get() else { return true };
         let is_new = |at: Position| at.instance == head.instance && at.revision >= head.revision;
-        if !self.keys.position().is_some_and(is_new) {
+        if looked < looked_since || !self.keys.position().is_some_and(is_new) {
             return false;
         }
         match staleness.then {
@@ -280,9 +294,14 @@ impl Replica {
     /// Where changes are heard; `None` where only polling is left.
     async fn listen(&self) -> Option<Box<dyn Signals>> {
         match self.database.signals().await {
-            Ok(signals) => Some(signals),
+            Ok(signals) => {
+                self.is_deaf.set(false);
+                Some(signals)
+            }
             Err(error) => {
-                tracing::warn!(%error, "changes are not heard but looked for every {} s", BEAT_EVERY.as_secs());
+                if !self.is_deaf.replace(true) {
+                    tracing::warn!(%error, "changes are not heard but looked for every {} s", BEAT_EVERY.as_secs());
+                }
                 None
             }
         }
@@ -290,6 +309,7 @@ impl Replica {
 
     async fn catch_up(&self) -> Result<(), StoreError> {
         let Some(Position { instance, revision }) = self.keys.position() else { return self.load().await };
+        let looked = clock::boot();
         match self.database.changes_since(instance, revision).await? {
             Feed::Changes(changes) => {
                 if changes.head.revision > revision
@@ -304,7 +324,10 @@ impl Replica {
             }
         }
         self.tell_contact();
-        self.renew();
+        self.renew(looked);
+        if self.acknowledged.get() != self.keys.position() {
+            self.acknowledge(self.live.enforce()).await?;
+        }
         Ok(())
     }
 
@@ -322,22 +345,29 @@ impl Replica {
     async fn confirm(&self, in_force: InForce, head: Head) -> Result<(), StoreError> {
         tell_problems(&in_force);
         tracing::info!(revision = head.revision, "revision {} in force", head.revision);
-        let Ok(closed) = timeout(ENFORCE_PATIENCE, self.live.enforced(in_force.publication)).await else {
-            tracing::error!(
-                revision = head.revision,
-                "a worker does not answer; the revision is not acknowledged"
-            );
+        self.acknowledge(in_force.publication).await
+    }
+
+    /// Waits until requests under way are judged by `publication`, and tells the database. Where either fails, the next
+    /// look at the changes does so again.
+    async fn acknowledge(&self, publication: Publication) -> Result<(), StoreError> {
+        let Some(position) = self.keys.position() else { return Ok(()) };
+        let Ok(closed) = timeout(ENFORCE_PATIENCE, self.live.enforced(publication)).await else {
+            let revision = position.revision;
+            tracing::error!(revision, "a worker does not answer; the revision is not acknowledged");
             return Ok(());
         };
-        let streams_closed = closed.saturating_sub(self.closed.replace(closed));
         self.database
             .acknowledge(&Acknowledgement {
                 replica: self.id.clone(),
-                revision: head.revision,
+                revision: position.revision,
                 after: Duration::ZERO,
-                streams_closed,
+                streams_closed: closed.saturating_sub(self.closed.get()),
             })
-            .await
+            .await?;
+        self.acknowledged.set(Some(position));
+        self.closed.set(closed);
+        Ok(())
     }
 
     /// A process that was started again in the same place takes the row of the one before away.
