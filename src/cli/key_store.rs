@@ -231,6 +231,28 @@ impl Opened {
     }
 }
 
+/// How much is listed.
+#[derive(Debug, Args)]
+pub(super) struct ListLimit {
+    /// List no more than so many [default: 1000 of a database, all of key files].
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
+    /// List all, however many there are.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
+}
+
+impl ListLimit {
+    /// How many records are listed of what was opened.
+    pub(super) fn of(&self, opened: &Opened) -> usize {
+        match (self.limit, opened.administration.database()) {
+            (Some(limit), _) => limit,
+            (None, Some(_)) if !self.all => 1000,
+            (None, Some(_) | None) => usize::MAX,
+        }
+    }
+}
+
 /// Uses of keys.
 #[derive(Debug)]
 pub(super) struct KnownUses {

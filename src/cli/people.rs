@@ -9,8 +9,8 @@ use super::{
     Exit,
     committed::AfterChange,
     key_store::{
-        KeyStore, Opened, Stopped, block_on, not_changed, parsed, parsed_if, projects, stopped, tell_wrong,
-        wrong_input,
+        KeyStore, ListLimit, Opened, Stopped, block_on, not_changed, parsed, parsed_if, projects, stopped,
+        tell_wrong, wrong_input,
     },
     output::{Output, answer, answer_json, tell},
     table,
@@ -131,12 +131,8 @@ impl Create {
 struct List {
     #[command(flatten)]
     store: KeyStore,
-    /// List no more than so many.
-    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
-    limit: usize,
-    /// List all, however many there are.
-    #[arg(long, conflicts_with = "limit")]
-    all: bool,
+    #[command(flatten)]
+    limit: ListLimit,
     /// How to list them.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -190,7 +186,7 @@ impl List {
     async fn run(self) -> Result<Exit, Stopped> {
         let opened = self.store.open().await?;
         let mut work = opened.administration.look().await.map_err(|error| stopped(&error))?;
-        let limit = if self.all { usize::MAX } else { self.limit };
+        let limit = self.limit.of(&opened);
         let listing = listing::people(&mut work, limit).await.map_err(|error| stopped(&error))?;
         let keys = counted(&opened, &mut work).await?;
         let view = |person| PersonView::new(person, &work, keys.as_ref());

@@ -76,8 +76,6 @@ pub enum Action<'a> {
         /// As they will be.
         after: &'a Person,
     },
-    /// See which projects there are.
-    SeeProjects,
     /// Declare or remove projects.
     ManageProjects,
     /// Make or change organizations.
@@ -119,7 +117,6 @@ pub fn may(
             }
             Ok(())
         }
-        Action::SeeProjects => Ok(()),
         Action::ManageOrganizations => {
             Err(format!("{id} belongs to one organization; others are made by the operator"))
         }

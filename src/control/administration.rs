@@ -168,6 +168,9 @@ impl<'a> Work<'a> {
                 let unknown =
                     || AdminError::Forbidden(format!("no person has the id {id}, so nobody acts as them"));
                 let person = transaction.person(id).await?.ok_or_else(unknown)?;
+                if person.disabled {
+                    return Err(AdminError::Forbidden(format!("{id} is disabled and may do nothing")));
+                }
                 let organization = organization_of(&organizations, person.organization.as_ref())?.id;
                 Acting::Person(Box::new(person), organization)
             }

@@ -371,6 +371,8 @@ routes: [{path: '/{*rest}', methods: {'*': read}}]
         ("adam", &["people", "update", "adam", "--role", "owner"], false),
         ("adam", &["organizations", "create", "acme"], false),
         ("eve", &["keys", "list"], false),
+        ("eve", &["people", "list"], false),
+        ("eve", &["projects", "list"], false),
         ("nobody", &["keys", "list"], false),
         ("adam", &["keys", "revoke", &of_ada], true),
         ("ada", &["people", "update", "adam", "--role", "viewer"], true),

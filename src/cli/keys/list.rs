@@ -6,7 +6,7 @@ use super::view::{KeyView, listed};
 use crate::{
     cli::{
         Exit,
-        key_store::{KeyStore, Stopped, stopped, tell_wrong},
+        key_store::{KeyStore, ListLimit, Stopped, stopped, tell_wrong},
         output::{Output, answer, answer_json, tell},
         table::{columns, or_dash},
     },
@@ -29,12 +29,8 @@ pub(super) struct List {
     /// Only keys with this status.
     #[arg(long, value_enum)]
     status: Option<StatusName>,
-    /// List no more than so many.
-    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
-    limit: usize,
-    /// List all, however many there are.
-    #[arg(long, conflicts_with = "limit")]
-    all: bool,
+    #[command(flatten)]
+    limit: ListLimit,
     /// How to list them.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -72,7 +68,7 @@ impl List {
             project: self.project.clone(),
             status: self.status.map(KeyStatus::from),
         };
-        let limit = if self.all { usize::MAX } else { self.limit };
+        let limit = self.limit.of(&opened);
         let listing = listing::keys(&mut work, &filter, limit, now).await.map_err(|error| stopped(&error))?;
         let usage = opened.usage(&listing.records, now).await?;
         let rules = opened.administration.rules_for(listing.records.iter().map(|listed| &listed.key));
