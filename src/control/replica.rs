@@ -80,6 +80,8 @@ pub struct Replica {
     metrics: Metrics,
     cold_start: Option<ColdStart>,
     address: String,
+    /// The database knows of it, and so does whoever commits a change.
+    is_registered: Cell<bool>,
     /// Something is newer than what is in force.
     behind: Notify,
     /// A lease that will run once the revision is in force.
@@ -135,6 +137,7 @@ impl Replica {
             metrics,
             cold_start,
             address,
+            is_registered: Cell::new(false),
             behind: Notify::new(),
             promised: Cell::new(None),
             acknowledged: Cell::new(None),
@@ -237,12 +240,16 @@ impl Replica {
                 when_stale: staleness.then,
             })
             .await?;
+        self.is_registered.set(true);
         self.tell_contact();
         let answered = clock::boot();
         let looked_since = if self.live.lease().runs_at(answered) { Duration::ZERO } else { answered };
         self.promised.set(Some(Promise { sent, head, staleness, looked_since }));
         let position = self.keys.position();
-        if position.is_some() && !(self.renew(Duration::ZERO) && acknowledged == position) {
+        // A head that is older is looked into too: it may be that of a restored backup.
+        let is_head = position == Some(Position { instance: head.instance, revision: head.revision });
+        let is_settled = self.renew(Duration::ZERO) && is_head && acknowledged == position;
+        if position.is_some() && !is_settled {
             self.behind.notify_one();
         }
         Ok(())
@@ -308,6 +315,10 @@ impl Replica {
     }
 
     async fn catch_up(&self) -> Result<(), StoreError> {
+        // Also where the database was away when it started: no load before whoever commits knows of it.
+        if !self.is_registered.get() {
+            self.beat().await?;
+        }
         let Some(Position { instance, revision }) = self.keys.position() else { return self.load().await };
         let looked = clock::boot();
         match self.database.changes_since(instance, revision).await? {

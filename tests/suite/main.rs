@@ -18,6 +18,7 @@ mod deploy;
 mod enforcement;
 mod exchanges;
 mod fixture;
+mod fleet;
 mod fuzz_http1;
 mod fuzz_inputs;
 mod harness;

@@ -52,17 +52,19 @@ impl Gateway {
         for (name, content) in files {
             write_file(folder.path(), name, content);
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
-        command.args(["serve", "--config", "keygate.yaml"]).current_dir(folder.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = adjust(&mut command).spawn().unwrap();
-        let output = Arc::new(Awaited::default());
-        output.change(|output: &mut Output| output.open_streams = 2);
-        let readers = vec![
-            collect(child.stdout.take().unwrap(), Arc::clone(&output)),
-            collect(child.stderr.take().unwrap(), Arc::clone(&output)),
-        ];
+        let output = Arc::default();
+        let (child, readers) = serve_in(folder.path(), &output, adjust);
         Self { child, folder, output, readers }
+    }
+
+    /// Kills the process where it still runs, and starts another in its place: the same folder, and so the same config
+    /// and state. Waits until that listens; what the one before has written is forgotten.
+    pub(crate) fn restart(&mut self) {
+        let _ = self.child.kill();
+        self.wait();
+        self.output = Arc::default();
+        (self.child, self.readers) = serve_in(self.folder.path(), &self.output, |command| command);
+        self.address("data");
     }
 
     /// The address of a listener (`data`, `health`, `admin`), once its line `listening name=… address=…` was written.
@@ -141,6 +143,23 @@ impl Drop for Gateway {
             eprintln!("--- output of keygate\n{}\n---", self.output());
         }
     }
+}
+
+fn serve_in(
+    folder: &Path,
+    output: &Arc<Awaited<Output>>,
+    adjust: impl FnOnce(&mut Command) -> &mut Command,
+) -> (Child, Vec<JoinHandle<()>>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+    command.args(["serve", "--config", "keygate.yaml"]).current_dir(folder);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = adjust(&mut command).spawn().unwrap();
+    output.change(|output| output.open_streams = 2);
+    let readers = vec![
+        collect(child.stdout.take().unwrap(), Arc::clone(output)),
+        collect(child.stderr.take().unwrap(), Arc::clone(output)),
+    ];
+    (child, readers)
 }
 
 /// Files that only their owner can read, since `serve` refuses key files that others can write.

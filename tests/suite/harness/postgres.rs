@@ -12,6 +12,7 @@ use std::{
     process::{Child, ChildStderr, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     sync::mpsc,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, getuid, kill_process};
@@ -107,8 +108,12 @@ impl Postgres {
 
     /// Starts it again, on the same port and with the same data.
     pub(crate) fn start_again(&mut self) {
-        if let Err(log) = self.try_start() {
-            panic!("PostgreSQL does not start again:\n{log}");
+        let begun = Instant::now();
+        while let Err(log) = self.try_start() {
+            // Sessions that were killed with it may not have ended yet.
+            let is_ending = log.contains("is still in use") && begun.elapsed() < GUARD;
+            assert!(is_ending, "PostgreSQL does not start again:\n{log}");
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

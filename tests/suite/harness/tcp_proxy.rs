@@ -54,6 +54,7 @@ struct Rules {
     lost: Option<u8>,
     cut_at: Option<u8>,
     cut_after: Option<usize>,
+    cut_at_statement: Option<&'static str>,
 }
 
 /// One connection of a client, and the one to the server that belongs to it.
@@ -160,6 +161,11 @@ impl TcpProxy {
         self.rule(|rules| rules.cut_after = Some(bytes));
     }
 
+    /// Breaks a connection with a reset instead of passing a statement on that begins with these words.
+    pub(crate) fn cut_at_statement(&self, words: &'static str) {
+        self.rule(|rules| rules.cut_at_statement = Some(words));
+    }
+
     /// Ends every rule: passes everything on at once.
     pub(crate) fn pass(&self) {
         self.rule(|rules| *rules = Rules::default());
@@ -249,7 +255,7 @@ impl Shared {
             }
             std::thread::sleep(rules.delay);
             let passed = match way {
-                Way::ToServer => link.first(&piece[..length], rules.cut_after),
+                Way::ToServer => link.asked(&piece[..length], &rules),
                 Way::ToClient => messages.take(&piece[..length], rules.lost, rules.cut_at),
             };
             to.write_all(&passed.bytes)?;
@@ -281,7 +287,11 @@ impl Link {
     }
 
     /// What of `bytes` the client may still send.
-    fn first(&self, bytes: &[u8], limit: Option<usize>) -> Passed {
+    fn asked(&self, bytes: &[u8], rules: &Rules) -> Passed {
+        let limit = rules.cut_after;
+        if rules.cut_at_statement.is_some_and(|words| contains(bytes, words)) {
+            return Passed { bytes: Vec::new(), is_last: true };
+        }
         let before = self.from_client.fetch_add(bytes.len(), Ordering::Relaxed);
         let left = limit.map_or(bytes.len(), |limit| limit.saturating_sub(before).min(bytes.len()));
         Passed {
@@ -341,6 +351,10 @@ impl Drop for TcpProxy {
             let _ = pump.join();
         }
     }
+}
+
+fn contains(bytes: &[u8], words: &str) -> bool {
+    bytes.windows(words.len()).any(|window| window == words.as_bytes())
 }
 
 fn socket(address: SocketAddr) -> Socket {

@@ -1,0 +1,62 @@
+//! Several begin at once.
+
+use std::fs;
+use std::thread;
+
+use super::records::Records;
+use super::{FULL, LOST, config, quiet_port, records::record, serve, wait_for};
+use crate::harness::{Client, Gateway, Postgres, Upstream, run};
+
+#[test]
+fn migrations_at_once_are_one_migration() {
+    let server = Postgres::start();
+    for _ in 0..3 {
+        let url = server.create_database();
+        let folder = tempfile::tempdir().unwrap();
+        let text = config("http://127.0.0.1:9", 8080, &format!("{{database: '{url}'}}"), "");
+        fs::write(folder.path().join("keygate.yaml"), text).unwrap();
+        let done: Vec<_> = thread::scope(|scope| {
+            let begun: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| run::keygate(folder.path(), &["migrate"], ""))).collect();
+            begun.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(done.iter().all(|run| run.code == Some(0)), "{done:?}");
+        let records = Records::of(&url);
+        assert_eq!(records.add(&[record(FULL)]), records.head());
+    }
+}
+
+#[test]
+fn gateways_that_start_at_once_on_no_file_share_one_database() {
+    let upstream = Upstream::start(serve);
+    let shared = tempfile::tempdir().unwrap();
+    let file = shared.path().join("keygate.db");
+    let keys = format!("{{database: 'sqlite:{}'}}", file.display());
+    let ports = [quiet_port(), quiet_port(), quiet_port()];
+    let gateways: Vec<_> = ports
+        .iter()
+        .map(|port| {
+            let text = config(&upstream.url(), *port, &keys, "");
+            Gateway::spawn(&[("keygate.yaml", &text)], |command| command)
+        })
+        .collect();
+    for gateway in &gateways {
+        gateway.address("data");
+    }
+    let records = Records::of(&format!("sqlite:{}", file.display()));
+    records.add(&[record(FULL), record(LOST)]);
+    let ask = |gateway: &Gateway, secret| {
+        Client::connect(gateway.address("data")).exchange(super::request("/any/thing", secret)).status()
+    };
+    for gateway in &gateways {
+        wait_for("the new keys", || ask(gateway, LOST.1) == 200);
+    }
+    wait_for("three replicas", || records.replicas().len() == 3);
+    fs::write(shared.path().join("keygate.yaml"), config(&upstream.url(), 8080, &keys, "")).unwrap();
+    let revoke = ["keys", "revoke", LOST.0, "--wait", "30s"];
+    let done = run::keygate(shared.path(), &revoke, "").expect_success();
+    assert!(done.stderr.contains("3/3"), "{done:?}");
+    for gateway in &gateways {
+        assert_eq!(ask(gateway, LOST.1), 401);
+    }
+}
