@@ -2,7 +2,8 @@
 //! what a receipt says.
 
 use std::{
-    process::Command,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -330,6 +331,26 @@ fn an_unreachable_database_changes_nothing_and_says_so() {
             wrong.stderr
         );
     }
+}
+
+#[test]
+fn a_database_that_goes_away_leaves_the_change_unconfirmed() {
+    let mut server = Postgres::start();
+    let place = Place::new(tempfile::tempdir().unwrap(), server.create_database());
+    beat(&DatabaseUrl::parse(&place.url).unwrap(), "r-1", 0);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+    command.args(["keys", "create", "--name", "New", "--scope", "read", "--all-projects", "--wait", "1h"]);
+    command.env("KEYGATE_DATABASE", &place.url).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut waiting = command.current_dir(place.folder.path()).spawn().unwrap();
+    // The secret is shown once the key is committed, whoever confirms it.
+    let mut secret = String::new();
+    BufReader::new(waiting.stdout.take().unwrap()).read_line(&mut secret).unwrap();
+    server.kill();
+    let output = waiting.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("revision 1 is committed, but it is not known where it is in force"), "{told}");
+    assert!(secret.starts_with("kg_live_"));
 }
 
 #[test]

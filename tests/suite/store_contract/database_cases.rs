@@ -4,9 +4,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use keygate::{
     keys::{
+        build::KeyPolicy,
+        caps::RoleCaps,
         checksum::KeySums,
         record::{KeyId, KeyRecord, Organization, Person},
+        secret::Brand,
+        snapshot::KeySnapshot,
     },
+    policy::scope::Scopes,
     store::contract::{
         Access, Acknowledgement, Changes, Committed, Database, Feed, Head, Heard, Heartbeat, Intake,
         UsageRow, WhenStale,
@@ -225,13 +230,23 @@ async fn checksums_are_those_of_the_records(database: Arc<dyn Database>) {
     let mut change = write(&*database).await;
     change.revoke_key(&key_id(2), &revocation(7)).await.unwrap();
     let revision = revision(change.commit(&[]).await.unwrap());
+    let (_, loaded) = load(&*database).await;
     let mut sums = KeySums::default();
     for key in &keys {
         let revoked = (key.id == key_id(2)).then(|| revocation(7));
         sums.add_record(&KeyRecord { revoked, ..key.clone() });
     }
+    assert_eq!(snapshot(&loaded.keys.into_values().collect::<Vec<_>>()).checksum(), sums);
     let found = database.checksum().await.unwrap();
     assert_eq!((found.revision, found.entries, found.sum), (revision, sums.entries, sums.sum));
+}
+
+/// The snapshot that serves these keys.
+fn snapshot(keys: &[KeyRecord]) -> KeySnapshot {
+    let scopes = Scopes::default();
+    let role_caps = RoleCaps::defaults(&scopes).unwrap();
+    let policy = KeyPolicy { scopes: &scopes, role_caps: &role_caps, brand: &Brand::default() };
+    KeySnapshot::build(keys, &[ada()], &[organization()], &policy).unwrap()
 }
 
 fn beat(replica: &str, revision: u64) -> Heartbeat {
