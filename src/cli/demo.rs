@@ -10,11 +10,12 @@ use crate::{
     telemetry::logging::{self, LOG_PATIENCE, LogFormat},
 };
 
-/// Run a sample API behind a gateway with keys of each kind, and print curl lines that show each kind of answer.
+/// Run a sample API behind a gateway with keys of each kind in SQLite, and print lines to paste that show each kind of
+/// answer, a revocation with its receipt, and a demotion.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: keygate demo --once")]
 pub(super) struct Demo {
-    /// Send all of the requests, check each answer, and end.
+    /// Take all of the steps, check each answer, and end.
     #[arg(long)]
     once: bool,
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::keyring::{Holder, Keyring};
 
 /// For the whole of one exchange.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// More than any answer of the demo.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
@@ -54,9 +54,12 @@ impl Request {
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP/1.1 response"))
     }
 
-    fn bytes(&self, gateway: SocketAddr, keyring: &Keyring) -> String {
-        let mut head =
-            format!("{} {} HTTP/1.1\r\nHost: {gateway}\r\nConnection: close\r\n", self.method, self.target);
+    /// As it is sent. The connection ends with the answer, unless a header says otherwise.
+    pub(super) fn bytes(&self, gateway: SocketAddr, keyring: &Keyring) -> String {
+        let mut head = format!("{} {} HTTP/1.1\r\nHost: {gateway}\r\n", self.method, self.target);
+        if !self.headers.iter().any(|(name, _)| *name == "Connection") {
+            head += "Connection: close\r\n";
+        }
         for (name, value) in self.fields(keyring) {
             // Writing to a string cannot fail.
             let _ = write!(head, "{name}: {value}\r\n");
@@ -70,7 +73,8 @@ impl Request {
 
     /// The same request for a shell.
     pub(super) fn curl(&self, gateway: SocketAddr, keyring: &Keyring) -> String {
-        let mut line = "curl -i".to_owned();
+        // What a WebSocket brings shall be seen as it comes.
+        let mut line = if self.is_upgrade() { "curl -i -N" } else { "curl -i" }.to_owned();
         if self.target.contains("..") {
             line += " --path-as-is";
         }
@@ -84,6 +88,10 @@ impl Request {
             let _ = write!(line, " -d '{body}'");
         }
         format!("{line} 'http://{gateway}{}'", self.target)
+    }
+
+    fn is_upgrade(&self) -> bool {
+        self.headers.iter().any(|(name, _)| *name == "Upgrade")
     }
 
     fn fields(&self, keyring: &Keyring) -> Vec<(&'static str, String)> {

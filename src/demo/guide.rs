@@ -3,10 +3,13 @@
 use std::io;
 
 use super::{
-    Demo, files,
-    keyring::Holder,
-    steps::{CHAPTERS, LEAVING},
+    Demo,
+    command::Command,
+    files,
+    steps::{CHAPTERS, Change, DEMOTION, REVOCATION, Step},
 };
+
+const LIST: Command = Command(&["keys", "list"]);
 
 pub(super) fn write(out: &mut dyn io::Write, demo: &Demo) -> io::Result<()> {
     let folder = demo.folder().display();
@@ -14,34 +17,32 @@ pub(super) fn write(out: &mut dyn io::Write, demo: &Demo) -> io::Result<()> {
     writeln!(out, "  gateway        http://{}", demo.gateway)?;
     writeln!(out, "  metrics        http://{}/metrics", demo.health)?;
     writeln!(out, "  configuration  {folder}/{}", files::CONFIG)?;
-    writeln!(out, "  keys           {folder}/{}", files::KEYS)?;
+    writeln!(out, "  database       {folder}/{}", files::DATABASE)?;
     writeln!(out, "  access log     {folder}/{}", files::ACCESS_LOG)?;
+    writeln!(out, "  keys           {}", LIST.shell(demo.folder())?)?;
     for chapter in CHAPTERS {
         writeln!(out, "\n{}", chapter.title)?;
         for step in chapter.steps {
-            writeln!(out, "\n  # {} {}  {}", step.status, step.code, step.what)?;
-            writeln!(out, "  {}", step.request.curl(demo.gateway, &demo.keyring))?;
+            write_step(out, demo, step)?;
         }
     }
-    write_revocation(out, demo)
+    write_change(out, demo, &REVOCATION, "in another shell: watch it end when its key is revoked")?;
+    write_change(out, demo, &DEMOTION, "")?;
+    writeln!(out)
 }
 
-/// A key that works, its revocation by an edit, and how long it takes until it is refused.
-fn write_revocation(out: &mut dyn io::Write, demo: &Demo) -> io::Result<()> {
-    let keys = demo.folder().join(files::KEYS);
-    let keys = keys.display();
-    let id = Holder::Leaving.id();
-    let request = LEAVING.curl(demo.gateway, &demo.keyring);
-    let status = request.replacen("curl -i", "curl -s -o /dev/null -w '%{http_code}'", 1);
-    writeln!(out, "\nRevoked means revoked now")?;
-    writeln!(out, "\n  # 200  a key works")?;
-    writeln!(out, "  {request}")?;
-    writeln!(out, "\n  # mark it in the key file, and see how long it goes on working")?;
-    writeln!(
-        out,
-        "  sed -i.bak 's/^  - id: {id}$/&\\n    revoked_at: '\"$(date -u +%FT%TZ)\"'/' {keys}; \
-         time until [ \"$({status})\" = 401 ]; do :; done"
-    )?;
-    writeln!(out, "\n  # 401 key_revoked")?;
-    writeln!(out, "  {request}\n")
+fn write_step(out: &mut dyn io::Write, demo: &Demo, step: &Step) -> io::Result<()> {
+    writeln!(out, "\n  # {} {}  {}", step.status, step.code, step.what)?;
+    writeln!(out, "  {}", step.request.curl(demo.gateway, &demo.keyring))
+}
+
+fn write_change(out: &mut dyn io::Write, demo: &Demo, change: &Change, advice: &str) -> io::Result<()> {
+    writeln!(out, "\n{}", change.title)?;
+    write_step(out, demo, &change.before)?;
+    if !advice.is_empty() {
+        writeln!(out, "  # {advice}")?;
+    }
+    writeln!(out, "\n  # returns when it is in force, and says where")?;
+    writeln!(out, "  {}", change.command.shell(demo.folder())?)?;
+    write_step(out, demo, &change.after)
 }

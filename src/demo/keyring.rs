@@ -19,12 +19,13 @@ pub(super) enum Holder {
     Disabled,
     Elsewhere,
     Leaving,
-    /// Of the right form, and in no key file.
+    Demoted,
+    /// Of the right form, and nobody's.
     Stranger,
 }
 
 impl Holder {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Admin,
         Self::Write,
         Self::Read,
@@ -36,6 +37,7 @@ impl Holder {
         Self::Disabled,
         Self::Elsewhere,
         Self::Leaving,
+        Self::Demoted,
         Self::Stranger,
     ];
 
@@ -53,6 +55,7 @@ impl Holder {
             Self::Disabled => "demo-disabled",
             Self::Elsewhere => "demo-elsewhere",
             Self::Leaving => "demo-leaving",
+            Self::Demoted => "demo-demoted",
             Self::Stranger => "demo-stranger",
         }
     }
@@ -70,15 +73,19 @@ impl Keyring {
     }
 
     pub(super) fn secret(&self, holder: Holder) -> &str {
-        // `generate` made one for each, in the order of declaration, which is that of `ALL`.
-        self.0[holder as usize].expose()
+        self.key(holder).expose()
     }
 
-    /// What the key file says of each key: id, digest and prefix.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'static str, String, &str)> {
-        Holder::ALL.iter().zip(&self.0).map(|(holder, secret)| {
-            let digest = KeyDigest::of(secret.expose().as_bytes()).to_text();
-            (holder.id(), digest, secret.prefix().unwrap_or_default())
-        })
+    pub(super) fn digest(&self, holder: Holder) -> KeyDigest {
+        KeyDigest::of(self.secret(holder).as_bytes())
+    }
+
+    pub(super) fn prefix(&self, holder: Holder) -> &str {
+        self.key(holder).prefix().unwrap_or_default()
+    }
+
+    fn key(&self, holder: Holder) -> &KeySecret {
+        // `generate` made one for each, in the order of declaration, which is that of `ALL`.
+        &self.0[holder as usize]
     }
 }

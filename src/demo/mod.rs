@@ -1,16 +1,20 @@
 //! The demo: a whole set-up in one process, in a temporary folder. A sample API, a gateway in front of it with a real
-//! configuration and key file, and steps that show each kind of answer.
+//! configuration and an SQLite database, and steps that show each kind of answer.
 
+mod command;
+mod events;
 mod exchange;
 mod files;
 mod guide;
 mod keyring;
+mod records;
 mod sample_api;
+mod socket;
 mod steps;
 mod walk;
 
 use std::{
-    fmt, fs, io,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     thread::{self, JoinHandle},
@@ -18,10 +22,12 @@ use std::{
 
 use tempfile::TempDir;
 
-use self::{keyring::Keyring, sample_api::SampleApi};
+use self::{files::Addresses, keyring::Keyring, sample_api::SampleApi};
 use crate::{
     app::{App, StartError, Stopper},
+    clock::{Clock as _, SystemClock},
     net::listener::ListenAddress,
+    store::database_url::DatabaseUrl,
 };
 
 /// Where the gateway listens if nobody else does.
@@ -96,7 +102,9 @@ impl Demo {
         let folder = tempfile::Builder::new().prefix("keygate-demo-").tempdir()?;
         let api = SampleApi::start()?;
         let keyring = Keyring::generate().map_err(|error| DemoError(error.to_string()))?;
-        files::write(folder.path(), listen, api.address(), &keyring)?;
+        files::write(folder.path(), &Addresses { listen, api: api.address(), events: api.events() })?;
+        let database = DatabaseUrl::Sqlite(folder.path().join(files::DATABASE));
+        records::fill(&database, &keyring, SystemClock.now())?;
         let app = App::start(&folder.path().join(files::CONFIG))?;
         let (gateway, health) = (address_of(&app, "data")?, address_of(&app, "health")?);
         let stopper = app.stopper();
@@ -127,18 +135,4 @@ fn address_of(app: &App, name: &str) -> Result<SocketAddr, DemoError> {
         Some((_, ListenAddress::Tcp(address))) => Ok(*address),
         Some((_, ListenAddress::Unix(_))) | None => Err(DemoError(format!("no {name} listener"))),
     }
-}
-
-/// Replaces `path` by a file with `content` that only its owner can read: written beside it, then renamed.
-fn replace_file(path: &Path, content: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    io::Write::write_all(&mut file, content.as_bytes())?;
-    file.persist(path)?;
-    Ok(())
-}
-
-/// The text of the file `path`.
-fn read_file(path: &Path) -> io::Result<String> {
-    fs::read_to_string(path)
 }

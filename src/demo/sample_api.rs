@@ -1,5 +1,5 @@
 //! The sample upstream: an API of projects and their tests, in memory, that checks nothing. Each answer tells which
-//! identity headers came with the request.
+//! identity headers came with the request. What it tells over WebSocket is in `events`.
 
 use std::{
     io,
@@ -19,6 +19,8 @@ use axum::{
 use serde_json::{Map, Value, json};
 use tokio::{net::TcpListener, runtime::Builder, sync::oneshot};
 
+use super::events;
+
 /// More than a demo needs, less than hurts.
 const TESTS_MAX: usize = 1000;
 
@@ -26,30 +28,38 @@ const TESTS_MAX: usize = 1000;
 #[derive(Debug)]
 pub(super) struct SampleApi {
     address: SocketAddr,
+    events: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl SampleApi {
-    /// Serves on a loopback port that the system chooses.
+    /// Serves on loopback ports that the system chooses.
     pub(super) fn start() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
-        let address = listener.local_addr()?;
+        let listen = || runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+        let (listener, event_listener) = (listen()?, listen()?);
+        let (address, events) = (listener.local_addr()?, event_listener.local_addr()?);
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name("sample-api".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     _ = axum::serve(listener, router()) => {}
+                    () = events::serve(event_listener) => {}
                     _ = stopped => {}
                 }
             });
         })?;
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { address, events, stop: Some(stop), thread: Some(thread) })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it tells of events.
+    pub(super) fn events(&self) -> SocketAddr {
+        self.events
     }
 }
 

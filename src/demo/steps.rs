@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
+    command::Command,
     exchange::{Answer, Presented, Request},
     keyring::Holder,
 };
@@ -47,7 +48,7 @@ const fn key(holder: Holder) -> Presented {
     Presented::Key(holder)
 }
 
-/// Everything the demo shows but a live revocation, in this order.
+/// Everything the demo shows but what changes while it runs, in this order.
 pub(super) const CHAPTERS: &[Chapter] = &[
     Chapter {
         title: "Admitted, by scope and project",
@@ -160,8 +161,46 @@ pub(super) const OUT_OF_SIGHT: Chapter = Chapter {
     ],
 };
 
-/// The request of a key that is revoked while the demo runs.
-pub(super) const LEAVING: Request = get(ALPHA, key(Holder::Leaving));
+/// What happens while the demo runs: a command changes a record, and what depends on it changes at once.
+pub(super) struct Change {
+    pub(super) title: &'static str,
+    /// What works before.
+    pub(super) before: Step,
+    pub(super) command: Command,
+    /// The same afterwards.
+    pub(super) after: Step,
+}
+
+/// A key is revoked whose WebSocket is open.
+pub(super) const REVOCATION: Change = Change {
+    title: "Revoked means revoked now, with a receipt, open streams included",
+    before: step("a WebSocket", EVENTS, 101, ""),
+    command: Command(&["keys", "revoke", "demo-leaving", "--reason", "the demo showed it"]),
+    after: step("the next request with the key", get(ALPHA, key(Holder::Leaving)), 401, "key_revoked"),
+};
+
+/// A person gets a role that permits less.
+pub(super) const DEMOTION: Change = Change {
+    title: "A key is never more than its owner",
+    before: step("the key of eve, a member, writes", post_test(key(Holder::Demoted)), 201, ""),
+    command: Command(&["people", "update", "eve", "--role", "viewer"]),
+    after: step(
+        "the same key, now that eve is a viewer",
+        post_test(key(Holder::Demoted)),
+        403,
+        "scope_insufficient",
+    ),
+};
+
+const EVENTS: Request = Request {
+    headers: &[
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ],
+    ..get("/api/v1/projects/alpha/events", key(Holder::Leaving))
+};
 
 const SPOOFED: Request = Request {
     headers: &[("X-Auth-User", "ada"), ("x_auth_role", "owner"), ("X-Auth-Key-Id", "demo-admin")],

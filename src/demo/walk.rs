@@ -1,30 +1,13 @@
 //! `keygate demo --once`: takes every step over TCP and says of each whether its answer was right.
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
-
-use jiff::Timestamp;
+use std::io;
 
 use super::{
     Demo, DemoError,
     exchange::{Answer, Request},
-    files,
-    keyring::Holder,
-    read_file, replace_file,
-    steps::{CHAPTERS, LEAVING, OUT_OF_SIGHT, Step},
+    socket::{Message, Socket},
+    steps::{CHAPTERS, Change, DEMOTION, OUT_OF_SIGHT, REVOCATION, Step},
 };
-use crate::{
-    clock::{Clock as _, SystemClock, monotonic},
-    yaml::{
-        Limits,
-        edit::{EditError, Editor, NewValue, Step as Way},
-    },
-};
-
-/// How long a revocation may take to be in force.
-const REVOCATION_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Takes every step; true if all answers were right.
 pub(super) fn walk(out: &mut dyn io::Write, demo: &Demo) -> Result<bool, DemoError> {
@@ -37,8 +20,8 @@ pub(super) fn walk(out: &mut dyn io::Write, demo: &Demo) -> Result<bool, DemoErr
         }
     }
     walk.same_answer()?;
-    writeln!(walk.out, "Revoked means revoked now")?;
     walk.revocation()?;
+    walk.demotion()?;
     let Walk { passed, failed, .. } = walk;
     writeln!(out, "\n{passed} passed, {failed} failed")?;
     Ok(failed == 0)
@@ -104,38 +87,53 @@ impl Walk<'_> {
         self.tell(right, "same bytes", "all three, but for date and request id")
     }
 
-    /// Revokes a key in its file while the gateway serves.
+    /// Revokes a key whose WebSocket is open.
     fn revocation(&mut self) -> Result<(), DemoError> {
-        let before = self.send(&LEAVING)?;
-        self.tell(before.status == 200, &told(&before), "a key works")?;
-        let path = self.demo.folder().join(files::KEYS);
-        let revoked = revoke(&read_file(&path)?, Holder::Leaving.id(), SystemClock.now())?;
-        replace_file(&path, &revoked)?;
-        let written = monotonic();
-        let mut answer = self.send(&LEAVING)?;
-        while answer.status == 200 && written.elapsed() < REVOCATION_PATIENCE {
-            answer = self.send(&LEAVING)?;
+        let Change { title, before, after, .. } = &REVOCATION;
+        writeln!(self.out, "{title}")?;
+        let mut socket = Socket::open(&before.request, self.demo.gateway, &self.demo.keyring)?;
+        let first = socket.message()?;
+        let what = match &first {
+            Message::Text(event) => format!("{}; its first message: {event}", before.what),
+            Message::Closed(code, why) => format!("it was closed at once: {code} {why}"),
+        };
+        self.tell(matches!(first, Message::Text(_)), "101", &what)?;
+        self.command(&REVOCATION, ", 1 open stream closed")?;
+        let what = "the close frame of the WebSocket";
+        match socket.closed() {
+            Ok((code, why)) => {
+                let right = (code, why.as_str()) == (1008, "API key revoked");
+                self.tell(right, &format!("{code} {why}"), what)?;
+            }
+            Err(error) => self.tell(false, "none", &format!("{what}: {error}"))?,
         }
-        let what = format!("refused {} ms after its entry in keys.yaml was marked", milliseconds(written));
-        self.tell(answer.code() == "key_revoked", &told(&answer), &what)?;
+        Ok(self.step(after)?)
+    }
+
+    /// Gives a person a role that permits less.
+    fn demotion(&mut self) -> Result<(), DemoError> {
+        let Change { title, before, after, .. } = &DEMOTION;
+        writeln!(self.out, "{title}")?;
+        self.step(before)?;
+        self.command(&DEMOTION, "")?;
+        Ok(self.step(after)?)
+    }
+
+    /// Runs the command of `change` and shows what it tells; right is a receipt of the only replica that ends in `rest`.
+    fn command(&mut self, change: &Change, rest: &str) -> Result<(), DemoError> {
+        writeln!(self.out, "    $ {}", change.command.line())?;
+        let ended = change.command.run(self.demo.folder())?;
+        for line in ended.told.lines() {
+            writeln!(self.out, "      {line}")?;
+        }
+        let receipt = ended.told.lines().find(|line| line.contains(" in force on 1/1 replicas"));
+        let right = ended.code == Some(0) && receipt.is_some_and(|receipt| receipt.ends_with(rest));
+        let code = ended.code.map_or_else(|| "no exit code".to_owned(), |code| format!("exit code {code}"));
+        self.tell(right, &code, "it is in force, and the receipt says where")?;
         Ok(())
     }
 }
 
 fn told(answer: &Answer) -> String {
     format!("{} {}", answer.status, answer.code())
-}
-
-fn milliseconds(since: Instant) -> u128 {
-    since.elapsed().as_millis()
-}
-
-/// The key file `text` in which the key `id` is revoked at `now`, and nothing else differs.
-fn revoke(text: &str, id: &str, now: Timestamp) -> Result<String, DemoError> {
-    let field = |name| [Way::Key("keys"), Way::Where { key: "id", is: id }, Way::Key(name)];
-    let told = |error: EditError| DemoError(error.to_string());
-    let mut editor = Editor::new(text.as_bytes(), &Limits::default()).map_err(told)?;
-    editor.set(&field("revoked_at"), NewValue::from(format!("{now:.0}").as_str())).map_err(told)?;
-    editor.set(&field("revoked_reason"), NewValue::from("the demo showed it")).map_err(told)?;
-    Ok(editor.into_text())
 }

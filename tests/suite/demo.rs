@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     net::TcpStream,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -43,7 +43,15 @@ fn the_demo_shows_every_kind_of_answer_and_leaves_nothing() {
         "  ✓ 404 not_found            a project that never was",
         "  ✓ 404 not_found            a path that the API serves and no route names",
         "  ✓ same bytes               all three, but for date and request id",
-        "  ✓ 401 key_revoked          refused ",
+        "  ✓ 101                      a WebSocket; its first message: event 1 for demo-leaving\n",
+        "    $ keygate keys revoke demo-leaving --reason 'the demo showed it'\n",
+        " in force on 1/1 replicas, slowest ",
+        " ms, 1 open stream closed\n",
+        "  ✓ 1008 API key revoked     the close frame of the WebSocket\n",
+        "  ✓ 401 key_revoked          the next request with the key\n",
+        "  ✓ 201                      the key of eve, a member, writes\n",
+        "    $ keygate people update eve --role viewer\n",
+        "  ✓ 403 scope_insufficient   the same key, now that eve is a viewer\n",
     ] {
         assert!(stdout.contains(expected), "no {expected:?} in\n{stdout}");
     }
@@ -60,27 +68,37 @@ fn the_lines_to_paste_do_what_they_say() {
     let mut child = demo(folder.path(), &[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut announced = None;
-    let mut compared = 0;
+    let mut socket = None;
+    let (mut compared, mut is_demoted) = (0, false);
     for line in lines.by_ref() {
         let line = line.trim_start();
         if let Some(comment) = line.strip_prefix("# ") {
             announced = comment.get(..3).filter(|status| status.parse::<u16>().is_ok()).map(str::to_owned);
             continue;
         }
-        if line.starts_with("curl") || line.starts_with("sed") {
-            let shell = run(Command::new("bash").args(["-c", line]).env("NO_PROXY", "*"), "");
-            if let Some(status) = announced.take() {
-                let expected = format!("HTTP/1.1 {status} ");
-                assert!(shell.stdout.starts_with(&expected), "{line}\n{}\n{}", shell.stdout, shell.stderr);
-                compared += 1;
-            } else {
-                assert_eq!(shell.code, Some(0), "{line}\n{}", shell.stderr);
+        let mut shell = Command::new("bash");
+        shell.args(["-c", line]).env("NO_PROXY", "*");
+        if line.contains("Upgrade: websocket") {
+            socket = Some(Socket::open(&mut shell));
+        } else if line.starts_with("curl") {
+            let shell = run(&mut shell, "");
+            let expected = format!("HTTP/1.1 {} ", announced.take().unwrap());
+            assert!(shell.stdout.starts_with(&expected), "{line}\n{}\n{}", shell.stdout, shell.stderr);
+            compared += 1;
+        } else if line.contains(" keys revoke ") || line.contains(" people update ") {
+            let told = run(&mut shell, "").expect_success().stderr;
+            assert!(told.contains(" in force on 1/1 replicas"), "{told}");
+            if let Some(socket) = socket.take() {
+                assert!(told.contains(", 1 open stream closed"), "{told}");
+                assert!(socket.rest().ends_with("API key revoked"));
             }
-            if shell.stdout.contains("key_revoked") && line.contains("alpha'") && compared > 25 {
-                break;
-            }
+            is_demoted = line.contains(" people update ");
+        }
+        if is_demoted && line.starts_with("curl") {
+            break;
         }
     }
+    assert!(compared > 25, "{compared} lines");
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).unwrap();
     kill_process(pid, Signal::INT).unwrap();
     assert!(lines.any(|line| line.contains("its folder is gone")));
@@ -88,4 +106,32 @@ fn the_lines_to_paste_do_what_they_say() {
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert!(child.wait().unwrap().success(), "{stderr}");
     assert_empty(folder.path());
+}
+
+/// A `curl` that has opened a WebSocket.
+struct Socket {
+    curl: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Socket {
+    /// Returns once the first event has come.
+    fn open(curl: &mut Command) -> Self {
+        let mut curl = curl.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut output = BufReader::new(curl.stdout.take().unwrap());
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"event 1 for demo-leaving\n") {
+            assert_ne!(output.read_until(b'\n', &mut seen).unwrap(), 0, "{}", String::from_utf8_lossy(&seen));
+        }
+        assert!(seen.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&seen));
+        Self { curl, output }
+    }
+
+    /// What comes until its end.
+    fn rest(mut self) -> String {
+        let mut rest = Vec::new();
+        self.output.read_to_end(&mut rest).unwrap();
+        self.curl.wait().unwrap();
+        String::from_utf8_lossy(&rest).into_owned()
+    }
 }

@@ -1,0 +1,189 @@
+//! The people and keys of the demo, of each kind one, and how they come into its database.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use jiff::{Timestamp, ToSpan as _};
+
+use super::{
+    DemoError,
+    keyring::{Holder, Keyring},
+};
+use crate::{
+    keys::record::{
+        Email, KeyId, KeyRecord, Name, Organization, OrganizationId, Person, PersonId, Revocation,
+    },
+    policy::{principal::Role, project::ProjectSet},
+    store::{
+        contract::{Access, AuditRecord, Committed},
+        database_url::DatabaseUrl,
+        sql,
+    },
+};
+
+/// Id, role, and whether they have left.
+const PEOPLE: [(&str, Role, bool); 5] = [
+    ("ada", Role::Owner, false),
+    ("bob", Role::Member, false),
+    ("cleo", Role::Viewer, false),
+    ("dan", Role::Member, true),
+    ("eve", Role::Member, false),
+];
+
+/// A key as the demo wants it; days count from now.
+struct Fixture {
+    holder: Holder,
+    name: &'static str,
+    owner: &'static str,
+    scope: &'static str,
+    /// `None`: all.
+    project: Option<&'static str>,
+    not_before: Option<i64>,
+    expires: Option<i64>,
+    is_revoked: bool,
+    network: Option<&'static str>,
+}
+
+const fn fixture(holder: Holder, name: &'static str, owner: &'static str, scope: &'static str) -> Fixture {
+    Fixture {
+        holder,
+        name,
+        owner,
+        scope,
+        project: None,
+        not_before: None,
+        expires: None,
+        is_revoked: false,
+        network: None,
+    }
+}
+
+const YESTERDAY: Option<i64> = Some(-1);
+const TOMORROW: Option<i64> = Some(1);
+const NEXT_MONTH: Option<i64> = Some(30);
+const CREATED: i64 = -30;
+
+const KEYS: [Fixture; 12] = [
+    fixture(Holder::Admin, "Administration", "ada", "admin"),
+    Fixture { expires: NEXT_MONTH, ..fixture(Holder::Write, "Continuous integration", "bob", "write") },
+    Fixture { expires: NEXT_MONTH, ..fixture(Holder::Read, "Dashboard", "cleo", "read") },
+    Fixture {
+        project: Some("alpha"),
+        expires: NEXT_MONTH,
+        ..fixture(Holder::Alpha, "Continuous integration of alpha", "bob", "write")
+    },
+    // A key is never more than its owner: this one reads.
+    fixture(Holder::Capped, "Granted admin, owned by a viewer", "cleo", "admin"),
+    Fixture { expires: YESTERDAY, ..fixture(Holder::Expired, "Trial", "bob", "write") },
+    Fixture { is_revoked: true, ..fixture(Holder::Revoked, "Printed by a build", "ada", "admin") },
+    Fixture { not_before: TOMORROW, ..fixture(Holder::Future, "For the next release", "bob", "write") },
+    fixture(Holder::Disabled, "Of somebody who left", "dan", "write"),
+    // Nobody on this machine has an address of this network.
+    Fixture {
+        network: Some("192.0.2.0/24"),
+        ..fixture(Holder::Elsewhere, "For one network only", "bob", "write")
+    },
+    fixture(Holder::Leaving, "To be revoked while you watch", "bob", "write"),
+    fixture(Holder::Demoted, "Of somebody who is demoted while you watch", "eve", "write"),
+];
+
+/// Makes the database and puts organization, people and keys into it, as one change.
+pub(super) fn fill(database: &DatabaseUrl, keyring: &Keyring, now: Timestamp) -> Result<(), DemoError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (people, keys) = (people()?, keys(keyring, now)?);
+    let filling = async {
+        sql::migrate(database, false).await?;
+        let store = sql::open(database, None).await?;
+        let mut transaction = store.begin(Access::Write).await?;
+        transaction.put_organization(&organization()).await?;
+        for person in &people {
+            transaction.put_person(person).await?;
+        }
+        transaction.insert_keys(&keys).await?;
+        let ids = people.iter().map(|person| ("person", person.id.to_string()));
+        let ids = ids.chain(keys.iter().map(|key| ("key", key.id.to_string())));
+        let audit: Vec<_> = ids.map(|(record, id)| created(record, id, now)).collect();
+        transaction.commit(&audit).await
+    };
+    match runtime.block_on(filling).map_err(told)? {
+        Committed::Revision(_) => Ok(()),
+        Committed::Unchanged | Committed::Written(_) | Committed::Unaudited(..) | Committed::ToCommit(_) => {
+            Err(DemoError("the database did not take the keys of the demo".to_owned()))
+        }
+    }
+}
+
+fn organization() -> Organization {
+    let projects = ["alpha", "beta"].map(str::to_owned).to_vec();
+    Organization { id: OrganizationId::default(), name: None, projects: Some(projects) }
+}
+
+fn people() -> Result<Vec<Person>, DemoError> {
+    let person = |(id, role, disabled): (&str, Role, bool)| {
+        Ok(Person {
+            id: PersonId::parse(id).map_err(told)?,
+            email: Email::parse(&format!("{id}@example.com")).map_err(told)?,
+            name: None,
+            organization: Some(OrganizationId::default()),
+            role,
+            projects: ProjectSet::All,
+            disabled,
+        })
+    };
+    PEOPLE.into_iter().map(person).collect()
+}
+
+fn keys(keyring: &Keyring, now: Timestamp) -> Result<Vec<KeyRecord>, DemoError> {
+    KEYS.iter().map(|fixture| key(fixture, keyring, now)).collect()
+}
+
+fn key(fixture: &Fixture, keyring: &Keyring, now: Timestamp) -> Result<KeyRecord, DemoError> {
+    // Far from the ends of time.
+    let day = |days: i64| now.checked_add((days * 24).hours()).unwrap_or(now).round(jiff::Unit::Second);
+    let day = |days: Option<i64>| days.map(day).transpose().map_err(told);
+    let named = |name: &str| Name::parse(name).map_err(told);
+    let revoked = || -> Result<_, DemoError> {
+        let by_ada =
+            |at| Ok(Revocation { at, by: Some(named("ada")?), reason: Some(named("printed by a build")?) });
+        day(YESTERDAY)?.map(by_ada).transpose()
+    };
+    Ok(KeyRecord {
+        id: KeyId::parse(fixture.holder.id()).map_err(told)?,
+        name: Some(named(fixture.name)?),
+        labels: BTreeMap::new(),
+        organization: Some(OrganizationId::default()),
+        owner: Some(PersonId::parse(fixture.owner).map_err(told)?),
+        digest: keyring.digest(fixture.holder),
+        previous: None,
+        prefix: Some(named(keyring.prefix(fixture.holder))?),
+        scopes: vec![fixture.scope.to_owned()],
+        projects: fixture.project.map_or(ProjectSet::All, |project| ProjectSet::only([project])),
+        created_at: day(Some(CREATED))?,
+        not_before: day(fixture.not_before)?,
+        expires_at: day(fixture.expires)?,
+        addresses: fixture
+            .network
+            .iter()
+            .map(|text| text.parse::<IpNet>())
+            .collect::<Result<_, _>>()
+            .map_err(told)?,
+        revoked: if fixture.is_revoked { revoked()? } else { None },
+    })
+}
+
+fn created(record: &str, id: String, now: Timestamp) -> AuditRecord {
+    AuditRecord {
+        at: now,
+        revision: None,
+        actor: "the demo".to_owned(),
+        address: None,
+        command: "demo".to_owned(),
+        record: record.to_owned(),
+        id,
+        what: "created".to_owned(),
+    }
+}
+
+fn told(error: impl std::fmt::Display) -> DemoError {
+    DemoError(error.to_string())
+}
