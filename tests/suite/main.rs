@@ -21,6 +21,7 @@ mod fixture;
 mod fleet;
 mod fuzz_http1;
 mod fuzz_inputs;
+mod guides;
 mod harness;
 mod health;
 mod hostile_requests;

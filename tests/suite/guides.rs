@@ -1,0 +1,161 @@
+//! The guides: their commands are run as they stand, and do what the pages say.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::harness::run::{Run, run};
+
+/// The shell blocks of `page`, of the part under `heading`.
+fn blocks(page: &str, heading: &str) -> Vec<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
+    let text = fs::read_to_string(page).unwrap();
+    let part = text.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no {heading}")).1;
+    let part = part.split("\n## ").next().unwrap();
+    let blocks = part.split("\n```sh\n").skip(1);
+    blocks.map(|block| block.split("\n```").next().unwrap().to_owned()).collect()
+}
+
+fn only_block(page: &str, heading: &str) -> String {
+    let mut blocks = blocks(page, heading);
+    assert_eq!(blocks.len(), 1, "{page} {heading}");
+    blocks.remove(0)
+}
+
+fn shell(script: &str, folder: &Path) -> Command {
+    let program = Path::new(env!("CARGO_BIN_EXE_keygate"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("bash");
+    shell.args(["-euo", "pipefail", "-c", script]).current_dir(folder).env("PATH", path);
+    shell.env_remove("KEYGATE_DATABASE").env("KEYGATE", program);
+    shell
+}
+
+fn told(run: &Run) -> String {
+    format!("{}{}", run.stdout, run.stderr)
+}
+
+/// A fleet of `deploy/fleet/try`, ended at the latest when this is dropped.
+struct Fleet {
+    home: PathBuf,
+    // Dropped after what runs in it has ended.
+    _folder: TempDir,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // PostgreSQL runs as another user where this one is root, and comes through.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        Self { home: folder.path().join("fleet"), _folder: folder }
+    }
+
+    fn run(&self, line: &str) -> Run {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        run(shell(line, root).env("KEYGATE_FLEET", &self.home), "")
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if self.home.exists() {
+            self.run("deploy/fleet/try down");
+        }
+    }
+}
+
+#[test]
+fn one_command_brings_up_three_replicas_and_one_shows_their_receipt() {
+    let fleet = Fleet::new();
+    let script = only_block("fleet.md", "## Try it");
+    let lines: Vec<_> = script.lines().collect();
+    assert_eq!(lines.len(), 3);
+    let up = fleet.run(lines[0]).expect_success();
+    assert!(up.stdout.starts_with("three replicas serve the keys of one PostgreSQL:"), "{}", told(&up));
+    let again = fleet.run(lines[0]);
+    assert_eq!(again.code, Some(1));
+    assert!(again.stderr.contains("is a fleet up already?"), "{}", again.stderr);
+    let revoke = told(&fleet.run(lines[1]).expect_success());
+    assert!(revoke.contains(" in force on 3/3 replicas, slowest "), "{revoke}");
+    for replica in 1..=3 {
+        for expected in [
+            format!("before: replica {replica} answers 200"),
+            format!("after: replica {replica} answers 401 key_revoked"),
+        ] {
+            assert!(revoke.contains(&expected), "no {expected:?} in\n{revoke}");
+        }
+    }
+    fleet.run(lines[2]).expect_success();
+    assert!(!fleet.home.exists());
+}
+
+#[test]
+fn a_folder_that_is_no_fleet_is_left_alone() {
+    let fleet = Fleet::new();
+    fs::create_dir(&fleet.home).unwrap();
+    let run = fleet.run("deploy/fleet/try down");
+    assert_eq!(run.code, Some(1));
+    assert!(fleet.home.exists());
+    fs::remove_dir(&fleet.home).unwrap();
+}
+
+/// The set-up of the page about stores: its folder, and the id of its key.
+fn sqlite() -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let block = only_block("choosing-a-store.md", "## Try SQLite");
+    let made = run(&mut shell(&block, folder.path()), "").expect_success();
+    assert!(made.stdout.contains("My first key"), "{}", told(&made));
+    let id = key_ids(folder.path()).remove(0);
+    (folder, id)
+}
+
+fn key_ids(folder: &Path) -> Vec<String> {
+    let listed = run(&mut shell("keygate keys list --output json", folder), "").expect_success();
+    let keys: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    keys.as_array().unwrap().iter().map(|key| key["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_leaked_key_is_found_revoked_and_replaced() {
+    let (folder, id) = sqlite();
+    let run_block =
+        |block: &str, id: &str| run(&mut shell(&block.replace("ID", id), folder.path()), "").expect_success();
+    let find = blocks("leaked-key.md", "## 1. Whose is it?");
+    assert!(told(&run_block(&find[0], &id)).contains(&id));
+    let secret = fs::read_to_string(folder.path().join("secret")).unwrap();
+    let prefix: String = secret.chars().take("kg_live_7Qd3".len()).collect();
+    assert!(run_block(&find[1].replace("acme_live_7Qd3", &prefix), &id).stdout.contains("My first key"));
+
+    let stop = blocks("leaked-key.md", "## 2. Revoke it");
+    assert!(told(&run_block(&stop[1], &id)).contains("kg_live_"), "rotated");
+    assert!(told(&run_block(&stop[0], &id)).contains("was revoked"));
+    let look = blocks("leaked-key.md", "## 4. What was done with it?");
+    assert!(told(&run_block(&look[0], &id)).contains("in a public repository"));
+    run_block(&only_block("leaked-key.md", "## 5. A new one"), "");
+    run_block(&look[1], "");
+    assert_eq!(key_ids(folder.path()).len(), 2);
+}
+
+#[test]
+fn a_backup_of_sqlite_is_whole_and_takes_a_revocation_back() {
+    let (folder, id) = sqlite();
+    let shown = |what: &str| {
+        let run = run(&mut shell(&format!("keygate keys show {id}"), folder.path()), "").expect_success();
+        assert!(told(&run).contains(what), "no {what:?} in\n{}", told(&run));
+    };
+    let parts = blocks("backup.md", "## SQLite");
+    let backup = run(&mut shell(&parts[0], folder.path()), "").expect_success();
+    assert_eq!(backup.stdout, "ok\n");
+    run(&mut shell(&format!("keygate keys revoke {id}"), folder.path()), "").expect_success();
+    shown("revoked");
+    let restored = run(&mut shell(&parts[1], folder.path()), "").expect_success();
+    assert!(restored.stdout.contains("active"), "{}", told(&restored));
+    let again = blocks("backup.md", "## What a restore does to revocations").remove(0);
+    run(&mut shell(&again.replace("ID", &id), folder.path()), "").expect_success();
+    shown("revoked before the restore");
+}
