@@ -1,6 +1,7 @@
 //! The command line: each command a thin front end over the rest. Secrets and what was asked for go to standard
 //! output, everything else to standard error.
 
+mod audit;
 pub mod cases;
 mod check;
 mod committed;
@@ -76,6 +77,7 @@ enum Command {
     Migrate(migrate::Migrate),
     Organizations(organizations::Organizations),
     Replicas(replicas::Replicas),
+    Audit(audit::Audit),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }
@@ -96,6 +98,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(migrate) => migrate.run(),
         Command::Organizations(organizations) => organizations.run(),
         Command::Replicas(replicas) => replicas.run(),
+        Command::Audit(audit) => audit.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(),
     }

@@ -2,7 +2,8 @@
 
 use std::{
     borrow::Cow,
-    io::{self, Write as _},
+    fmt::Write as _,
+    io::{self, BufWriter, StdoutLock, Write as _},
     path::Path,
 };
 
@@ -29,7 +30,54 @@ pub(super) fn answer(text: &str) {
 /// Writes `value` as JSON to standard output.
 pub(super) fn answer_json(value: &impl Serialize) {
     // Strings, numbers, lists and maps with text keys: they always become JSON.
-    answer(&serde_json::to_string_pretty(value).unwrap_or_default());
+    answer(&escaped(serde_json::to_string_pretty(value).unwrap_or_default()));
+}
+
+/// `value` as JSON on one line.
+pub(super) fn json_line(value: &impl Serialize) -> String {
+    escaped(serde_json::to_string(value).unwrap_or_default())
+}
+
+/// JSON in which what would drive a terminal is escaped (RFC 8259 §7), as `serde_json` does for the rest.
+fn escaped(json: String) -> String {
+    let is_unsafe = |character: char| character != '\n' && is_invisible(character);
+    if !json.contains(is_unsafe) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_unsafe(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a text never fails.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// Whoever read standard output does so no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gone;
+
+/// Lines on standard output, written in large pieces.
+pub(super) struct Lines(BufWriter<StdoutLock<'static>>);
+
+impl Lines {
+    pub(super) fn to_standard_output() -> Self {
+        Self(BufWriter::with_capacity(1 << 16, io::stdout().lock()))
+    }
+
+    /// Writes `text`, which holds nothing that drives a terminal, and a line break.
+    pub(super) fn put(&mut self, text: &str) -> Result<(), Gone> {
+        writeln!(self.0, "{text}").map_err(|_| Gone)
+    }
+
+    pub(super) fn flush(mut self) -> Result<(), Gone> {
+        self.0.flush().map_err(|_| Gone)
+    }
 }
 
 /// Writes `text` and a line break to standard error.

@@ -3,6 +3,7 @@
 
 pub mod actor;
 pub mod administration;
+pub mod audit_trail;
 mod changes;
 pub mod cold_start;
 pub mod config_file;

@@ -75,8 +75,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Begins to read, or to change. One that changes waits until no other does.
     fn begin(&self, access: Access) -> Task<'_, Box<dyn Transaction>>;
 
-    /// The changes that were made, newest first.
-    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Task<'a, Vec<AuditRecord>>;
+    /// A page of the changes that were made. Pages that follow each other by [`AuditPage::end`] give every record once,
+    /// whatever is added meanwhile.
+    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Task<'a, AuditPage>;
 }
 
 /// What a transaction is for.
@@ -214,17 +215,55 @@ pub struct AuditRecord {
     pub what: String,
 }
 
+/// Where an audit record stands among all others: a later one has a greater cursor. Means something only to the store
+/// that gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct AuditCursor {
+    /// The revision; 0 where there are none.
+    pub revision: u64,
+    /// The place within the revision; of a log without revisions, the byte after the record.
+    pub position: u64,
+}
+
+/// From where on audit records are asked for, and in which order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditFrom {
+    /// Newest first: those before the cursor, or from the newest on.
+    Before(Option<AuditCursor>),
+    /// Oldest first: those after the cursor, or from the oldest on.
+    After(Option<AuditCursor>),
+}
+
+impl AuditFrom {
+    /// The cursor, if there is one.
+    pub fn cursor(self) -> Option<AuditCursor> {
+        match self {
+            Self::Before(cursor) | Self::After(cursor) => cursor,
+        }
+    }
+}
+
+impl Default for AuditFrom {
+    fn default() -> Self {
+        Self::Before(None)
+    }
+}
+
 /// Which audit records are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
+    /// Only of records of this kind.
+    pub record: Option<String>,
     /// Only of this record id.
     pub id: Option<String>,
     /// Only by this actor.
     pub actor: Option<String>,
     /// Only from this instant on.
     pub since: Option<Timestamp>,
-    /// Only those before this cursor (see [`AuditRecord`]'s order: newest first): how many to pass over.
-    pub skip: u64,
+    /// Only before this instant.
+    pub until: Option<Timestamp>,
+    /// Which page.
+    pub from: AuditFrom,
     /// At most so many.
     pub limit: u64,
 }
@@ -232,10 +271,24 @@ pub struct AuditFilter {
 impl AuditFilter {
     /// Whether `record` is asked for, whatever the page.
     pub fn admits(&self, record: &AuditRecord) -> bool {
-        self.id.as_ref().is_none_or(|id| *id == record.id)
-            && self.actor.as_ref().is_none_or(|actor| *actor == record.actor)
+        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        is(&self.record, &record.record)
+            && is(&self.id, &record.id)
+            && is(&self.actor, &record.actor)
             && self.since.is_none_or(|since| record.at >= since)
+            && self.until.is_none_or(|until| record.at < until)
     }
+}
+
+/// Some audit records, in the order that was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditPage {
+    /// The records.
+    pub records: Vec<AuditRecord>,
+    /// Where the first of them stands; `None`: there are none.
+    pub first: Option<AuditCursor>,
+    /// Where the next page begins; `None`: nothing was looked at yet, so where this one began.
+    pub end: Option<AuditCursor>,
 }
 
 /// A store that several processes follow: every change is heard, numbered and confirmed.

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::{
     contract::{
-        Access, Acknowledgement, AuditFilter, AuditRecord, Changes, Checksum, Committed, Database, Feed,
-        Head, Heard, Heartbeat, Intake, Replica, RevokedBefore, Signals, Store, StoreError, Taken, Task,
-        Transaction, UsageRow,
+        Access, Acknowledgement, AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, Changes,
+        Checksum, Committed, Database, Feed, Head, Heard, Heartbeat, Intake, Replica, RevokedBefore, Signals,
+        Store, StoreError, Taken, Task, Transaction, UsageRow,
     },
     usage_rows,
 };
@@ -174,16 +174,26 @@ impl Store for MemoryDatabase {
         })
     }
 
-    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Task<'a, Vec<AuditRecord>> {
+    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Task<'a, AuditPage> {
         let records = self.records();
-        let asked_for = |record: &&AuditRecord| {
-            filter.id.as_ref().is_none_or(|id| *id == record.id)
-                && filter.actor.as_ref().is_none_or(|actor| *actor == record.actor)
-                && filter.since.is_none_or(|since| record.at >= since)
+        let all = (1..).zip(&records.audit).map(|(position, record)| {
+            (AuditCursor { revision: record.revision.unwrap_or(0), position }, record)
+        });
+        let asked_for: Vec<_> = all.filter(|(_, record)| filter.admits(record)).collect();
+        let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        let page: Vec<_> = match filter.from {
+            AuditFrom::Before(cursor) => {
+                let newest_first = asked_for.into_iter().rev();
+                newest_first.filter(|(at, _)| cursor.is_none_or(|cursor| *at < cursor)).take(limit).collect()
+            }
+            AuditFrom::After(cursor) => {
+                let later = |(at, _): &(AuditCursor, _)| cursor.is_none_or(|cursor| *at > cursor);
+                asked_for.into_iter().filter(later).take(limit).collect()
+            }
         };
-        let number = |count| usize::try_from(count).unwrap_or(usize::MAX);
-        let newest_first = records.audit.iter().rev().filter(asked_for);
-        done(newest_first.skip(number(filter.skip)).take(number(filter.limit)).cloned().collect())
+        let (first, last) = (page.first().map(|(at, _)| *at), page.last().map(|(at, _)| *at));
+        let records = page.into_iter().map(|(_, record)| record.clone()).collect();
+        done(AuditPage { records, first, end: last.or(filter.from.cursor()) })
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod answers;
+mod audit;
 mod cli;
 mod compat;
 mod config;

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    io::{self, BufRead as _, BufReader},
+    io::{self, BufRead as _, BufReader, Seek as _, SeekFrom},
     os::unix::fs::MetadataExt as _,
     path::Path,
 };
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::{
-    store::contract::{AuditFilter, AuditRecord, StoreError},
+    store::contract::{AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, StoreError},
     telemetry::{
         audit::{AuditEvent, AuditLog},
         operator::Operator,
@@ -101,9 +101,10 @@ impl Line {
     }
 }
 
-/// The changes that the log in `state` tells of, newest first. Half a line, as after a crash, is passed over.
-/// Cost: that of reading the log; what is kept in memory is no more than was asked for.
-pub(super) fn read(state: Option<&Path>, filter: &AuditFilter) -> Result<Vec<AuditRecord>, StoreError> {
+/// A page of the changes that the log in `state` tells of. Half a line, as after a crash, is passed over. A log that is
+/// shorter than a cursor was begun anew, and is read from its beginning.
+/// Cost: that of reading the log, onwards from the cursor; what is kept in memory is no more than was asked for.
+pub(super) fn page(state: Option<&Path>, filter: &AuditFilter) -> Result<AuditPage, StoreError> {
     let Some(state) = state else {
         return Err(StoreError::Refused(vec![
             "no audit log is kept of key files without a `state:` folder; name one in the configuration"
@@ -112,23 +113,81 @@ pub(super) fn read(state: Option<&Path>, filter: &AuditFilter) -> Result<Vec<Aud
     };
     let path = state.join(AUDIT_LOG);
     let failed = |error: io::Error| StoreError::Failed(format!("{}: {error}", path.display()));
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let skip = usize::try_from(filter.skip).unwrap_or(usize::MAX);
-    let wanted = skip.saturating_add(usize::try_from(filter.limit).unwrap_or(usize::MAX));
-    let mut newest = VecDeque::new();
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.map_err(failed)?;
-        let record = serde_json::from_slice::<Line>(&line).ok().and_then(Line::into_record);
-        if let Some(record) = record.filter(|record| filter.admits(record)) {
-            newest.push_back(record);
-            if newest.len() > wanted {
-                newest.pop_front();
+    match File::open(&path) {
+        Ok(log) => page_of(log, filter).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Ok(AuditPage { end: Some(AuditCursor::default()), ..AuditPage::default() })
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn page_of(mut log: File, filter: &AuditFilter) -> io::Result<AuditPage> {
+    let length = log.metadata()?.len();
+    let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+    let cursor = filter.from.cursor().map(|cursor| cursor.position).filter(|at| *at <= length);
+    let is_wanted = |record: &AuditRecord| filter.admits(record);
+    match filter.from {
+        AuditFrom::Before(_) => {
+            let mut newest = VecDeque::new();
+            for line in (Lines { log: BufReader::new(log), at: 0 }) {
+                let (end, record) = line?;
+                if cursor.is_some_and(|cursor| end >= cursor) {
+                    break;
+                }
+                newest.extend(record.filter(is_wanted).map(|record| (end, record)));
+                if newest.len() > limit {
+                    newest.pop_front();
+                }
             }
+            let end = newest.front().map(|(end, _)| *end).or(cursor);
+            let first = newest.back().map(|(end, _)| at_byte(*end));
+            let records = newest.into_iter().rev().map(|(_, record)| record).collect();
+            Ok(AuditPage { records, first, end: end.map(at_byte) })
+        }
+        AuditFrom::After(_) => {
+            let mut at = cursor.unwrap_or(0);
+            log.seek(SeekFrom::Start(at))?;
+            let (mut records, mut first) = (Vec::new(), None);
+            let mut lines = Lines { log: BufReader::new(log), at };
+            while records.len() < limit {
+                let Some(line) = lines.next() else { break };
+                let (end, record) = line?;
+                at = end;
+                if let Some(record) = record.filter(is_wanted) {
+                    records.push(record);
+                    first.get_or_insert(at_byte(at));
+                }
+            }
+            Ok(AuditPage { records, first, end: Some(at_byte(at)) })
         }
     }
-    Ok(newest.into_iter().rev().skip(skip).collect())
+}
+
+fn at_byte(position: u64) -> AuditCursor {
+    AuditCursor { revision: 0, position }
+}
+
+/// The whole lines of a log from `at` on: the byte after each, and the change that it tells of.
+struct Lines {
+    log: BufReader<File>,
+    at: u64,
+}
+
+impl Iterator for Lines {
+    type Item = io::Result<(u64, Option<AuditRecord>)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut line = Vec::new();
+        match self.log.read_until(b'\n', &mut line) {
+            Ok(length) if line.ends_with(b"\n") => {
+                self.at += length as u64;
+                let record = serde_json::from_slice::<Line>(&line).ok().and_then(Line::into_record);
+                Some(Ok((self.at, record)))
+            }
+            // The end, or a line that is being written.
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
 }

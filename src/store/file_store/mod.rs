@@ -10,7 +10,7 @@ use std::{future::ready, path::PathBuf, sync::Arc};
 pub use self::audit_log::AUDIT_LOG;
 use self::transaction::FileTransaction;
 use super::{
-    contract::{Access, AuditFilter, AuditRecord, Store, StoreError, Task, Transaction},
+    contract::{Access, AuditFilter, AuditPage, Store, StoreError, Task, Transaction},
     editable::EditableFiles,
     file::FileProblem,
     key_files::Location,
@@ -80,8 +80,8 @@ impl Store for FileStore {
         done(begun.map(|transaction| Box::new(transaction) as Box<dyn Transaction>))
     }
 
-    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Task<'a, Vec<AuditRecord>> {
-        done(audit_log::read(self.options.state.as_deref(), filter))
+    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Task<'a, AuditPage> {
+        done(audit_log::page(self.options.state.as_deref(), filter))
     }
 }
 

@@ -7,19 +7,27 @@ use super::{
     record_row::{floor_us, instant},
     session::{Begin, Sessions},
 };
-use crate::store::contract::{AuditFilter, AuditRecord, StoreError};
+use crate::store::contract::{AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, StoreError};
 
-/// See [`Store::audit`](crate::store::contract::Store::audit).
-pub(super) async fn records(
-    sessions: &Arc<Sessions>,
-    filter: &AuditFilter,
-) -> Result<Vec<AuditRecord>, StoreError> {
+/// See [`Store::audit`](crate::store::contract::Store::audit). Commits come one after the other, so that no record
+/// appears before a cursor that was given out.
+pub(super) async fn page(sessions: &Arc<Sessions>, filter: &AuditFilter) -> Result<AuditPage, StoreError> {
+    let (comparison, order) = match filter.from {
+        AuditFrom::Before(_) => ("<", "DESC"),
+        AuditFrom::After(_) => (">", "ASC"),
+    };
     let mut conditions = vec!["revision > 0".to_owned()];
-    let mut values: Vec<Value<'_>> = vec![filter.limit.into(), filter.skip.into()];
+    let mut values: Vec<Value<'_>> = vec![filter.limit.into()];
+    if let Some(AuditCursor { revision, position }) = filter.from.cursor() {
+        values.extend([revision.into(), position.into()]);
+        conditions.push(format!("(revision, position) {comparison} ($2, $3)"));
+    }
     let given = [
+        ("record =", filter.record.as_deref().map(Into::into)),
         ("id =", filter.id.as_deref().map(Into::into)),
         ("actor =", filter.actor.as_deref().map(Into::into)),
         ("committed_at >=", filter.since.map(|since| floor_us(since).into())),
+        ("committed_at <", filter.until.map(|until| floor_us(until).into())),
     ];
     for (condition, value) in given {
         if let Some(value) = value {
@@ -28,12 +36,19 @@ pub(super) async fn records(
         }
     }
     let statement = format!(
-        "SELECT revision, committed_at, actor, address, command, record, id, what FROM audit WHERE {} \
-         ORDER BY revision DESC, position DESC LIMIT $1 OFFSET $2",
+        "SELECT revision, committed_at, actor, address, command, record, id, what, position FROM audit WHERE {} \
+         ORDER BY revision {order}, position {order} LIMIT $1",
         conditions.join(" AND ")
     );
     let mut session = sessions.begin(Begin::Read).await?;
-    session.connection()?.rows(statement, values).await?.iter().map(record).collect()
+    let rows = session.connection()?.rows(statement, values).await?;
+    let first = rows.first().map(cursor).transpose()?;
+    let end = rows.last().map(cursor).transpose()?.or(filter.from.cursor());
+    Ok(AuditPage { records: rows.iter().map(record).collect::<Result<_, _>>()?, first, end })
+}
+
+fn cursor(row: &Row) -> Result<AuditCursor, StoreError> {
+    Ok(AuditCursor { revision: row.number(0)?, position: row.number(8)? })
 }
 
 fn record(row: &Row) -> Result<AuditRecord, StoreError> {

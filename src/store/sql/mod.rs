@@ -36,7 +36,7 @@ use self::{
 };
 use super::{
     contract::{
-        Access, Acknowledgement, AuditFilter, AuditRecord, Checksum, Database, Feed, Head, Heartbeat, Intake,
+        Access, Acknowledgement, AuditFilter, AuditPage, Checksum, Database, Feed, Head, Heartbeat, Intake,
         Replica, Signals, Store, StoreError, Task, Transaction, UsageRow,
     },
     database_url::{DatabaseUrl, PostgresUrl},
@@ -108,8 +108,8 @@ impl Store for SqlDatabase {
         })
     }
 
-    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Task<'a, Vec<AuditRecord>> {
-        Box::pin(audit::records(&self.sessions, filter))
+    fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Task<'a, AuditPage> {
+        Box::pin(audit::page(&self.sessions, filter))
     }
 }
 

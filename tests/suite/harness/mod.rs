@@ -14,6 +14,7 @@
 //! - [`Client`]: raw bytes out, one framed [`Message`] in.
 //! - [`Postgres`]: a server of its own, with databases; to be stopped, killed and paused.
 //! - [`TcpProxy`]: the network between a gateway and its database; it cuts, holds, delays and loses.
+//! - [`store_place`]: a folder whose commands work on key files, SQLite or PostgreSQL.
 //! - [`run`]: commands to their end: `keygate`, `curl`, Python with `tests/requirements.txt`.
 //!
 //! Everything that is started is stopped when its value is dropped. [`GUARD`] bounds every wait, so that a hang is a
@@ -25,6 +26,7 @@ mod gateway;
 mod message;
 pub(crate) mod postgres;
 pub(crate) mod run;
+pub(crate) mod store_place;
 pub(crate) mod tcp_proxy;
 #[cfg(test)]
 mod tests;

@@ -225,7 +225,8 @@ async fn assert_whole(url: &DatabaseUrl, told: u64) {
     assert!(head.revision >= told, "revision {} was confirmed, {} is there", told, head.revision);
     assert_eq!(loaded.keys.len() as u64, head.revision);
     assert_eq!(loaded.keys.values().filter(|key| key.revoked.is_none()).count(), 1, "all but the last");
-    let audited = database.audit(&AuditFilter { limit: u64::MAX, ..AuditFilter::default() }).await.unwrap();
+    let audited =
+        database.audit(&AuditFilter { limit: u64::MAX, ..AuditFilter::default() }).await.unwrap().records;
     assert!(audited.iter().rev().filter_map(|record| record.revision).eq(1..=head.revision));
     assert_eq!(changes(&*database, head.instance, 0).await.keys.len() as u64, head.revision);
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use keygate::store::contract::{
-    Access, AuditFilter, Committed, RevokedBefore, Store, StoreError, Taken, Transaction,
+    Access, AuditFilter, AuditFrom, AuditPage, Committed, RevokedBefore, Store, StoreError, Taken,
+    Transaction,
 };
 
 use super::{
@@ -102,7 +103,8 @@ async fn nothing_to_change_is_no_change(store: Arc<dyn Store>) {
     let mut change = write(&*store).await;
     change.insert_keys(&[full_key(1)]).await.unwrap();
     changed(change, "key_000001").await;
-    let audited = store.audit(&AuditFilter { limit: 10, ..AuditFilter::default() }).await.unwrap().len();
+    let audited =
+        store.audit(&AuditFilter { limit: 10, ..AuditFilter::default() }).await.unwrap().records.len();
 
     let mut change = write(&*store).await;
     change.put_organization(&organization()).await.unwrap();
@@ -113,7 +115,7 @@ async fn nothing_to_change_is_no_change(store: Arc<dyn Store>) {
     let committed = change.commit(&[audit("key_000001", "nothing")]).await.unwrap();
     assert!(matches!(committed, Committed::Unchanged), "{committed:?}");
     let filter = AuditFilter { limit: 10, ..AuditFilter::default() };
-    assert_eq!(store.audit(&filter).await.unwrap().len(), audited);
+    assert_eq!(store.audit(&filter).await.unwrap().records.len(), audited);
 }
 
 async fn a_revocation_is_for_good(store: Arc<dyn Store>) {
@@ -222,15 +224,35 @@ async fn the_audit_goes_with_the_change(store: Arc<dyn Store>) {
         change.insert_keys(&[key(number)]).await.unwrap();
         changed(change, key_id(number).as_str()).await;
     }
-    let ids = async |filter: AuditFilter| -> Vec<String> {
-        store.audit(&filter).await.unwrap().into_iter().map(|record| record.id).collect()
+    let page = async |filter: &AuditFilter| {
+        let AuditPage { records, end, .. } = store.audit(filter).await.unwrap();
+        (records.into_iter().map(|record| record.id).collect::<Vec<_>>(), end)
     };
+    let ids = async |filter: AuditFilter| page(&filter).await.0;
     let all = AuditFilter { limit: 10, ..AuditFilter::default() };
     assert_eq!(ids(all.clone()).await, ["key_000004", "key_000003", "key_000002", "key_000001"]);
-    assert_eq!(ids(AuditFilter { skip: 1, limit: 2, ..all.clone() }).await, ["key_000003", "key_000002"]);
     assert_eq!(ids(AuditFilter { id: Some("key_000002".to_owned()), ..all.clone() }).await, ["key_000002"]);
     assert!(ids(AuditFilter { actor: Some("bob".to_owned()), ..all.clone() }).await.is_empty());
-    let found = store.audit(&all).await.unwrap();
+    assert!(ids(AuditFilter { record: Some("person".to_owned()), ..all.clone() }).await.is_empty());
+    let found = store.audit(&all).await.unwrap().records;
     assert_eq!((&*found[0].what, &*found[0].actor), ("made", "ada (uid 1000)"));
-    assert!(ids(AuditFilter { since: Some(found[0].at), ..all }).await.contains(&"key_000004".to_owned()));
+    let newest = found[0].at;
+    assert!(ids(AuditFilter { since: Some(newest), ..all.clone() }).await.contains(&"key_000004".to_owned()));
+    assert!(!ids(AuditFilter { until: Some(newest), ..all }).await.contains(&"key_000004".to_owned()));
+
+    // Pages either way give every record once, whatever is added in between.
+    let mut back = AuditFilter { limit: 3, ..AuditFilter::default() };
+    let (newest, end) = page(&back).await;
+    back.from = AuditFrom::Before(end);
+    let mut on = AuditFilter { limit: 3, from: AuditFrom::After(None), ..AuditFilter::default() };
+    let (oldest, end) = page(&on).await;
+    on.from = AuditFrom::After(end);
+    let mut change = write(&*store).await;
+    change.insert_keys(&[key(5)]).await.unwrap();
+    changed(change, "key_000005").await;
+    assert_eq!((newest.len(), ids(back).await), (3, vec!["key_000001".to_owned()]));
+    let (rest, end) = page(&on).await;
+    assert_eq!((oldest.len(), rest), (3, vec!["key_000004".to_owned(), "key_000005".to_owned()]));
+    on.from = AuditFrom::After(end);
+    assert_eq!(page(&on).await, (Vec::new(), end));
 }
