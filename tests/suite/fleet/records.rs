@@ -69,7 +69,7 @@ impl Records {
     /// How many changes were recorded.
     pub(super) fn audits(&self) -> u64 {
         let all = AuditFilter { limit: 100_000, ..AuditFilter::default() };
-        self.runtime.block_on(self.database.audit(&all)).unwrap().len() as u64
+        self.runtime.block_on(self.database.audit(&all)).unwrap().records.len() as u64
     }
 
     /// The key as it is stored.
