@@ -1,7 +1,10 @@
 //! The keys of a database, in force: the one place where what was loaded, what changed since, and the config become
 //! what the data path sees. Whoever follows the database and whoever reloads the config take turns here.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -129,6 +132,7 @@ impl DatabaseKeys {
             keys: &changes.keys,
             dropped: &changes.dropped,
         })?;
+        state.follow_undone(&changes.keys);
         let saved = state.revocations.remember(changes.keys.iter().flat_map(revoked));
         tell_unsaved(saved);
         Ok(Some(self.in_force(state, changes.head, problems)))
@@ -181,6 +185,14 @@ impl DatabaseKeys {
 }
 
 impl State {
+    /// Looks at `keys`, which changed: one may be good again that was seen revoked, another be revoked again.
+    fn follow_undone(&mut self, keys: &[KeyRecord]) {
+        let Some(editor) = &self.editor else { return };
+        let changed: HashSet<KeyDigest> = keys.iter().flat_map(digests).collect();
+        self.undone.retain(|(digest, _)| !changed.contains(digest));
+        self.undone.extend(self.revocations.undone_among(&changed, editor.snapshot()));
+    }
+
     fn undone_ids(&self) -> Vec<KeyIdText> {
         let Some(editor) = &self.editor else { return Vec::new() };
         let table = editor.snapshot().table();
@@ -192,8 +204,13 @@ impl State {
 fn revoked(key: &KeyRecord) -> Vec<(KeyDigest, SeenRevocation)> {
     let Some(revocation) = &key.revoked else { return Vec::new() };
     let seen = SeenRevocation { at: revocation.at, key_id: Some(key.id) };
+    digests(key).map(|digest| (digest, seen)).collect()
+}
+
+/// Those of its secret and of the one before.
+fn digests(key: &KeyRecord) -> impl Iterator<Item = KeyDigest> + use<> {
     let previous = key.previous.as_ref().map(|previous| previous.digest);
-    [Some(key.digest), previous].into_iter().flatten().map(|digest| (digest, seen)).collect()
+    [Some(key.digest), previous].into_iter().flatten()
 }
 
 fn tell_unsaved(saved: Result<(), StateError>) {

@@ -68,14 +68,18 @@ impl Revocations {
 
     /// Those entries that were seen revoked and that `snapshot` has as good. Cost: a look-up for each that was seen.
     pub(super) fn undone_by(&self, snapshot: &KeySnapshot) -> Vec<(KeyDigest, Timestamp)> {
-        let is_good = |digest: &KeyDigest| {
-            snapshot.table().find(digest).is_some_and(|key| key.details.revoked_ms().is_none())
-        };
-        self.seen
-            .iter()
-            .filter(|(digest, _)| is_good(digest))
-            .map(|(digest, seen)| (*digest, seen.at))
-            .collect()
+        let seen = self.seen.iter().map(|(digest, seen)| (*digest, seen.at));
+        seen.filter(|(digest, _)| is_good(snapshot, digest)).collect()
+    }
+
+    /// As [`Revocations::undone_by`], of these entries alone.
+    pub(super) fn undone_among<'d>(
+        &self,
+        digests: impl IntoIterator<Item = &'d KeyDigest>,
+        snapshot: &KeySnapshot,
+    ) -> Vec<(KeyDigest, Timestamp)> {
+        let seen = digests.into_iter().filter_map(|digest| Some((*digest, self.seen.get(digest)?.at)));
+        seen.filter(|(digest, _)| is_good(snapshot, digest)).collect()
     }
 
     /// Remembers what is revoked; for after it was published.
@@ -103,6 +107,10 @@ impl Revocations {
         self.unsaved.clear();
         Ok(())
     }
+}
+
+fn is_good(snapshot: &KeySnapshot, digest: &KeyDigest) -> bool {
+    snapshot.table().find(digest).is_some_and(|key| key.details.revoked_ms().is_none())
 }
 
 /// Every entry of `snapshot` that is revoked. Cost: a scan of all keys.

@@ -3,7 +3,8 @@
 use std::fs;
 
 use super::records::record;
-use super::{FULL, Fleet, LOST, SetUp};
+use super::{FULL, Fleet, LOST, Replica, SetUp};
+use crate::harness::Client;
 
 #[test]
 fn a_damaged_snapshot_is_told_and_never_believed() {
@@ -87,6 +88,32 @@ fn an_old_backup_gives_no_revoked_key_back() {
     fleet.replicas[0].expect(LOST.1, 401, Some("key_revoked"));
     fleet.wait_until_caught_up();
     fleet.revoke(FULL.0);
+}
+
+#[test]
+fn an_edit_by_hand_gives_no_revoked_key_back() {
+    let fleet = Fleet::start();
+    fleet.revoke(LOST.0);
+    fleet.write_by_hand(LOST.0, "revoked_at = NULL, revoked_by = NULL, revoked_reason = NULL");
+    fleet.wait_until_caught_up();
+    for replica in &fleet.replicas {
+        replica.gateway.wait_for_line("the database lists revoked keys as good");
+        replica.expect(LOST.1, 401, Some("key_revoked"));
+        assert_eq!(undone(replica), "1");
+    }
+    fleet.revoke(LOST.0);
+    for replica in &fleet.replicas {
+        replica.expect(LOST.1, 401, Some("key_revoked"));
+        assert_eq!(undone(replica), "0");
+    }
+}
+
+/// How many keys a replica says are good again that it saw revoked.
+fn undone(replica: &Replica) -> String {
+    let mut client = Client::connect(replica.gateway.address("health"));
+    let metrics = client.exchange("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    let name = "\nkeygate_revocations_undone ";
+    metrics.text().split_once(name).unwrap().1.lines().next().unwrap().to_owned()
 }
 
 #[test]
