@@ -115,11 +115,21 @@ impl Fleet {
 
     /// One that is on its way.
     fn new_replica(&self, set_up: &SetUp) -> Replica {
-        self.new_replica_with_state(set_up, Path::new("state"))
+        self.launch(set_up, Path::new("state"), |_| {})
+    }
+
+    /// One whose network to the database has a fault from the beginning.
+    fn new_replica_behind(&self, set_up: &SetUp, fault: impl FnOnce(&TcpProxy)) -> Replica {
+        self.launch(set_up, Path::new("state"), fault)
     }
 
     fn new_replica_with_state(&self, set_up: &SetUp, state: &Path) -> Replica {
+        self.launch(set_up, state, |_| {})
+    }
+
+    fn launch(&self, set_up: &SetUp, state: &Path, fault: impl FnOnce(&TcpProxy)) -> Replica {
         let network = TcpProxy::before(self.server.address());
+        fault(&network);
         let listening = TcpProxy::before(self.server.address());
         let url = |proxy: &TcpProxy| {
             format!("postgres://postgres@127.0.0.1:{}/{}?sslmode=disable", proxy.port(), self.database)

@@ -25,6 +25,7 @@ fn a_damaged_snapshot_is_told_and_never_believed() {
         ("all but a byte", good[..good.len() - 1].to_vec()),
         ("a byte more", [&good[..], b"x"].concat()),
         ("another first byte", flipped(0)),
+        ("another version", flipped(8)),
         ("a flipped bit in the head", flipped(40)),
         ("a flipped bit within", flipped(good.len() / 2)),
         ("a flipped bit at the end", flipped(good.len() - 1)),

@@ -4,7 +4,8 @@ use std::fs;
 use std::thread;
 
 use super::records::Records;
-use super::{FULL, LOST, config, quiet_port, records::record, serve, wait_for};
+use super::{FULL, LOST, SetUp, config, quiet_port, records::record, serve, wait_for};
+use crate::harness::tcp_proxy::ROW;
 use crate::harness::{Client, Gateway, Postgres, Upstream, run};
 
 #[test]
@@ -24,6 +25,29 @@ fn migrations_at_once_are_one_migration() {
         let records = Records::of(&url);
         assert_eq!(records.add(&[record(FULL)]), records.head());
     }
+}
+
+#[test]
+fn a_load_that_breaks_off_puts_nothing_in_force() {
+    let set_up = SetUp { replicas: 1, ..SetUp::default() };
+    let mut fleet = set_up.prepare();
+    let names: Vec<_> = (0..2_000)
+        .map(|at| (format!("row{at}"), format!("row{at}-0123456789abcdefghijklmnopqrst")))
+        .collect();
+    fleet.records.add(&names.iter().map(|(id, secret)| record((id, secret))).collect::<Vec<_>>());
+    fleet.replicas.push(fleet.new_replica_behind(&set_up, |network| network.cut_at_nth(ROW, 1_000)));
+    let replica = &fleet.replicas[0];
+    replica.gateway.address("data");
+    for (_, secret) in names.iter().step_by(100) {
+        replica.expect(secret, 503, Some("key_store_unavailable"));
+    }
+    replica.network.pass();
+    replica.wait_until(FULL.1, 200, None);
+    for (_, secret) in names.iter().step_by(100) {
+        replica.expect(secret, 200, None);
+    }
+    fleet.revoke("row1999");
+    fleet.expect_everywhere(&names[1_999].1, 401, Some("key_revoked"));
 }
 
 #[test]

@@ -16,6 +16,8 @@ use super::Awaited;
 
 /// The kind of message by which PostgreSQL passes a NOTIFY on.
 pub(crate) const NOTIFICATION: u8 = b'A';
+/// A row of an answer.
+pub(crate) const ROW: u8 = b'D';
 
 /// A running proxy; dropping it closes its port and all its connections.
 pub(crate) struct TcpProxy {
@@ -52,7 +54,8 @@ struct Rules {
     swallowed: bool,
     delay: Duration,
     lost: Option<u8>,
-    cut_at: Option<u8>,
+    /// The kind, and how many of it there are when the connection breaks.
+    cut_at: Option<(u8, usize)>,
     cut_after: Option<usize>,
     cut_at_statement: Option<&'static str>,
 }
@@ -153,7 +156,12 @@ impl TcpProxy {
 
     /// Breaks a connection with a reset instead of passing on a message of this kind from the server.
     pub(crate) fn cut_at(&self, kind: u8) {
-        self.rule(|rules| rules.cut_at = Some(kind));
+        self.cut_at_nth(kind, 1);
+    }
+
+    /// Breaks a connection with a reset instead of passing on what would be its `count`th message of this kind, or more.
+    pub(crate) fn cut_at_nth(&self, kind: u8, count: usize) {
+        self.rule(|rules| rules.cut_at = Some((kind, count)));
     }
 
     /// Breaks a connection with a reset when its client has sent so many bytes; those reach the server.
@@ -238,7 +246,7 @@ impl Shared {
             Way::ToServer => (&link.client, &link.server),
             Way::ToClient => (&link.server, &link.client),
         };
-        let mut messages = Messages::default();
+        let mut messages = Messages { begun: Vec::new(), counts: [0; 256] };
         let mut piece = vec![0; 65_536];
         loop {
             let length = from.read(&mut piece)?;
@@ -256,7 +264,7 @@ impl Shared {
             std::thread::sleep(rules.delay);
             let passed = match way {
                 Way::ToServer => link.asked(&piece[..length], &rules),
-                Way::ToClient => messages.take(&piece[..length], rules.lost, rules.cut_at),
+                Way::ToClient => messages.take(&piece[..length], &rules),
             };
             to.write_all(&passed.bytes)?;
             if passed.is_last {
@@ -316,20 +324,26 @@ struct Passed {
 }
 
 /// What a PostgreSQL server says: a byte for the kind, four for the length (with themselves), and the content.
-#[derive(Default)]
-struct Messages(Vec<u8>);
+struct Messages {
+    /// Not whole yet.
+    begun: Vec<u8>,
+    /// How many there were of each kind.
+    counts: [usize; 256],
+}
 
 impl Messages {
     /// The messages that are whole with `bytes`.
-    fn take(&mut self, bytes: &[u8], lost: Option<u8>, cut_at: Option<u8>) -> Passed {
-        self.0.extend_from_slice(bytes);
+    fn take(&mut self, bytes: &[u8], rules: &Rules) -> Passed {
+        self.begun.extend_from_slice(bytes);
         let mut passed = Passed { bytes: Vec::new(), is_last: false };
         while let Some(message) = self.next() {
-            if Some(message[0]) == cut_at {
+            let kind = message[0];
+            self.counts[usize::from(kind)] += 1;
+            if rules.cut_at.is_some_and(|(of, count)| of == kind && self.counts[usize::from(kind)] >= count) {
                 passed.is_last = true;
                 break;
             }
-            if Some(message[0]) != lost {
+            if Some(kind) != rules.lost {
                 passed.bytes.extend(message);
             }
         }
@@ -337,8 +351,8 @@ impl Messages {
     }
 
     fn next(&mut self) -> Option<Vec<u8>> {
-        let length = u32::from_be_bytes(self.0.get(1..5)?.try_into().ok()?) as usize + 1;
-        (self.0.len() >= length).then(|| self.0.drain(..length).collect())
+        let length = u32::from_be_bytes(self.begun.get(1..5)?.try_into().ok()?) as usize + 1;
+        (self.begun.len() >= length).then(|| self.begun.drain(..length).collect())
     }
 }
 
