@@ -18,6 +18,7 @@ mod migrate;
 mod organizations;
 mod output;
 mod people;
+mod progress;
 mod projects;
 mod replicas;
 mod schema;

@@ -8,13 +8,15 @@ use jiff::Timestamp;
 use super::{
     actor::{Acting, Action},
     administration::{AdminError, Administration, Changed, Work},
-    record_check::{NewRecord, excesses_of_creator, problems_of_keys},
+    record_check::{excesses_of_creator, problems_of_key},
     term,
 };
 use crate::{
     keys::{
         digest::KeyDigest,
-        record::{KeyId, KeyRecord, KeyStatus, Name, OrganizationId, PersonId, PreviousSecret, Revocation},
+        record::{
+            KeyId, KeyRecord, KeyStatus, Name, OrganizationId, Person, PersonId, PreviousSecret, Revocation,
+        },
         secret::{Environment, KeySecret},
     },
     policy::project::ProjectSet,
@@ -90,8 +92,9 @@ pub async fn create(
         addresses: new.addresses,
         revoked: None,
     };
-    place(&mut work, &mut key).await?;
-    let problems = problems_of_keys(&mut work, &rules, &[NewRecord { listed: None, key: &key }]).await?;
+    let owner = work.owner(&key).await?;
+    place(&mut work, &mut key, owner.as_ref()).await?;
+    let problems = problems_of_key(&mut work, &rules, &key).await?;
     if !problems.is_empty() {
         return Err(AdminError::Refused(problems));
     }
@@ -101,17 +104,20 @@ pub async fn create(
     Ok(Issued { id: key.id, secret, committed })
 }
 
-/// Gives a new key its organization, where whoever is at work may put it there. What is wrong with its owner or
+/// Gives a new key of `owner` its organization, where whoever is at work may put it there. What is wrong with its owner or
 /// organization is left to be told with everything else that is wrong with it.
-pub(super) async fn place(work: &mut Work<'_>, key: &mut KeyRecord) -> Result<(), AdminError> {
-    let owner = work.owner(key).await?;
-    let named = key.organization.clone().or(owner.as_ref().and_then(|owner| owner.organization.clone()));
+pub(super) async fn place(
+    work: &mut Work<'_>,
+    key: &mut KeyRecord,
+    owner: Option<&Person>,
+) -> Result<(), AdminError> {
+    let named = key.organization.clone().or(owner.and_then(|owner| owner.organization.clone()));
     let organization = match work.organization_for_new(named.as_ref()).await {
         Ok(organization) => organization,
         Err(AdminError::Refused(_)) if matches!(work.acting, Acting::Operator) => return Ok(()),
         Err(error) => return Err(error),
     };
-    work.demand(Action::IssueSecret(owner.as_ref()), &organization.id)?;
+    work.demand(Action::IssueSecret(owner), &organization.id)?;
     key.organization = work.named(key.organization.take(), &organization);
     Ok(())
 }

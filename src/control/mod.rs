@@ -11,6 +11,7 @@ pub mod database_keys;
 mod database_usage;
 mod file_keys;
 pub mod key_admin;
+pub mod key_export;
 pub mod key_import;
 pub mod listing;
 pub mod loading;

@@ -1,7 +1,7 @@
 //! Whether new records fit those that are there, looking only at what they name: owners and organizations, and whether
 //! ids and digests are taken.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::administration::{AdminError, Work};
 use crate::{
@@ -18,68 +18,77 @@ use crate::{
 /// How many people are looked through for one whose id was perhaps meant.
 const CANDIDATES: usize = 1000;
 
-/// A key that shall be added, and where it is listed, if in a list.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct NewRecord<'r> {
-    pub(super) listed: Option<&'r str>,
-    pub(super) key: &'r KeyRecord,
-}
+/// So many people are looked up one by one; more are found by reading all.
+const LOOK_UPS: usize = 1000;
 
-impl NewRecord<'_> {
-    fn told(&self, reason: impl std::fmt::Display) -> String {
-        match self.listed {
-            Some(listed) => format!("{listed}: {reason}"),
-            None => format!("key {}: {reason}", self.key.id),
-        }
-    }
-}
-
-/// Everything that speaks against adding `new` keys. Cost: a look-up per owner, and one for all ids and digests.
-pub(super) async fn problems_of_keys(
+/// Everything that speaks against adding `key`.
+pub(super) async fn problems_of_key(
     work: &mut Work<'_>,
     rules: &KeyRules,
-    new: &[NewRecord<'_>],
+    key: &KeyRecord,
 ) -> Result<Vec<String>, AdminError> {
-    let owners = owners(work, new.iter().filter_map(|new| new.key.owner.as_ref())).await?;
-    let mut problems = Vec::new();
-    for new in new {
-        let owner = new.key.owner.as_ref();
-        let owner = owner.and_then(|id| owners.binary_search_by(|owner| owner.id.cmp(id)).ok());
-        let owner = owner.map(|at| &owners[at]);
-        let excesses = owner.map(|owner| excesses(rules, owner, "owner", new.key)).unwrap_or_default();
-        let excess =
-            |reason: String| new.listed.map_or(reason.clone(), |listed| format!("{listed}: {reason}"));
-        problems.extend(excesses.into_iter().map(excess));
-        if let Some(creator) = work.acting.person() {
-            problems.extend(
-                excesses_of_creator(rules, creator, new.key).into_iter().map(|reason| new.told(reason)),
-            );
-        }
-    }
-    let keys: Vec<_> = new.iter().map(|new| new.key).collect();
-    let built = KeySnapshot::build(&keys, &owners, &work.organizations, &rules.policy());
-    problems.extend(built.err().unwrap_or_default().iter().map(|problem| told(problem, new)));
-    problems.extend(taken(work, new).await?);
+    let owners = owners(work, &key.owner.iter().collect()).await?;
+    let owner = owners.iter().find(|owner| Some(&owner.id) == key.owner.as_ref());
+    let mut problems = excesses_of(work, rules, owner, key);
+    let found = contradictions(work, rules, std::slice::from_ref(key), &owners, &[]).await?;
+    problems.extend(found.into_iter().map(|(at, reason)| match at {
+        Some(_) => format!("key {}: {reason}", key.id),
+        None => reason,
+    }));
     Ok(problems)
 }
 
-/// The people called `ids`, sorted; where one is missing, also others, one of whom may be meant.
-async fn owners<'r>(
+/// In what a new key exceeds its owner and whoever makes it.
+pub(super) fn excesses_of(
+    work: &Work<'_>,
+    rules: &KeyRules,
+    owner: Option<&Person>,
+    key: &KeyRecord,
+) -> Vec<String> {
+    let mut found = owner.map(|owner| excesses(rules, owner, "owner", key)).unwrap_or_default();
+    let creator = work.acting.person();
+    found.extend(creator.map(|creator| excesses_of_creator(rules, creator, key)).unwrap_or_default());
+    found
+}
+
+/// What `keys` contradict, among themselves and in the store, each with the position of the key: owners (one of
+/// `people`), organizations, names of scopes, ids and digests. `places` names keys of a list. Cost: one look-up for all
+/// ids and digests.
+pub(super) async fn contradictions(
     work: &mut Work<'_>,
-    ids: impl Iterator<Item = &'r PersonId>,
+    rules: &KeyRules,
+    keys: &[KeyRecord],
+    people: &[Person],
+    places: &[String],
+) -> Result<Vec<(Option<usize>, String)>, AdminError> {
+    let built = KeySnapshot::build(keys, people, &work.organizations, &rules.policy());
+    let built = built.err().unwrap_or_default();
+    let mut found: Vec<_> = built.iter().map(|problem| told(problem, places)).collect();
+    found.extend(taken(work, keys).await?);
+    Ok(found)
+}
+
+/// The people called `ids`, sorted; where one is missing, also others, one of whom may be meant.
+pub(super) async fn owners(
+    work: &mut Work<'_>,
+    ids: &BTreeSet<&PersonId>,
 ) -> Result<Vec<Person>, AdminError> {
     let mut owners: BTreeMap<PersonId, Person> = BTreeMap::new();
-    let mut is_missing = false;
-    for id in ids {
-        if owners.contains_key(id) {
-            continue;
+    if ids.len() <= LOOK_UPS {
+        for id in ids {
+            owners.extend(work.transaction.person(id).await?.map(|person| (person.id.clone(), person)));
         }
-        match work.transaction.person(id).await? {
-            Some(person) => drop(owners.insert(id.clone(), person)),
-            None => is_missing = true,
+    } else {
+        let mut after: Option<PersonId> = None;
+        loop {
+            let page = work.transaction.people(after.as_ref(), LOOK_UPS).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
+            let wanted = page.into_iter().filter(|person| ids.contains(&person.id));
+            owners.extend(wanted.map(|person| (person.id.clone(), person)));
         }
     }
-    if is_missing {
+    if owners.len() < ids.len() {
         let candidates = work.transaction.people(None, CANDIDATES).await?;
         owners.extend(candidates.into_iter().map(|person| (person.id.clone(), person)));
     }
@@ -87,38 +96,38 @@ async fn owners<'r>(
 }
 
 /// What is wrong with a record, where a list is named by the place in it.
-fn told(problem: &BuildProblem, new: &[NewRecord<'_>]) -> String {
-    let Subject::Key(at, _) = problem.subject else { return problem.to_string() };
-    let Some(subject) = new.get(at) else { return problem.to_string() };
-    let other = |first: usize| new.get(first).and_then(|other| other.listed);
-    match &problem.fault {
-        Fault::DuplicateDigest { first, .. } if other(*first).is_some() => {
-            subject.told(format!("it has the same secret as {}", other(*first).unwrap_or_default()))
+fn told(problem: &BuildProblem, places: &[String]) -> (Option<usize>, String) {
+    let Subject::Key(at, _) = problem.subject else { return (None, problem.to_string()) };
+    let reason = match &problem.fault {
+        Fault::DuplicateDigest { first, .. } if places.get(*first).is_some() => {
+            format!("it has the same secret as {}", places[*first])
         }
-        Fault::DuplicateId { first } if other(*first).is_some() => {
-            subject.told(format!("it has the same id as {}", other(*first).unwrap_or_default()))
+        Fault::DuplicateId { first } if places.get(*first).is_some() => {
+            format!("it has the same id as {}", places[*first])
         }
-        fault => subject.told(fault),
-    }
+        fault => fault.to_string(),
+    };
+    (Some(at), reason)
 }
 
 /// Ids and digests that belong to keys which are there.
-async fn taken(work: &mut Work<'_>, new: &[NewRecord<'_>]) -> Result<Vec<String>, AdminError> {
-    let ids: Vec<KeyId> = new.iter().map(|new| new.key.id).collect();
+async fn taken(work: &mut Work<'_>, keys: &[KeyRecord]) -> Result<Vec<(Option<usize>, String)>, AdminError> {
+    let ids: Vec<KeyId> = keys.iter().map(|key| key.id).collect();
     let digests_of = |key: &KeyRecord| {
         [Some(key.digest), key.previous.as_ref().map(|previous| previous.digest)].into_iter().flatten()
     };
-    let digests: Vec<KeyDigest> = new.iter().flat_map(|new| digests_of(new.key)).collect();
+    let digests: Vec<KeyDigest> = keys.iter().flat_map(digests_of).collect();
     let taken = work.transaction.taken(&ids, &digests).await?;
     let owners: HashMap<KeyDigest, KeyId> = taken.digests.into_iter().collect();
     let ids: HashSet<KeyId> = taken.ids.into_iter().collect();
     let mut problems = Vec::new();
-    for new in new {
-        if ids.contains(&new.key.id) {
-            problems.push(new.told(Fault::DuplicateId { first: 0 }));
+    for (at, key) in keys.iter().enumerate() {
+        if ids.contains(&key.id) {
+            problems.push((Some(at), Fault::DuplicateId { first: 0 }.to_string()));
         }
-        let others = digests_of(new.key).filter_map(|digest| owners.get(&digest));
-        problems.extend(others.map(|id| new.told(Fault::DuplicateDigest { first: 0, id: *id })));
+        let others = digests_of(key).filter_map(|digest| owners.get(&digest));
+        let same = |id: &KeyId| (Some(at), Fault::DuplicateDigest { first: 0, id: *id }.to_string());
+        problems.extend(others.map(same));
     }
     Ok(problems)
 }

@@ -112,6 +112,9 @@ pub trait Transaction: Send + fmt::Debug {
     /// At most `limit` keys by id, those after `after`; revoked ones too.
     fn keys<'a>(&'a mut self, after: Option<&'a KeyId>, limit: usize) -> Task<'a, Vec<KeyRecord>>;
 
+    /// How many keys there are; revoked ones too.
+    fn key_count(&mut self) -> Task<'_, u64>;
+
     /// Which of these ids and digests belong to a key already; a digest also as that of the secret before a rotation.
     fn taken<'a>(&'a mut self, ids: &'a [KeyId], digests: &'a [KeyDigest]) -> Task<'a, Taken>;
 

@@ -111,6 +111,11 @@ impl KeyFile {
         })
     }
 
+    /// Where the key at `at` stands.
+    pub fn key_place(&self, at: usize) -> Option<Place> {
+        Some(self.places.keys.get(at)?.record)
+    }
+
     /// Where `problem` is, whose subject is counted within this file.
     pub(super) fn place_of(&self, problem: &BuildProblem) -> Option<Place> {
         let (records, at) = match problem.subject {

@@ -342,6 +342,10 @@ impl Transaction for MemoryTransaction {
         done(later.take(limit).cloned().collect())
     }
 
+    fn key_count(&mut self) -> Task<'_, u64> {
+        done(self.records.keys.len() as u64)
+    }
+
     fn taken<'a>(&'a mut self, ids: &'a [KeyId], digests: &'a [KeyDigest]) -> Task<'a, Taken> {
         done(self.records.taken(ids, digests))
     }

@@ -15,6 +15,7 @@ pub mod editable;
 pub mod file;
 pub mod file_set;
 pub mod file_store;
+pub mod key_file_writer;
 pub mod key_files;
 pub mod memory;
 mod merge;

@@ -16,14 +16,28 @@ use crate::{
         committed::AfterChange,
         key_store::{KeyStore, Opened, Stopped, not_changed, parsed_if, projects, wrong_input},
         output::{Output, answer, answer_json, counted, tell},
+        progress::Progress,
         table,
     },
     clock::{Clock as _, SystemClock},
-    control::key_import::{self, BYTES_MAX, Format, ImportDefaults, Imported},
+    control::{
+        administration::AdminError,
+        key_import::{
+            self, BYTES_MAX, Format, ImportDefaults, ImportOptions, Imported, ListedKey, NotImported,
+            RefusedRow,
+        },
+    },
     keys::record::{Name, PersonId},
+    store::contract::Committed,
 };
 
-/// Take over keys that exist already, all of a list or none.
+/// So many imported keys are listed for people.
+const ROWS_SHOWN: usize = 1000;
+
+/// So many refused rows or warnings are told one by one.
+const LINES_TOLD: usize = 100;
+
+/// Take over keys that exist already, or a whole key file with its organizations and people: all of a list or none.
 ///
 /// Columns: id, name, labels, owner, organization, secret or hash (sha256:…), prefix, scopes, projects, `created_at`,
 /// `not_before`, `expires_at`, addresses. Secrets are hashed; only digests are kept.
@@ -54,12 +68,16 @@ pub(super) struct Import {
     /// The owner of rows without.
     #[arg(long, value_name = "PERSON")]
     owner: Option<String>,
+    /// Pass over keys that are there already, with the same id and digest; where the list has them revoked, they are
+    /// revoked.
+    #[arg(long)]
+    skip_existing: bool,
     /// Check everything and change nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     after: AfterChange,
-    /// How to list the imported keys.
+    /// How to list the imported keys, and the rows that are refused.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }
@@ -94,40 +112,90 @@ impl Import {
             expires: self.expires.clone(),
             owner: parsed_if("--owner", self.owner.as_ref(), PersonId::parse)?,
         };
-        let text = read(&self.list).map_err(|error| {
-            wrong_input(&format!("{}: the list cannot be read: {error}", self.list.display()))
-        })?;
+        let options = ImportOptions { defaults, skip_existing: self.skip_existing, dry_run: self.dry_run };
+        let text = self.read()?;
         let opened = self.store.open().await?;
-        let imported = key_import::import(
-            &opened.administration,
-            &text,
-            format,
-            &defaults,
-            self.dry_run,
-            SystemClock.now(),
-        )
-        .await
-        .map_err(|error| {
-            tell("no key was imported");
-            not_changed(&error)
-        })?;
-        for warning in &imported.warnings {
-            tell(&format!("warning: {warning}"));
+        let mut progress = Progress::new("keys written");
+        let show = &mut |done, all| progress.show(done, all);
+        let now = SystemClock.now();
+        let imported = key_import::import(&opened.administration, &text, format, &options, now, show).await;
+        progress.end();
+        match imported {
+            Ok(imported) => Ok(self.report(&opened, &imported).await),
+            Err(NotImported::Rows(refused)) => Ok(self.tell_refused(&refused)),
+            Err(NotImported::Other(error)) => {
+                if !matches!(error, AdminError::Commit(_)) {
+                    tell("no key was imported");
+                }
+                Err(not_changed(&error))
+            }
         }
-        let exit = self.report(&opened, &imported).await;
-        show(&imported, self.output);
-        Ok(exit)
+    }
+
+    fn read(&self) -> Result<Zeroizing<Vec<u8>>, Stopped> {
+        let unreadable =
+            |why: &dyn std::fmt::Display| wrong_input(&format!("{}: {why}", self.list.display()));
+        let text =
+            read(&self.list).map_err(|error| unreadable(&format!("the list cannot be read: {error}")))?;
+        if text.len() > BYTES_MAX {
+            return Err(unreadable(&format!(
+                "the list is larger than {} MiB; import it in parts, each of which is taken whole or not at all",
+                BYTES_MAX >> 20
+            )));
+        }
+        Ok(text)
     }
 
     async fn report(&self, opened: &Opened, imported: &Imported) -> Exit {
-        let count = counted(imported.keys.len(), "key", "keys");
-        if let Some(committed) = &imported.committed {
-            let verb = if imported.keys.len() == 1 { "was" } else { "were" };
-            self.after.report(opened, committed, &format!("{count} {verb} imported")).await
-        } else {
-            tell(&format!("{count} would be imported; nothing was changed"));
-            Exit::Done
+        tell_some(&imported.warnings.iter().map(|warning| format!("warning: {warning}")).collect::<Vec<_>>());
+        let skipped = imported.skipped.len();
+        if skipped > 0 {
+            tell(&format!("{} there already, and passed over", counted(skipped, "key was", "keys were")));
         }
+        let came = [
+            (imported.organizations, "organization", "organizations"),
+            (imported.people, "person", "people"),
+            (imported.keys.len(), "key", "keys"),
+        ];
+        let came = came.into_iter().filter(|(count, one, _)| *count > 0 || *one == "key");
+        let came: Vec<_> = came.map(|(count, one, many)| counted(count, one, many)).collect();
+        let exit = match &imported.committed {
+            Some(Committed::Unchanged) => {
+                tell("nothing was imported");
+                Exit::Done
+            }
+            Some(committed) => {
+                self.after.report(opened, committed, &format!("imported {}", came.join(", "))).await
+            }
+            None => {
+                tell(&format!("{} would be imported; nothing was changed", came.join(", ")));
+                Exit::Done
+            }
+        };
+        match self.output {
+            Output::Json => answer_json(&ReportView::imported(imported)),
+            Output::Table if imported.keys.len() <= ROWS_SHOWN => {
+                let row =
+                    |key: &ListedKey| [key.at.clone(), key.id.to_string(), table::or_dash(key.name.as_ref())];
+                answer(&table::columns(["ROW", "ID", "NAME"], imported.keys.iter().map(row)));
+            }
+            Output::Table => {}
+        }
+        exit
+    }
+
+    fn tell_refused(&self, refused: &[RefusedRow]) -> Exit {
+        let in_words = |row: &RefusedRow| match row.at.as_str() {
+            "" => row.reason.clone(),
+            at => format!("{at}: {}", row.reason),
+        };
+        tell_some(&refused.iter().map(in_words).collect::<Vec<_>>());
+        tell("no key was imported");
+        match self.output {
+            Output::Json => answer_json(&ReportView::refused(refused)),
+            Output::Table => {}
+        }
+        Exit::WrongInput
     }
 
     fn format(&self) -> Result<Format, Stopped> {
@@ -142,6 +210,7 @@ impl Import {
     }
 }
 
+/// One byte too many tells that there are more.
 fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(Vec::new());
     let most = BYTES_MAX as u64 + 1;
@@ -150,26 +219,67 @@ fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     } else {
         File::open(path)?.take(most).read_to_end(&mut text)?;
     }
-    if text.len() > BYTES_MAX { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
+    Ok(text)
 }
 
-fn show(imported: &Imported, output: Output) {
-    #[derive(Serialize)]
-    struct Key<'a> {
-        row: &'a str,
-        id: &'a str,
-        name: Option<&'a str>,
+/// Tells the first of many lines, and how many there are.
+fn tell_some(lines: &[String]) {
+    for line in lines.iter().take(LINES_TOLD) {
+        tell(line);
     }
-    let keys = imported.keys.iter().map(|(row, id, name)| Key {
-        row,
-        id: id.as_str(),
-        name: name.as_ref().map(Name::as_str),
-    });
-    match output {
-        Output::Json => answer_json(&keys.collect::<Vec<_>>()),
-        Output::Table => {
-            let rows = keys.map(|key| [key.row.to_owned(), key.id.to_owned(), table::or_dash(key.name)]);
-            answer(&table::columns(["ROW", "ID", "NAME"], rows));
-        }
+    if lines.len() > LINES_TOLD {
+        tell(&format!("… and {} more; --output json lists every refused row", lines.len() - LINES_TOLD));
+    }
+}
+
+/// What became of a list, as JSON.
+#[derive(Debug, Default, Serialize)]
+struct ReportView<'a> {
+    imported: Vec<RowView<'a>>,
+    skipped: Vec<RowView<'a>>,
+    refused: Vec<RefusedView<'a>>,
+    /// Of a database.
+    revision: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct RowView<'a> {
+    row: &'a str,
+    id: &'a str,
+    name: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct RefusedView<'a> {
+    row: &'a str,
+    reason: &'a str,
+}
+
+impl<'a> ReportView<'a> {
+    fn imported(imported: &'a Imported) -> Self {
+        let rows = |keys: &'a [ListedKey]| {
+            let row = |key: &'a ListedKey| RowView {
+                row: &key.at,
+                id: key.id.as_str(),
+                name: key.name.as_ref().map(Name::as_str),
+            };
+            keys.iter().map(row).collect()
+        };
+        let revision = match imported.committed {
+            Some(Committed::Revision(revision)) => Some(revision),
+            Some(
+                Committed::Unchanged
+                | Committed::Written(_)
+                | Committed::Unaudited(..)
+                | Committed::ToCommit(_),
+            )
+            | None => None,
+        };
+        Self { imported: rows(&imported.keys), skipped: rows(&imported.skipped), revision, ..Self::default() }
+    }
+
+    fn refused(rows: &'a [RefusedRow]) -> Self {
+        let refused = rows.iter().map(|row| RefusedView { row: &row.at, reason: &row.reason }).collect();
+        Self { refused, ..Self::default() }
     }
 }

@@ -1,6 +1,7 @@
 //! `keygate keys …`: what is done with keys.
 
 mod create;
+mod export;
 mod hash;
 mod import;
 mod list;
@@ -29,6 +30,7 @@ enum Command {
     Revoke(revoke::Revoke),
     Rotate(rotate::Rotate),
     Import(import::Import),
+    Export(export::Export),
     Hash(hash::Hash),
     Whoami(whoami::Whoami),
 }
@@ -42,6 +44,7 @@ impl Keys {
             Command::Revoke(revoke) => block_on(revoke.run()),
             Command::Rotate(rotate) => block_on(rotate.run()),
             Command::Import(import) => block_on(import.run()),
+            Command::Export(export) => block_on(export.run()),
             Command::Hash(hash) => hash.run(),
             Command::Whoami(whoami) => block_on(whoami.run()),
         }

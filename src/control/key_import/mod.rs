@@ -1,58 +1,123 @@
-//! Takes over keys that exist already, by digest or by secret. All of them or none.
+//! Takes over keys that exist already, by digest or by secret, or a whole key file with its organizations and people.
+//! All of a list or none of it, as one change.
 
 mod csv;
+mod listed;
+mod row_key;
 mod rows;
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use ipnet::IpNet;
 use jiff::Timestamp;
-use zeroize::Zeroizing;
 
-use self::rows::{Cell, Row};
+use self::listed::Listed;
 use super::{
-    administration::{AdminError, Administration, Changed},
+    actor::Acting,
+    administration::{AdminError, Administration, Changed, Work},
     key_admin::{granted, place},
-    record_check::{NewRecord, problems_of_keys},
-    term,
+    record_check::{contradictions, excesses_of, owners},
 };
 use crate::{
     keys::{
         digest::KeyDigest,
-        record::{KeyId, KeyRecord, Name, OrganizationId, PersonId},
-        secret::{ENTROPY_BITS_WANTED, KeySecret},
+        record::{KeyId, KeyRecord, Name, Organization, Person, PersonId},
+        rules::KeyRules,
     },
     policy::project::ProjectSet,
-    store::contract::Committed,
+    store::contract::{Committed, RevokedBefore, Taken},
 };
 
 pub use rows::{BYTES_MAX, Format};
 
-/// What is taken where a row does not say it.
+/// How many keys are put at once.
+const SLICE: usize = 5000;
+
+/// What is taken where a row does not say it. A key file says everything itself.
 #[derive(Debug, Clone, Default)]
 pub struct ImportDefaults {
     /// The scopes; a row without any is refused.
     pub scopes: Option<Vec<String>>,
     /// The projects; a row without any is refused.
     pub projects: Option<ProjectSet>,
-    /// The expiry, as [`term::expiry`] reads it; a row without any is refused.
+    /// The expiry, as [`term::expiry`](super::term::expiry) reads it; a row without any is refused.
     pub expires: Option<String>,
     /// The owner.
     pub owner: Option<PersonId>,
 }
 
+impl ImportDefaults {
+    fn is_empty(&self) -> bool {
+        let Self { scopes, projects, expires, owner } = self;
+        scopes.is_none() && projects.is_none() && expires.is_none() && owner.is_none()
+    }
+}
+
+/// How a list is taken over.
+#[derive(Debug, Clone, Default)]
+pub struct ImportOptions {
+    /// What rows leave out.
+    pub defaults: ImportDefaults,
+    /// Passes over keys that are there already, with the same id and digest.
+    pub skip_existing: bool,
+    /// Checks everything and changes nothing.
+    pub dry_run: bool,
+}
+
+/// A key of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedKey {
+    /// Where it is listed: `line 3`.
+    pub at: String,
+    /// Its id.
+    pub id: KeyId,
+    /// Its name.
+    pub name: Option<Name>,
+}
+
 /// What was imported, or would be.
 #[derive(Debug)]
 pub struct Imported {
-    /// The keys: where each was listed, its id and name.
-    pub keys: Vec<(String, KeyId, Option<Name>)>,
+    /// The keys.
+    pub keys: Vec<ListedKey>,
+    /// Those that were there already.
+    pub skipped: Vec<ListedKey>,
+    /// How many organizations came along.
+    pub organizations: usize,
+    /// How many people came along.
+    pub people: usize,
     /// What is taken, but should not stay so.
     pub warnings: Vec<String>,
     /// What became of the change; `None`: nothing should be changed.
     pub committed: Option<Committed>,
 }
 
-/// Adds the keys that `text` lists. With `dry_run` everything is checked and nothing changed.
+/// What speaks against a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// Where it is listed; empty where the reason names a record.
+    pub at: String,
+    /// Why; never with a secret or digest.
+    pub reason: String,
+}
+
+/// Why nothing was imported.
+#[derive(Debug)]
+pub enum NotImported {
+    /// Every row that is refused.
+    Rows(Vec<RefusedRow>),
+    /// Something else.
+    Other(AdminError),
+}
+
+impl<E: Into<AdminError>> From<E> for NotImported {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Adds the keys that `text` lists; of a key file also its organizations and people, and tombstones and rotations as
+/// they are. `progress` is told how many keys of how many are written. Other changes of the store wait meanwhile.
+/// Cost: at least 10,000 keys a second.
 ///
 /// # Errors
 /// Every row that is refused, with the reasons; then no key is added. No reason shows a secret or digest.
@@ -60,216 +125,186 @@ pub async fn import(
     administration: &Administration,
     text: &[u8],
     format: Format,
-    defaults: &ImportDefaults,
-    dry_run: bool,
+    options: &ImportOptions,
     now: Timestamp,
-) -> Result<Imported, AdminError> {
-    let rows = rows::read(text, format).map_err(AdminError::refused)?;
-    let mut work = administration.change().await?;
-    let (mut refused, mut warnings, mut keys, mut places) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for row in &rows {
-        match Reader::new(row, defaults, now).key(&mut warnings) {
-            Ok(mut key) => {
-                place(&mut work, &mut key).await?;
-                places.push(row.at.as_str());
-                keys.push(key);
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Imported, NotImported> {
+    let listed = Listed::read(text, format, &options.defaults, now)?;
+    let work = administration.change().await?;
+    let mut import = Import::new(work, listed);
+    import.put_organizations().await?;
+    import.put_people().await?;
+    let skipped = if options.skip_existing { import.set_aside_existing().await? } else { Vec::new() };
+    import.check().await?;
+    if !import.listed.refused.is_empty() {
+        return Err(NotImported::Rows(import.listed.refused));
+    }
+    import.finish(skipped, options.dry_run, progress).await
+}
+
+/// An import under way.
+struct Import<'a> {
+    work: Work<'a>,
+    rules: KeyRules,
+    listed: Listed,
+    changes: Vec<Changed>,
+}
+
+impl<'a> Import<'a> {
+    fn new(work: Work<'a>, listed: Listed) -> Self {
+        // What a key file grants was granted where it comes from.
+        let granted: &[KeyRecord] = if listed.is_key_file { &listed.keys } else { &[] };
+        let rules = work.administration.rules_for(granted);
+        Self { work, rules, listed, changes: Vec::new() }
+    }
+
+    async fn put_organizations(&mut self) -> Result<(), AdminError> {
+        if self.listed.is_key_file
+            && let Acting::Person(person, _) = &self.work.acting
+        {
+            let reason = format!("{} may not import a key file; operators may, without --as", person.id);
+            return Err(AdminError::Forbidden(reason));
+        }
+        for organization in std::mem::take(&mut self.listed.organizations) {
+            match self.work.organizations.iter().find(|known| known.id == organization.id) {
+                Some(known) if *known == organization => {}
+                Some(_) => self.refuse_record("organization", &organization.id),
+                None => self.put_organization(organization).await?,
             }
-            Err(reasons) => refused.extend(reasons.into_iter().map(|reason| format!("{}: {reason}", row.at))),
         }
-    }
-    let new = places.iter().zip(&keys).map(|(listed, key)| NewRecord { listed: Some(listed), key });
-    let new: Vec<_> = new.collect();
-    refused.extend(problems_of_keys(&mut work, &administration.rules_for([]), &new).await?);
-    if !refused.is_empty() {
-        return Err(AdminError::Refused(refused));
-    }
-    let committed = if dry_run {
-        None
-    } else {
-        work.transaction.insert_keys(&keys).await?;
-        let changes: Vec<_> = keys.iter().map(|key| Changed::new("key", key.id, granted(key))).collect();
-        Some(work.commit("keys import", &changes).await?)
-    };
-    let keys = places.iter().zip(keys).map(|(at, key)| ((*at).to_owned(), key.id, key.name)).collect();
-    Ok(Imported { keys, warnings, committed })
-}
-
-/// Reads one row, and keeps everything that is wrong with it.
-struct Reader<'r> {
-    row: &'r Row,
-    defaults: &'r ImportDefaults,
-    now: Timestamp,
-    reasons: Vec<String>,
-}
-
-impl<'r> Reader<'r> {
-    fn new(row: &'r Row, defaults: &'r ImportDefaults, now: Timestamp) -> Self {
-        Self { row, defaults, now, reasons: Vec::new() }
+        Ok(())
     }
 
-    fn key(mut self, warnings: &mut Vec<String>) -> Result<KeyRecord, Vec<String>> {
-        if self.row.cells.contains_key("revoked_at") {
-            self.reasons.push("the key is revoked; leave it out, so that it stays unknown".to_owned());
-        }
-        let id = match self.parsed("id", |text| KeyId::parse(text).map_err(|error| error.to_string())) {
-            Some(id) => Ok(id),
-            None => KeyId::generate(self.now),
-        };
-        let (digest, prefix) = self.secret(warnings);
-        let key = id.ok().zip(digest).map(|(id, digest)| KeyRecord {
-            id,
-            name: self.parsed("name", name),
-            labels: self.labels(),
-            organization: self.parsed("organization", |text| {
-                OrganizationId::parse(text).map_err(|error| error.to_string())
-            }),
-            owner: self
-                .parsed("owner", |text| PersonId::parse(text).map_err(|error| error.to_string()))
-                .or_else(|| self.defaults.owner.clone()),
-            digest,
-            previous: None,
-            prefix: self.parsed("prefix", name).or(prefix),
-            scopes: self.scopes(),
-            projects: self.projects(),
-            created_at: self.parsed("created_at", term::instant),
-            not_before: self.parsed("not_before", term::instant),
-            expires_at: self.expires_at(),
-            addresses: self.addresses(),
-            revoked: None,
-        });
-        match key {
-            Some(key) if self.reasons.is_empty() => Ok(key),
-            Some(_) | None => Err(self.reasons),
-        }
+    async fn put_organization(&mut self, organization: Organization) -> Result<(), AdminError> {
+        self.work.transaction.put_organization(&organization).await?;
+        self.changes.push(Changed::new("organization", &organization.id, "created"));
+        self.work.organizations.push(organization);
+        Ok(())
     }
 
-    /// The digest, given or made, and the prefix where the secret shows one.
-    fn secret(&mut self, warnings: &mut Vec<String>) -> (Option<KeyDigest>, Option<Name>) {
-        match (self.text("secret").map(str::to_owned), self.text("hash").map(str::to_owned)) {
-            (Some(_), Some(_)) => self.reasons.push("it has both secret and hash; give one of them".to_owned()),
-            (None, None) => self.reasons.push("it has neither secret nor hash".to_owned()),
-            (None, Some(hash)) => match KeyDigest::parse(&hash) {
-                Ok(digest) => return (Some(digest), None),
-                Err(error) => self.reasons.push(format!("hash: {error}; a plaintext goes under secret")),
-            },
-            (Some(secret), None) => match KeySecret::import(Zeroizing::new(secret)) {
-                Some(secret) => {
-                    let bits = secret.estimated_entropy_bits();
-                    if bits < ENTROPY_BITS_WANTED {
-                        warnings.push(format!(
-                            "{}: the secret has an estimated {bits} bits of entropy; below {ENTROPY_BITS_WANTED} it can \
-                             be guessed from its digest; rotate the key soon",
-                            self.row.at
-                        ));
-                    }
-                    let prefix = secret.prefix().and_then(|prefix| Name::parse(prefix).ok());
-                    return (Some(KeyDigest::of(secret.expose().as_bytes())), prefix);
+    async fn put_people(&mut self) -> Result<(), AdminError> {
+        let mut people = std::mem::take(&mut self.listed.people);
+        for person in &mut people {
+            match self.work.organization_for_new(person.organization.as_ref()).await {
+                Ok(organization) => {
+                    person.organization = self.work.named(person.organization.take(), &organization);
                 }
-                None => self.reasons.push(
-                    "no request could present this secret: it must be 1 to 512 visible ASCII characters without comma"
-                        .to_owned(),
-                ),
-            },
-        }
-        (None, None)
-    }
-
-    fn scopes(&mut self) -> Vec<String> {
-        self.list("scopes").or_else(|| self.defaults.scopes.clone()).unwrap_or_else(|| {
-            self.reasons.push("it has no scopes; add them, or give --scope for rows without".to_owned());
-            Vec::new()
-        })
-    }
-
-    fn projects(&mut self) -> ProjectSet {
-        let listed = self.list("projects").map(|ids| match &ids[..] {
-            [all] if all == "all" => ProjectSet::All,
-            _ => ProjectSet::only(ids),
-        });
-        listed.or_else(|| self.defaults.projects.clone()).unwrap_or_else(|| {
-            let reason = "it has no projects; add them, or give --project or --all-projects for rows without";
-            self.reasons.push(reason.to_owned());
-            ProjectSet::All
-        })
-    }
-
-    fn expires_at(&mut self) -> Option<Timestamp> {
-        let text = self.text("expires_at").map(str::to_owned).or_else(|| self.defaults.expires.clone());
-        let read = match text {
-            Some(text) => term::expiry(&text, self.now).map_err(|error| format!("expires_at: {error}")),
-            None => Err("it has no expires_at; add it, or give --expires for rows without".to_owned()),
-        };
-        read.unwrap_or_else(|reason| {
-            self.reasons.push(reason);
-            None
-        })
-    }
-
-    fn addresses(&mut self) -> Vec<IpNet> {
-        let listed = self.list("addresses").unwrap_or_default();
-        let read = |text: &String| {
-            IpNet::from_str(text).ok().or_else(|| Some(IpNet::from(text.parse::<std::net::IpAddr>().ok()?)))
-        };
-        let networks: Option<Vec<_>> = listed
-            .iter()
-            .map(|text| read(text).filter(|network| network.addr() == network.network()))
-            .collect();
-        networks.unwrap_or_else(|| {
-            self.reasons
-                .push("addresses: one is no network; write it like 10.0.0.0/8 or 192.0.2.1".to_owned());
-            Vec::new()
-        })
-    }
-
-    fn labels(&mut self) -> BTreeMap<Name, Name> {
-        let pairs: Option<Vec<(String, String)>> = match self.row.cells.get("labels") {
-            None => Some(Vec::new()),
-            Some(Cell::Map(pairs)) => Some(pairs.clone()),
-            Some(Cell::List(items)) => items.iter().map(|item| pair(item)).collect(),
-            Some(Cell::Text(text)) => text.split(';').map(pair).collect(),
-        };
-        let labels = pairs.and_then(|pairs| {
-            let label =
-                |(name, value): (String, String)| Some((Name::parse(&name).ok()?, Name::parse(&value).ok()?));
-            pairs.into_iter().map(label).collect()
-        });
-        labels.unwrap_or_else(|| {
-            self.reasons.push("labels: write them as team=platform;stage=ci".to_owned());
-            BTreeMap::new()
-        })
-    }
-
-    /// The text under `column`; a list or mapping there is told.
-    fn text(&mut self, column: &str) -> Option<&'r str> {
-        match self.row.cells.get(column)? {
-            Cell::Text(text) => Some(text),
-            Cell::List(_) | Cell::Map(_) => {
-                self.reasons.push(format!("{column}: this must be a text"));
-                None
+                // Told with everything else that is wrong with them.
+                Err(AdminError::Refused(_)) => continue,
+                Err(error) => return Err(error),
+            }
+            match self.work.transaction.person(&person.id).await? {
+                Some(known) if known == *person => {}
+                Some(_) => self.refuse_record("person", &person.id),
+                None => {
+                    self.work.transaction.put_person(person).await?;
+                    let what = format!("created: role={}", person.role.as_str());
+                    self.changes.push(Changed::new("person", &person.id, what));
+                }
             }
         }
+        self.listed.people = people;
+        Ok(())
     }
 
-    fn parsed<T>(&mut self, column: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let text = self.text(column)?;
-        parse(text).map_err(|error| self.reasons.push(format!("{column}: {error}"))).ok()
+    fn refuse_record(&mut self, kind: &str, id: &dyn std::fmt::Display) {
+        let reason = format!("{kind} {id} is there already and differs; make both the same, or rename one");
+        self.listed.refused.push(RefusedRow { at: String::new(), reason });
     }
 
-    /// A list, or a text that separates items by spaces, commas or semicolons.
-    fn list(&mut self, column: &str) -> Option<Vec<String>> {
-        if let Some(Cell::List(items)) = self.row.cells.get(column) {
-            return Some(items.clone());
+    /// Takes out of the list what is there already. What the list has revoked is revoked there too.
+    async fn set_aside_existing(&mut self) -> Result<Vec<ListedKey>, AdminError> {
+        let ids: Vec<_> = self.listed.keys.iter().map(|key| key.id).collect();
+        let digests: Vec<_> = self.listed.keys.iter().map(|key| key.digest).collect();
+        let Taken { digests, .. } = self.work.transaction.taken(&ids, &digests).await?;
+        let holders: HashMap<KeyDigest, KeyId> = digests.into_iter().collect();
+        let existing = |key: &KeyRecord, listed: &Listed| {
+            let holder = *holders.get(&key.digest)?;
+            (holder == key.id || listed.without_id.contains(&key.id)).then_some(holder)
+        };
+        let mut skipped = Vec::new();
+        let (keys, places) = (std::mem::take(&mut self.listed.keys), std::mem::take(&mut self.listed.places));
+        for (key, at) in keys.into_iter().zip(places) {
+            let Some(id) = existing(&key, &self.listed) else {
+                self.listed.keys.push(key);
+                self.listed.places.push(at);
+                continue;
+            };
+            if let Some(revocation) = &key.revoked
+                && let Some(RevokedBefore(None)) = self.work.transaction.revoke_key(&id, revocation).await?
+            {
+                self.changes.push(Changed::new("key", id, "revoked"));
+                self.listed
+                    .warnings
+                    .push(format!("{at}: key {id} was there and is revoked now, as in the list"));
+            }
+            skipped.push(ListedKey { at, id, name: key.name });
         }
-        let items = self.text(column)?.split([' ', ',', ';']).filter(|item| !item.is_empty());
-        Some(items.map(str::to_owned).collect())
+        Ok(skipped)
+    }
+
+    /// Keeps everything that speaks against the keys.
+    async fn check(&mut self) -> Result<(), AdminError> {
+        let known: BTreeSet<PersonId> = self.listed.people.iter().map(|person| person.id.clone()).collect();
+        let named = self.listed.keys.iter().filter_map(|key| key.owner.as_ref());
+        let wanted: BTreeSet<&PersonId> = named.filter(|id| !known.contains(*id)).collect();
+        // Those of the list first, so that a problem names them by their place in it.
+        let mut people = self.listed.people.clone();
+        people.extend(
+            owners(&mut self.work, &wanted).await?.into_iter().filter(|one| !known.contains(&one.id)),
+        );
+        let by_id: BTreeMap<&PersonId, &Person> = people.iter().map(|person| (&person.id, person)).collect();
+        let mut found = Vec::new();
+        for (at, key) in self.listed.keys.iter_mut().enumerate() {
+            let owner = key.owner.as_ref().and_then(|id| by_id.get(id).copied());
+            place(&mut self.work, key, owner).await?;
+            if !self.listed.is_key_file {
+                let excesses = excesses_of(&self.work, &self.rules, owner, key);
+                found.extend(excesses.into_iter().map(|reason| (Some(at), reason)));
+            }
+        }
+        let Listed { keys, places, .. } = &self.listed;
+        found.extend(contradictions(&mut self.work, &self.rules, keys, &people, places).await?);
+        let refused = found.into_iter().map(|(at, reason)| self.listed.refused(at, reason));
+        let refused: Vec<_> = refused.collect();
+        self.listed.refused.extend(refused);
+        self.listed.refused.sort_by_key(|row| listed::number(&row.at));
+        Ok(())
+    }
+
+    async fn finish(
+        mut self,
+        skipped: Vec<ListedKey>,
+        dry_run: bool,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Imported, NotImported> {
+        let count = |changes: &[Changed], kind| changes.iter().filter(|change| change.record == kind).count();
+        let organizations = count(&self.changes, "organization");
+        let people = count(&self.changes, "person");
+        let Listed { keys, places, warnings, .. } = self.listed;
+        let committed = if dry_run {
+            None
+        } else {
+            let mut written = 0;
+            for slice in keys.chunks(SLICE) {
+                self.work.transaction.insert_keys(slice).await?;
+                written += slice.len();
+                progress(written, keys.len());
+            }
+            self.changes.extend(keys.iter().map(|key| Changed::new("key", key.id, told(key))));
+            Some(self.work.commit("keys import", &self.changes).await?)
+        };
+        let keys = places.into_iter().zip(keys);
+        let keys = keys.map(|(at, KeyRecord { id, name, .. })| ListedKey { at, id, name }).collect();
+        Ok(Imported { keys, skipped, organizations, people, warnings, committed })
     }
 }
 
-fn name(text: &str) -> Result<Name, String> {
-    Name::parse(text).map_err(|error| error.to_string())
+/// What the audit log says of a key that came from elsewhere.
+fn told(key: &KeyRecord) -> String {
+    let revoked = if key.revoked.is_some() { "; revoked" } else { "" };
+    granted(key) + revoked
 }
 
-fn pair(text: &str) -> Option<(String, String)> {
-    let (name, value) = text.split_once('=')?;
-    Some((name.trim().to_owned(), value.trim().to_owned()))
-}
+/// Keys whose id the list did not say.
+type WithoutId = HashSet<KeyId>;

@@ -1,5 +1,9 @@
 //! What has to be written into a key file so that a record becomes another: field by field, the rest stays.
 
+use std::path::Path;
+
+use similar::TextDiff;
+
 use crate::{
     keys::record::{KeyRecord, Organization, Person, Revocation},
     store::record_yaml::{self, instant},
@@ -128,6 +132,16 @@ pub(super) fn of_projects(before: &Organization, after: &Organization) -> Projec
 
 fn text(value: &impl ToString) -> NewValue {
     NewValue::Str(value.to_string())
+}
+
+/// The change of a whole file, for whoever has to make it.
+pub(super) fn unified_diff(path: &Path, is_new: bool, before: &[u8], after: &str) -> String {
+    let before = String::from_utf8_lossy(before);
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let old = if is_new { "/dev/null".to_owned() } else { format!("a/{name}") };
+    let new = format!("b/{name}");
+    let diff = TextDiff::from_lines(&*before, after);
+    diff.unified_diff().context_radius(3).header(&old, &new).to_string()
 }
 
 #[cfg(test)]

@@ -2,15 +2,12 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    path::Path,
     sync::Arc,
 };
 
-use similar::TextDiff;
-
 use super::{
     FileStoreOptions, audit_log,
-    difference::{self, FieldChange, ProjectsChange},
+    difference::{self, FieldChange, ProjectsChange, unified_diff},
     done, rules_of,
 };
 use crate::{
@@ -482,6 +479,10 @@ impl Transaction for FileTransaction {
         done(Ok(self.keys.iter().skip(start).take(limit).cloned().collect()))
     }
 
+    fn key_count(&mut self) -> Task<'_, u64> {
+        done(Ok(self.keys.len() as u64))
+    }
+
     fn taken<'a>(&'a mut self, ids: &'a [KeyId], digests: &'a [KeyDigest]) -> Task<'a, Taken> {
         done(Ok(self.find_taken(ids, digests)))
     }
@@ -588,13 +589,4 @@ fn not_edited(error: EditError) -> StoreError {
 /// What is wrong with a text that nobody has seen: without places.
 fn messages(problems: &[FileProblem]) -> Vec<String> {
     problems.iter().map(|problem| problem.message.clone()).collect()
-}
-
-fn unified_diff(path: &Path, is_new: bool, before: &[u8], after: &str) -> String {
-    let before = String::from_utf8_lossy(before);
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    let old = if is_new { "/dev/null".to_owned() } else { format!("a/{name}") };
-    let new = format!("b/{name}");
-    let diff = TextDiff::from_lines(&*before, after);
-    diff.unified_diff().context_radius(3).header(&old, &new).to_string()
 }

@@ -446,6 +446,14 @@ impl Transaction for SqlTransaction {
         Box::pin(self.rows(statement, values, record_row::key))
     }
 
+    fn key_count(&mut self) -> Task<'_, u64> {
+        Box::pin(async {
+            let counts =
+                self.rows("SELECT count(*) FROM keys".to_owned(), Vec::new(), |row| row.number(0)).await?;
+            Ok(counts.into_iter().sum())
+        })
+    }
+
     fn taken<'a>(&'a mut self, ids: &'a [KeyId], digests: &'a [KeyDigest]) -> Task<'a, Taken> {
         Box::pin(self.find_taken(ids, digests))
     }

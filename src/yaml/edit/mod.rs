@@ -43,6 +43,11 @@ impl NewValue {
     }
 }
 
+/// `value` as an item of a list that is indented by two spaces: its lines, without a line break at the end.
+pub fn list_item(value: &NewValue) -> String {
+    render::item(value, 2, 2, "\n")
+}
+
 impl From<&str> for NewValue {
     fn from(string: &str) -> Self {
         Self::Str(string.into())
