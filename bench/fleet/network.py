@@ -37,7 +37,7 @@ class Network:
 
     def stop(self):
         self.refuse()
-        self.loop.call_soon_threadsafe(self.server.close)
+        self._do(self._end())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(5)
 
@@ -49,6 +49,13 @@ class Network:
             for writer in link:
                 reset(writer)
         self.links.clear()
+
+    async def _end(self):
+        self.server.close()
+        links = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for link in links:
+            link.cancel()
+        await asyncio.gather(*links, return_exceptions=True)
 
     async def _link(self, reader, writer):
         if self.is_refused:
