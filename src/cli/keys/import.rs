@@ -172,6 +172,9 @@ impl Import {
                 Exit::Done
             }
         };
+        if let Some(Committed::ToCommit(_)) = imported.committed {
+            return exit;
+        }
         match self.output {
             Output::Json => answer_json(&ReportView::imported(imported)),
             Output::Table if imported.keys.len() <= ROWS_SHOWN => {

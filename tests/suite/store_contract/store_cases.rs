@@ -81,6 +81,7 @@ async fn records_come_in_pages(store: Arc<dyn Store>) {
     change.insert_keys(&keys).await.unwrap();
     changed(change, "keys").await;
     let mut look = read(&*store).await;
+    assert_eq!(look.key_count().await.unwrap(), 7);
     assert_eq!(look.keys(None, 3).await.unwrap(), keys[..3]);
     assert_eq!(look.keys(Some(&keys[2].id), 3).await.unwrap(), keys[3..6]);
     assert_eq!(look.keys(Some(&keys[5].id), 3).await.unwrap(), keys[6..]);
