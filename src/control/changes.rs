@@ -67,15 +67,8 @@ pub(super) fn tally(files: &[Arc<KeyFile>], refused: &HashSet<KeyIdText>, now: T
     let mut tally = KeyTally::default();
     for key in files.iter().flat_map(|file| &file.keys) {
         let owner = key.owner.as_ref().and_then(|owner| people.get(owner).copied());
-        let cell = match key.status(now, owner) {
-            _ if refused.contains(&key.id.text()) => &mut tally.revoked,
-            KeyStatus::Active => &mut tally.active,
-            KeyStatus::NotYetValid => &mut tally.not_yet_valid,
-            KeyStatus::Expired => &mut tally.expired,
-            KeyStatus::Revoked => &mut tally.revoked,
-            KeyStatus::OwnerDisabled => &mut tally.owner_disabled,
-        };
-        *cell += 1;
+        let is_refused = refused.contains(&key.id.text());
+        tally.count(if is_refused { KeyStatus::Revoked } else { key.status(now, owner) });
     }
     tally
 }

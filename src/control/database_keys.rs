@@ -19,7 +19,7 @@ use crate::{
         digest::KeyDigest,
         editor::{Applied, SnapshotEditor, Update},
         problem::Problems,
-        record::{KeyRecord, KeyStatus},
+        record::KeyRecord,
         snapshot::KeySnapshot,
         table::TableFull,
     },
@@ -221,15 +221,6 @@ fn tell_unsaved(saved: Result<(), StateError>) {
 
 fn tally(keys: &KeySnapshot, now: Timestamp) -> KeyTally {
     let mut tally = KeyTally::default();
-    for status in keys.statuses(now) {
-        let cell = match status {
-            KeyStatus::Active => &mut tally.active,
-            KeyStatus::NotYetValid => &mut tally.not_yet_valid,
-            KeyStatus::Expired => &mut tally.expired,
-            KeyStatus::Revoked => &mut tally.revoked,
-            KeyStatus::OwnerDisabled => &mut tally.owner_disabled,
-        };
-        *cell += 1;
-    }
+    keys.statuses(now).for_each(|status| tally.count(status));
     tally
 }

@@ -19,7 +19,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::outcome::{AbortedBy, End, RequestOutcome};
-use crate::policy::reason::Reason;
+use crate::{keys::record::KeyStatus, policy::reason::Reason};
 
 /// Sources whose reloads are told apart; what comes after shares one entry.
 const SOURCES_MAX: usize = 1_000;
@@ -349,6 +349,17 @@ pub struct KeyTally {
 }
 
 impl KeyTally {
+    /// Counts one more key.
+    pub fn count(&mut self, status: KeyStatus) {
+        *match status {
+            KeyStatus::Active => &mut self.active,
+            KeyStatus::NotYetValid => &mut self.not_yet_valid,
+            KeyStatus::Expired => &mut self.expired,
+            KeyStatus::Revoked => &mut self.revoked,
+            KeyStatus::OwnerDisabled => &mut self.owner_disabled,
+        } += 1;
+    }
+
     pub(super) fn rows(self) -> [(&'static str, u64); 5] {
         [
             ("active", self.active),
