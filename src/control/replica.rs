@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::{self, Clock, SystemClock},
     config::model::Staleness,
-    keys::{checksum::KeySums, table::TableFull},
+    keys::{checksum::KeySums, snapshot::KeySnapshot, table::TableFull},
     live::{Live, Publication},
     store::{
         contract::{Acknowledgement, Database, Feed, Head, Heartbeat, Signals, StoreError, WhenStale},
@@ -93,6 +93,8 @@ pub struct Replica {
     outage: RefCell<Option<Outage>>,
     /// Changes are found, not heard.
     is_deaf: Cell<bool>,
+    /// What is stored and differs from what is in force, also when everything was loaded anew.
+    known_difference: Cell<Option<KeySums>>,
     contacted: Cell<Duration>,
     heard_at: Cell<Timestamp>,
 }
@@ -144,6 +146,7 @@ impl Replica {
             closed: Cell::new(0),
             outage: RefCell::new(None),
             is_deaf: Cell::new(false),
+            known_difference: Cell::new(None),
             contacted: Cell::new(clock::boot()),
             heard_at: Cell::new(Timestamp::UNIX_EPOCH),
         })
@@ -397,29 +400,47 @@ impl Replica {
     async fn reconcile_forever(&self) {
         loop {
             sleep(jittered(RECONCILE_EVERY)).await;
-            if let Err(error) = self.reconcile().await {
-                self.tell_outage(&error);
+            match self.reconcile().await {
+                Ok(()) => {}
+                Err(error @ StoreError::Unavailable(_)) => self.tell_outage(&error),
+                Err(error) => {
+                    tracing::warn!(%error, "what is in force could not be compared with what is stored");
+                }
             }
         }
     }
 
-    /// Compares the sums of what is stored with those of what is in force, and loads everything where they differ.
-    async fn reconcile(&self) -> Result<(), StoreError> {
+    /// Compares the sums of what is stored with those of what is in force, and loads everything where they differ, as after
+    /// an edit by hand.
+    ///
+    /// # Errors
+    /// Where the database cannot be asked.
+    pub async fn reconcile(&self) -> Result<(), StoreError> {
         let stored = self.database.checksum().await?;
-        let current = self.live.current();
-        let Some(keys) = current.keys.as_ref().filter(|_| current.revision == stored.revision) else {
+        let sums = KeySums { entries: stored.entries, sum: stored.sum };
+        let Some(in_force) = self.sums_at(stored.revision).filter(|in_force| *in_force != sums) else {
             return Ok(());
         };
-        let KeySums { entries, sum } = keys.checksum();
-        if (entries, sum) == (stored.entries, stored.sum) {
+        if self.known_difference.get() == Some(sums) {
             return Ok(());
         }
         tracing::error!(
             revision = stored.revision,
-            "what is in force differs from what is stored ({entries} entries, {} stored): everything is loaded anew",
-            stored.entries
+            "what is in force differs from what is stored ({} entries, {} stored): everything is loaded anew",
+            in_force.entries,
+            sums.entries
         );
-        self.load().await
+        self.load().await?;
+        // Of a record that makes no sense, or a revocation that was taken back, a difference remains: told once.
+        let remains = self.sums_at(stored.revision).is_some_and(|in_force| in_force != sums);
+        self.known_difference.set(remains.then_some(sums));
+        Ok(())
+    }
+
+    /// The sums of what is in force, if that is `revision`. Cost: some hundred nanoseconds a key.
+    fn sums_at(&self, revision: u64) -> Option<KeySums> {
+        let current = self.live.current();
+        current.keys.as_ref().filter(|_| current.revision == revision).map(KeySnapshot::checksum)
     }
 
     async fn keep_snapshot(&self) {

@@ -20,11 +20,12 @@ use keygate::keys::{
 use keygate::live::Live;
 use keygate::policy::{principal::Role, project::ProjectSet};
 use keygate::store::contract::{Access, AuditRecord, Committed, Database, Store, Transaction};
-use keygate::store::memory::MemoryDatabase;
+use keygate::store::{database_url::DatabaseUrl, memory::MemoryDatabase, sql};
 use keygate::telemetry::{
     audit::AuditLog,
     metrics::{BuildInfo, Metrics},
 };
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tokio::sync::oneshot;
 
 use crate::harness::GUARD;
@@ -104,11 +105,15 @@ fn config(more: &str) -> String {
     )
 }
 
+fn metrics() -> Metrics {
+    let build = BuildInfo { version: "0", revision: "0", target: "test" };
+    Metrics::new(build, Timestamp::now())
+}
+
 fn reloader(folder: &Path) -> Reloader {
     let mut config_file = ConfigFile::new(folder.join("keygate.yaml"), "keygate-test".into());
     let config = config_file.load().result.unwrap();
-    let build = BuildInfo { version: "0", revision: "0", target: "test" };
-    let metrics = Metrics::new(build, Timestamp::now());
+    let metrics = metrics();
     let audit = AuditLog::to_file(&folder.join("audit.jsonl")).unwrap();
     let clock = Box::new(SystemClock);
     let parts = ReloaderParts { config_file, config, certificates: Vec::new(), metrics, audit, clock };
@@ -138,12 +143,11 @@ fn beside_a_replica(test: impl AsyncFnOnce(&MemoryDatabase, &mut Reloader, &Path
         .await;
         let mut reloader = reloader(folder.path());
         let keys = reloader.database_keys().unwrap().clone();
-        let build = BuildInfo { version: "0", revision: "0", target: "test" };
         let replica = Replica::new(ReplicaParts {
             database: Arc::new(database.clone()),
             keys,
             live: reloader.live().clone(),
-            metrics: Metrics::new(build, Timestamp::now()),
+            metrics: metrics(),
             cold_start: None,
             address: "here:8080 boot net".into(),
         })
@@ -210,5 +214,43 @@ fn a_record_that_makes_no_sense_does_no_harm_to_others() {
         commit(database, async |write| write.insert_keys(&[odd, key("even", None)]).await.unwrap()).await;
         until("the others are there", || permission(&live, "even") == "read write admin").await;
         assert_eq!(permission(&live, "odd"), "", "a scope that nobody knows counts for nothing");
+    });
+}
+
+#[test]
+fn an_edit_by_hand_is_found_when_sums_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("keygate.yaml"), config("")).unwrap();
+    let path = folder.path().join("edited.db");
+    let url = DatabaseUrl::Sqlite(path.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        sql::migrate(&url, false).await.unwrap();
+        let database = sql::open(&url, None).await.unwrap();
+        let mut transaction = database.begin(Access::Write).await.unwrap();
+        transaction.insert_keys(&[key("known", None), key("other", None)]).await.unwrap();
+        let committed = transaction.commit(&audit()).await.unwrap();
+        assert!(matches!(committed, Committed::Revision(1)));
+        let reloader = reloader(folder.path());
+        let live = reloader.live().clone();
+        let replica = Replica::new(ReplicaParts {
+            database,
+            keys: reloader.database_keys().unwrap().clone(),
+            live: live.clone(),
+            metrics: metrics(),
+            cold_start: None,
+            address: "here:8080 boot net".into(),
+        })
+        .unwrap();
+        replica.begin(GUARD).await.unwrap();
+        let mut hand = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+        hand.execute("UPDATE keys SET revoked_at = 1700000000000000 WHERE id = 'known'").await.unwrap();
+        replica.reconcile().await.unwrap();
+        assert_eq!(
+            (permission(&live, "known").as_str(), permission(&live, "other").as_str()),
+            ("key_revoked", "read write admin")
+        );
+        hand.execute("UPDATE keys SET digest = x'00' WHERE id = 'other'").await.unwrap();
+        assert!(replica.reconcile().await.is_err(), "sums of nonsense are none");
     });
 }
