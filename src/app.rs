@@ -303,16 +303,17 @@ impl App {
 
 /// Where this process can be found: the same after a restart in the same place, and never the same for two that run.
 fn place(bound: &[NamedAddress]) -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let host = read("/proc/sys/kernel/hostname");
-    let port = bound.iter().find(|(name, _)| *name == "data").map(|(_, address)| match address {
-        ListenAddress::Tcp(address) => address.port().to_string(),
-        ListenAddress::Unix(path) => path.display().to_string(),
-    });
-    // Machines and containers may share a name: not both the boot and the network namespace.
-    let boot: String = read("/proc/sys/kernel/random/boot_id").chars().take(8).collect();
-    let network = fs::read_link("/proc/self/ns/net").unwrap_or_default();
-    format!("{host}:{} {boot} {}", port.unwrap_or_default(), network.display())
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = |name: &str| {
+        let link = fs::read_link(format!("/proc/self/ns/{name}")).unwrap_or_default();
+        link.to_string_lossy().chars().filter(char::is_ascii_digit).collect::<String>()
+    };
+    let data = bound.iter().filter(|(name, _)| *name == "data").map(|(_, address)| address.to_string());
+    let data = data.collect::<Vec<_>>().join(",");
+    // Machines and containers may share a name, and an address: not the boot, the network and the files as well.
+    let boot: String = boot.chars().take(8).collect();
+    format!("{} {data} {boot}-{}-{}", host.trim(), namespace("net"), namespace("mnt"))
 }
 
 fn load_config(path: &Path) -> Result<(ConfigFile, Config), StartError> {

@@ -120,6 +120,11 @@ impl Live {
         }
     }
 
+    /// How many streams the workers have closed since the process started.
+    pub fn closed(&self) -> u64 {
+        self.workers().iter().map(|worker| worker.closed).sum()
+    }
+
     fn closed_at(&self, publication: Publication) -> Option<u64> {
         let workers = self.workers();
         let is_done = |worker: &Standing| worker.is_gone || worker.sequence >= publication.0;

@@ -107,15 +107,20 @@ pub fn may(
             below(person, owner.map(|owner| owner.role))
         }
         Action::SeePerson(seen) if seen == id => Ok(()),
-        Action::SeePerson(_) | Action::ManageProjects => managed(person),
+        Action::SeePerson(_) => managed(person),
+        // Declaring or removing one project changes what every key may see.
+        Action::ManageProjects => {
+            managed(person)?;
+            within(person, &ProjectSet::All)
+        }
         Action::PutPerson { before, after } => {
             managed(person)?;
             below(person, before.map(|before| before.role))?;
             below(person, Some(after.role))?;
-            if before.is_none_or(|before| before.projects != after.projects) {
-                return within(person, &after.projects);
+            if let Some(before) = before {
+                within(person, &before.projects)?;
             }
-            Ok(())
+            within(person, &after.projects)
         }
         Action::ManageOrganizations => {
             Err(format!("{id} belongs to one organization; others are made by the operator"))

@@ -12,13 +12,9 @@ use super::{
 };
 use crate::{
     clock::monotonic,
-    keys::{
-        image::{Image, ImageOf},
-        problem::Problems,
-    },
+    keys::image::{Image, ImageOf},
     live::Live,
     store::{
-        contract::Head,
         snapshot_file::SnapshotFile,
         state::{StateError, StateFolder},
     },
@@ -62,7 +58,7 @@ impl ColdStart {
         };
         let Image { editor, of: ImageOf { instance, revision }, heard_at } = image;
         let heard_at = heard_at.unwrap_or(Timestamp::UNIX_EPOCH);
-        keys.take_load((editor, Problems::default()), &config, Head { instance, revision, now: heard_at });
+        keys.take_image(editor, Position { instance, revision, committed_at: None });
         tracing::warn!(
             revision,
             "the keys of revision {revision} are in force, as kept on disk; the database was last heard of at {heard_at}"

@@ -60,6 +60,15 @@ pub struct Position {
     pub instance: Uuid,
     /// The revision in force.
     pub revision: u64,
+    /// When it was committed; `None` of what was kept on disk.
+    pub committed_at: Option<Timestamp>,
+}
+
+impl Position {
+    /// Where a database stands.
+    pub fn of(head: Head) -> Self {
+        Self { instance: head.instance, revision: head.revision, committed_at: Some(head.committed_at) }
+    }
 }
 
 /// What came into force.
@@ -116,7 +125,15 @@ impl DatabaseKeys {
         let saved = state.revocations.remember(revoked_in(&snapshot));
         tell_unsaved(saved);
         state.editor = Some(editor);
-        self.in_force(state, head, problems)
+        self.in_force(state, Position::of(head), problems)
+    }
+
+    /// Puts in force what was kept on disk as `position`.
+    pub(super) fn take_image(&self, editor: SnapshotEditor, position: Position) {
+        let mut state = self.state();
+        state.undone = state.revocations.undone_by(editor.snapshot());
+        state.editor = Some(editor);
+        self.in_force(state, position, Problems::default());
     }
 
     /// Puts what changed in force. `None`: nothing was loaded yet.
@@ -135,7 +152,7 @@ impl DatabaseKeys {
         state.follow_undone(&changes.keys);
         let saved = state.revocations.remember(changes.keys.iter().flat_map(revoked));
         tell_unsaved(saved);
-        Ok(Some(self.in_force(state, changes.head, problems)))
+        Ok(Some(self.in_force(state, Position::of(changes.head), problems)))
     }
 
     /// What is in force, to be kept on disk.
@@ -158,12 +175,12 @@ impl DatabaseKeys {
         tally
     }
 
-    fn in_force(&self, mut state: MutexGuard<'_, State>, head: Head, problems: Problems) -> InForce {
-        state.position = Some(Position { instance: head.instance, revision: head.revision });
+    fn in_force(&self, mut state: MutexGuard<'_, State>, position: Position, problems: Problems) -> InForce {
+        state.position = Some(position);
         let config = Arc::clone(&self.0.live.current().config);
         let undone = state.undone_ids();
         self.0.metrics.set_revocations_undone(undone.len() as u64);
-        self.0.metrics.set_revision(head.revision, state.tally);
+        self.0.metrics.set_revision(position.revision, state.tally);
         InForce { publication: self.publish(&state, config), problems, undone }
     }
 

@@ -65,7 +65,9 @@ impl Receipt {
             revision,
             confirmed: Vec::new(),
             pending: Vec::new(),
-            streams_closed: acknowledgements.iter().map(|one| one.streams_closed).sum(),
+            streams_closed: acknowledgements
+                .iter()
+                .fold(0, |sum: u64, one| sum.saturating_add(one.streams_closed)),
         };
         for replica in replicas {
             let id = &replica.beat.replica;

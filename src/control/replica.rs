@@ -30,7 +30,7 @@ use crate::{
     keys::{checksum::KeySums, snapshot::KeySnapshot, table::TableFull},
     live::{Live, Publication},
     store::{
-        contract::{Acknowledgement, Database, Feed, Head, Heartbeat, Signals, StoreError, WhenStale},
+        contract::{Acknowledgement, Database, Feed, Head, Heartbeat, Signals, Since, StoreError, WhenStale},
         state::StateError,
     },
     telemetry::metrics::Metrics,
@@ -84,6 +84,8 @@ pub struct Replica {
     is_registered: Cell<bool>,
     /// Something is newer than what is in force.
     behind: Notify,
+    /// Of two looks at the database the later never gives way to the earlier.
+    turn: tokio::sync::Mutex<()>,
     /// A lease that will run once the revision is in force.
     promised: Cell<Option<Promise>>,
     /// What the database was told to be in force here, also for requests under way.
@@ -141,6 +143,7 @@ impl Replica {
             address,
             is_registered: Cell::new(false),
             behind: Notify::new(),
+            turn: tokio::sync::Mutex::default(),
             promised: Cell::new(None),
             acknowledged: Cell::new(None),
             closed: Cell::new(0),
@@ -161,7 +164,6 @@ impl Replica {
         let registered = async {
             self.beat().await?;
             self.load().await?;
-            // Only now is it known what the sign of life can promise.
             self.beat().await?;
             self.catch_up().await
         };
@@ -220,6 +222,7 @@ impl Replica {
                 }
                 Err(error) => {
                     self.tell_outage(&error);
+                    self.acknowledged.set(None);
                     retry.next()
                 }
             };
@@ -250,7 +253,7 @@ impl Replica {
         self.promised.set(Some(Promise { sent, head, staleness, looked_since }));
         let position = self.keys.position();
         // A head that is older is looked into too: it may be that of a restored backup.
-        let is_head = position == Some(Position { instance: head.instance, revision: head.revision });
+        let is_head = position == Some(Position::of(head));
         let is_settled = self.renew(Duration::ZERO) && is_head && acknowledged == position;
         if position.is_some() && !is_settled {
             self.behind.notify_one();
@@ -279,6 +282,8 @@ impl Replica {
         loop {
             let Err(error) = self.follow(&mut retry).await;
             self.tell_outage(&error);
+            // What comes back may have been restored: nothing is confirmed before it was looked at.
+            self.acknowledged.set(None);
             sleep(retry.next()).await;
         }
     }
@@ -322,13 +327,24 @@ impl Replica {
         if !self.is_registered.get() {
             self.beat().await?;
         }
-        let Some(Position { instance, revision }) = self.keys.position() else { return self.load().await };
+        let _turn = self.turn.lock().await;
+        let position = self.keys.position();
+        // Of what was kept on disk nobody knows whether the database is still of that history.
+        let Some(Position { instance, revision, committed_at: committed_at @ Some(_) }) = position else {
+            return self.load().await;
+        };
         let looked = clock::boot();
-        match self.database.changes_since(instance, revision).await? {
+        let feed = self.database.changes_since(Since { instance, revision, committed_at }).await?;
+        // What a reload of the config closed before is no merit of this change.
+        self.closed.set(self.live.closed());
+        match feed {
             Feed::Changes(changes) => {
                 if changes.head.revision > revision
                     && let Some(in_force) = self.keys.take_changes(&changes).map_err(too_many)?
                 {
+                    if !changes.people.is_empty() || changes.organizations.is_some() {
+                        self.keep_before_confirming();
+                    }
                     self.confirm(in_force, changes.head).await?;
                 }
             }
@@ -430,7 +446,9 @@ impl Replica {
             in_force.entries,
             sums.entries
         );
+        let turn = self.turn.lock().await;
         self.load().await?;
+        drop(turn);
         // Of a record that makes no sense, or a revocation that was taken back, a difference remains: told once.
         let remains = self.sums_at(stored.revision).is_some_and(|in_force| in_force != sums);
         self.known_difference.set(remains.then_some(sums));
@@ -447,6 +465,14 @@ impl Replica {
         match &self.cold_start {
             Some(cold_start) => cold_start.keep_forever(&self.keys, &self.heard_at).await,
             None => std::future::pending().await,
+        }
+    }
+
+    /// A revocation is remembered by itself. What else takes permission away must be on disk before anybody is told that
+    /// it is in force: a start without database would give it back.
+    fn keep_before_confirming(&self) {
+        if let Some(Err(error)) = self.keep_last() {
+            tracing::warn!("the change is in force, but a start without database would forget it: {error}");
         }
     }
 

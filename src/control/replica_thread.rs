@@ -1,6 +1,7 @@
 //! The thread of a replica, with a runtime of its own: whatever it does, neither requests nor probes wait for it.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc::sync_channel},
     thread::{self, JoinHandle},
     time::Duration,
@@ -15,6 +16,7 @@ use super::{
     replica::{Replica, ReplicaParts},
 };
 use crate::{
+    clock::{Clock as _, SystemClock},
     config::model::DatabaseSource,
     live::Live,
     store::{
@@ -28,6 +30,9 @@ use crate::{
 
 /// How long a start waits for the database before it goes on with what was kept on disk.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is told where the thread has panicked: what was in force goes on, and nothing new is heard.
+const FOLLOWS_NO_MORE: &str = "the gateway follows the database no more, by an error of its own; restart it";
 
 /// What the thread of a replica is started with.
 #[derive(Debug)]
@@ -68,8 +73,14 @@ impl ReplicaThread {
             .name("keygate-replica".to_owned())
             .spawn(move || {
                 let runtime = Builder::new_current_thread().enable_all().build();
-                match runtime {
-                    Ok(runtime) => runtime.block_on(serve(parts, begun, stopped)),
+                let (name, metrics) = (parts.source.url.to_string(), parts.metrics.clone());
+                let served = runtime.map(|runtime| {
+                    catch_unwind(AssertUnwindSafe(|| runtime.block_on(serve(parts, begun.clone(), stopped))))
+                });
+                match served {
+                    Ok(Ok(())) => {}
+                    // The panic itself is in the log; whoever asks for readiness shall hear of it too.
+                    Ok(Err(_)) => metrics.source_wrong(&name, SystemClock.now(), FOLLOWS_NO_MORE),
                     Err(error) => {
                         let _ = begun.send(Err(format!("the replica's runtime cannot be started: {error}")));
                     }

@@ -302,8 +302,8 @@ pub trait Database: Store {
     /// Gives every record to `intake`, as of one revision: organizations, then people, then keys in any order.
     fn load<'a>(&'a self, intake: &'a mut (dyn Intake + Send)) -> Task<'a, Head>;
 
-    /// What changed after `revision` of the database `instance`.
-    fn changes_since(&self, instance: Uuid, revision: u64) -> Task<'_, Feed>;
+    /// What changed after the revision that somebody has.
+    fn changes_since(&self, since: Since) -> Task<'_, Feed>;
 
     /// Sums of what is stored, to be compared with those of what is in force.
     fn checksum(&self) -> Task<'_, Checksum>;
@@ -354,6 +354,19 @@ pub struct Head {
     pub revision: u64,
     /// The clock of the database.
     pub now: Timestamp,
+    /// When that revision was committed, by that clock.
+    pub committed_at: Timestamp,
+}
+
+/// A revision that somebody has, in one history of one database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Since {
+    /// Which database.
+    pub instance: Uuid,
+    /// The revision.
+    pub revision: u64,
+    /// When it was committed there: what was restored from a backup gives the same numbers out anew. `None`: not compared.
+    pub committed_at: Option<Timestamp>,
 }
 
 /// What changed since a revision.
@@ -370,8 +383,6 @@ pub enum Feed {
 pub struct Changes {
     /// The revision they lead to.
     pub head: Head,
-    /// When the head was committed, by the clock of the database.
-    pub committed_at: Timestamp,
     /// Organizations; all there are, if any changed.
     pub organizations: Option<Vec<Organization>>,
     /// People that are new or differ.

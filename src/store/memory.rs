@@ -13,7 +13,7 @@ use super::{
     contract::{
         Access, Acknowledgement, AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, Changes,
         Checksum, Committed, Database, Feed, Head, Heard, Heartbeat, Intake, Replica, RevokedBefore, Signals,
-        Store, StoreError, Taken, Task, Transaction, UsageRow,
+        Since, Store, StoreError, Taken, Task, Transaction, UsageRow,
     },
     usage_rows,
 };
@@ -112,7 +112,9 @@ impl Records {
     }
 
     fn head(&self) -> Head {
-        Head { instance: self.instance, revision: self.revision(), now: Timestamp::now() }
+        let revision = self.revision();
+        let committed_at = self.committed_at(revision);
+        Head { instance: self.instance, revision, now: Timestamp::now(), committed_at }
     }
 
     fn committed_at(&self, revision: u64) -> Timestamp {
@@ -147,7 +149,6 @@ impl Records {
         }
         Changes {
             head: self.head(),
-            committed_at: self.committed_at(self.revision()),
             organizations,
             people: people.into_values().cloned().collect(),
             keys: keys.into_values().cloned().collect(),
@@ -419,9 +420,12 @@ impl Database for MemoryDatabase {
         })
     }
 
-    fn changes_since(&self, instance: Uuid, revision: u64) -> Task<'_, Feed> {
+    fn changes_since(&self, since: Since) -> Task<'_, Feed> {
+        let Since { instance, revision, committed_at } = since;
         let records = self.records();
-        let is_known = instance == records.instance && revision <= records.revision();
+        let is_known = instance == records.instance
+            && revision <= records.revision()
+            && committed_at.is_none_or(|at| at == records.committed_at(revision));
         done(if is_known {
             Feed::Changes(records.changes_since(revision))
         } else {

@@ -46,7 +46,7 @@ const IN_POSTGRES: &str = "
 pub(super) async fn checksum(sessions: &Arc<Sessions>) -> Result<Checksum, StoreError> {
     let mut session = sessions.begin(Begin::Read).await?;
     let connection = session.connection()?;
-    let revision = head(connection).await?.head.revision;
+    let revision = head(connection).await?.revision;
     let sums = match connection.driver {
         Driver::Postgres(_) => computed_there(connection).await?,
         Driver::Sqlite(_) => computed_here(connection).await?,

@@ -2,18 +2,16 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use uuid::Uuid;
-
 use super::{
     connection::{Connection, Row},
-    head::{HeadRow, head},
+    head::head,
     record_row::{self, KEY_COLUMNS, ORGANIZATION_COLUMNS, PERSON_COLUMNS},
     session::{Begin, Sessions},
     transaction::CHANGES_TOLD,
 };
 use crate::{
     keys::record::{Organization, Person},
-    store::contract::{Changes, Feed, Head, Intake, StoreError},
+    store::contract::{Changes, Feed, Head, Intake, Since, StoreError},
 };
 
 /// How long the first key of a load may take to come, and each after it.
@@ -26,7 +24,7 @@ pub(super) async fn load(
 ) -> Result<Head, StoreError> {
     let mut session = sessions.begin(Begin::Read).await?;
     let connection = session.connection()?;
-    let head = head(connection).await?.head;
+    let head = head(connection).await?;
     intake.organizations(organizations(connection).await?);
     let mut people = Vec::new();
     let mut wrong = Vec::new();
@@ -57,27 +55,31 @@ pub(super) async fn load(
 }
 
 /// See [`Database::changes_since`](crate::store::contract::Database::changes_since).
-pub(super) async fn changes_since(
-    sessions: &Arc<Sessions>,
-    instance: Uuid,
-    revision: u64,
-) -> Result<Feed, StoreError> {
+pub(super) async fn changes_since(sessions: &Arc<Sessions>, since: Since) -> Result<Feed, StoreError> {
     let mut session = sessions.begin(Begin::Read).await?;
     let connection = session.connection()?;
     let head = head(connection).await?;
-    let is_known = head.head.instance == instance && revision <= head.head.revision;
-    if !is_known {
-        return Ok(Feed::Gap(head.head));
+    let Since { instance, revision, .. } = since;
+    if head.instance != instance || revision > head.revision || !is_of_history(connection, since).await? {
+        return Ok(Feed::Gap(head));
     }
-    let Some(kinds) = kinds_since(connection, revision, head.head.revision).await? else {
-        return Ok(Feed::Gap(head.head));
+    let Some(kinds) = kinds_since(connection, revision, head.revision).await? else {
+        return Ok(Feed::Gap(head));
     };
     match changes(connection, revision, head, &kinds).await {
         Ok(changes) => Ok(Feed::Changes(changes)),
         // A record that makes no sense is told by a load, which denies it and takes the others.
-        Err(StoreError::Failed(_)) => Ok(Feed::Gap(head.head)),
+        Err(StoreError::Failed(_)) => Ok(Feed::Gap(head)),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the revision was committed here when `since` says: after a restore there may be another of its number.
+async fn is_of_history(connection: &mut Connection, since: Since) -> Result<bool, StoreError> {
+    let Since { revision: 1.., committed_at: Some(committed_at), .. } = since else { return Ok(true) };
+    let statement = "SELECT committed_at FROM commits WHERE revision = $1";
+    let row = connection.first(statement, vec![since.revision.into()]).await?;
+    row.map_or(Ok(false), |row| Ok(record_row::instant(row.get(0)?) == committed_at))
 }
 
 /// Which kinds of changes there were; `None` where not all are known, or there are too many.
@@ -106,17 +108,11 @@ async fn kinds_since(
 async fn changes(
     connection: &mut Connection,
     revision: u64,
-    head: HeadRow,
+    head: Head,
     kinds: &BTreeSet<String>,
 ) -> Result<Changes, StoreError> {
-    let mut changes = Changes {
-        head: head.head,
-        committed_at: head.committed_at,
-        organizations: None,
-        people: Vec::new(),
-        keys: Vec::new(),
-        dropped: Vec::new(),
-    };
+    let mut changes =
+        Changes { head, organizations: None, people: Vec::new(), keys: Vec::new(), dropped: Vec::new() };
     if kinds.contains("organization") {
         changes.organizations = Some(organizations(connection).await?);
     }

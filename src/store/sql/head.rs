@@ -1,7 +1,5 @@
 //! Where a database stands.
 
-use jiff::Timestamp;
-
 use super::{
     connection::{Connection, Driver},
     failure,
@@ -9,15 +7,8 @@ use super::{
 };
 use crate::store::contract::{Head, StoreError};
 
-/// The head, and when it was committed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct HeadRow {
-    pub(super) head: Head,
-    pub(super) committed_at: Timestamp,
-}
-
 /// Reads the head and the clock of the database.
-pub(super) async fn head(connection: &mut Connection) -> Result<HeadRow, StoreError> {
+pub(super) async fn head(connection: &mut Connection) -> Result<Head, StoreError> {
     let statement = match connection.driver {
         Driver::Postgres(_) => {
             "SELECT instance, revision, committed_at, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) \
@@ -32,6 +23,10 @@ pub(super) async fn head(connection: &mut Connection) -> Result<HeadRow, StoreEr
     let instance = row.get::<&str>(0)?.parse().map_err(|error| {
         StoreError::Failed(format!("{}: its instance is no UUID: {error}", connection.name))
     })?;
-    let head = Head { instance, revision: row.number(1)?, now: instant(row.get(3)?) };
-    Ok(HeadRow { head, committed_at: instant(row.get(2)?) })
+    Ok(Head {
+        instance,
+        revision: row.number(1)?,
+        now: instant(row.get(3)?),
+        committed_at: instant(row.get(2)?),
+    })
 }

@@ -26,7 +26,6 @@ mod usage;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use self::{
     head::head,
@@ -37,7 +36,7 @@ use self::{
 use super::{
     contract::{
         Access, Acknowledgement, AuditFilter, AuditPage, Checksum, Database, Feed, Head, Heartbeat, Intake,
-        Replica, Signals, Store, StoreError, Task, Transaction, UsageRow,
+        Replica, Signals, Since, Store, StoreError, Task, Transaction, UsageRow,
     },
     database_url::{DatabaseUrl, PostgresUrl},
 };
@@ -92,7 +91,7 @@ impl SqlDatabase {
 
     async fn head_now(&self) -> Result<Head, StoreError> {
         let mut session = self.sessions.begin(Begin::Read).await?;
-        Ok(head(session.connection()?).await?.head)
+        head(session.connection()?).await
     }
 }
 
@@ -122,8 +121,8 @@ impl Database for SqlDatabase {
         Box::pin(feed::load(&self.sessions, intake))
     }
 
-    fn changes_since(&self, instance: Uuid, revision: u64) -> Task<'_, Feed> {
-        Box::pin(feed::changes_since(&self.sessions, instance, revision))
+    fn changes_since(&self, since: Since) -> Task<'_, Feed> {
+        Box::pin(feed::changes_since(&self.sessions, since))
     }
 
     fn checksum(&self) -> Task<'_, Checksum> {

@@ -14,7 +14,7 @@ use crate::store::contract::{Acknowledgement, Head, Heartbeat, Replica, StoreErr
 pub(super) async fn heartbeat(sessions: &Arc<Sessions>, beat: &Heartbeat) -> Result<Head, StoreError> {
     let mut session = sessions.begin(Begin::Note).await?;
     let connection = session.connection()?;
-    let head = head(connection).await?.head;
+    let head = head(connection).await?;
     let values = vec![
         beat.replica.as_str().into(),
         beat.address.as_str().into(),
@@ -44,10 +44,10 @@ pub(super) async fn acknowledge(
 ) -> Result<(), StoreError> {
     let mut session = sessions.begin(Begin::Note).await?;
     let connection = session.connection()?;
-    let now = floor_us(head(connection).await?.head.now);
+    let now = floor_us(head(connection).await?.now);
     let committed = "SELECT committed_at FROM commits WHERE revision = $1";
     let committed = connection.first(committed, vec![acknowledgement.revision.into()]).await?;
-    let after = committed.map_or(Ok(0), |row| row.get::<i64>(0).map(|at| (now - at).max(0)))?;
+    let after = committed.map_or(Ok(0), |row| row.get::<i64>(0).map(|at| now.saturating_sub(at).max(0)))?;
     let values = vec![
         acknowledgement.replica.as_str().into(),
         acknowledgement.revision.into(),
@@ -80,7 +80,7 @@ pub(super) async fn forget(sessions: &Arc<Sessions>, replica: &str) -> Result<bo
 pub(super) async fn replicas(sessions: &Arc<Sessions>) -> Result<Vec<Replica>, StoreError> {
     let mut session = sessions.begin(Begin::Read).await?;
     let connection = session.connection()?;
-    let now = floor_us(head(connection).await?.head.now);
+    let now = floor_us(head(connection).await?.now);
     let statement = "SELECT id, address, version, revision, lease_ms, when_stale, started_at, beat_at \
          FROM replicas ORDER BY id";
     connection.rows(statement, Vec::new()).await?.iter().map(|row| replica(row, now)).collect()
@@ -101,7 +101,7 @@ fn replica(row: &Row, now: i64) -> Result<Replica, StoreError> {
         lease: Duration::from_millis(row.number(4)?),
         when_stale,
     };
-    let silent = Duration::from_micros(u64::try_from(now - beat_at).unwrap_or(0));
+    let silent = Duration::from_micros(u64::try_from(now.saturating_sub(beat_at)).unwrap_or(0));
     Ok(Replica { beat, started_at: instant(row.get(6)?), beat_at: instant(beat_at), silent })
 }
 

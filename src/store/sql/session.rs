@@ -2,7 +2,8 @@
 //! must stand in a transaction, so nothing here runs outside of one.
 
 use std::{
-    os::unix::fs::OpenOptionsExt as _,
+    fs,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -44,6 +45,8 @@ pub(super) struct Sessions {
     /// SQLite lets its writers retry without order; here they wait in a line.
     writer: Arc<Semaphore>,
     idle: Mutex<Vec<(Connection, Instant)>>,
+    /// Device and number of the file of SQLite at the last look.
+    file: Mutex<Option<(u64, u64)>>,
 }
 
 #[derive(Debug)]
@@ -81,6 +84,7 @@ impl Sessions {
             room: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             writer: Arc::new(Semaphore::new(1)),
             idle: Mutex::default(),
+            file: Mutex::default(),
         })
     }
 
@@ -162,6 +166,10 @@ impl Sessions {
 
     /// A connection from before that still lives.
     async fn kept(&self) -> Option<Connection> {
+        if self.was_replaced() {
+            self.idle().clear();
+            return None;
+        }
         let (mut connection, used) = self.idle().pop()?;
         if used.elapsed() < UNUSED || connection.is_alive(PING_PATIENCE).await {
             return Some(connection);
@@ -169,6 +177,15 @@ impl Sessions {
         // What ended this one has most likely ended the others.
         self.idle().clear();
         None
+    }
+
+    /// Whether the file of SQLite is another than the one that was opened, as after a backup was moved over it: what is
+    /// open still would be a database that nobody else sees.
+    fn was_replaced(&self) -> bool {
+        let Target::Sqlite(options) = &self.target else { return false };
+        let now = fs::metadata(options.get_filename()).ok().map(|file| (file.dev(), file.ino()));
+        let before = std::mem::replace(&mut *self.file.lock().unwrap_or_else(PoisonError::into_inner), now);
+        before.is_some() && before != now
     }
 
     fn keep(&self, connection: Connection) {
@@ -218,7 +235,7 @@ pub(super) fn postgres_options(
 
 /// Makes the file of an SQLite database, which nobody else may read; what SQLite puts beside it is as private.
 pub(super) fn create_sqlite_file(path: &Path) -> Result<(), StoreError> {
-    let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let created = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match created {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),

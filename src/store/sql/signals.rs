@@ -167,7 +167,7 @@ struct Seen {
 impl Seen {
     async fn look(connection: &mut Connection) -> Result<Self, StoreError> {
         let data_version = data_version(connection).await?;
-        Ok(Self { data_version, revision: head(connection).await?.head.revision })
+        Ok(Self { data_version, revision: head(connection).await?.revision })
     }
 
     /// Whether a record was changed since.

@@ -23,8 +23,8 @@ pub(super) const CHANGES_TOLD: usize = 50_000;
 /// Revisions whose changes are kept for replicas that were away, and after how many the older ones are removed.
 const REVISIONS_KEPT: u64 = 100_000;
 const REVISIONS_BETWEEN_PRUNING: u64 = 100;
-/// After which a replica that was not heard of is taken for gone: a day in microseconds.
-const GONE_US: i64 = 24 * 3600 * 1_000_000;
+/// After which nobody asks for an acknowledgement any more: a day in microseconds.
+const FORGOTTEN_US: i64 = 24 * 3600 * 1_000_000;
 
 /// See the module.
 #[derive(Debug)]
@@ -254,9 +254,9 @@ impl SqlTransaction {
         }
         let connection = self.session.connection()?;
         let before = head(connection).await?;
-        let revision = before.head.revision + 1;
+        let revision = before.revision + 1;
         // A clock that was set back does not make a later commit the earlier one.
-        let at = record_row::floor_us(before.head.now.max(before.committed_at));
+        let at = record_row::floor_us(before.now.max(before.committed_at));
         connection
             .execute("UPDATE head SET revision = $1, committed_at = $2", vec![revision.into(), at.into()])
             .await?;
@@ -359,13 +359,13 @@ async fn insert_rows<const COLUMNS: usize>(
     }
 }
 
-/// Removes what nobody needs any more: replicas that are gone, and now and then what they would have needed.
+/// Now and then removes what nobody needs any more. The row of a replica stays until it stops or somebody says that it is
+/// gone: a receipt must name one that is only cut off.
 async fn prune(connection: &mut Connection, revision: u64, now_us: i64) -> Result<(), StoreError> {
-    let gone = now_us.saturating_sub(GONE_US);
-    connection.execute("DELETE FROM replicas WHERE beat_at < $1", vec![gone.into()]).await?;
     if !revision.is_multiple_of(REVISIONS_BETWEEN_PRUNING) {
         return Ok(());
     }
+    let gone = now_us.saturating_sub(FORGOTTEN_US);
     connection.execute("DELETE FROM acknowledgements WHERE acknowledged_at < $1", vec![gone.into()]).await?;
     let oldest = revision.saturating_sub(REVISIONS_KEPT);
     connection.execute("DELETE FROM changes WHERE revision <= $1", vec![oldest.into()]).await?;

@@ -13,7 +13,7 @@ use keygate::{
     },
     policy::scope::Scopes,
     store::contract::{
-        Access, Acknowledgement, Changes, Committed, Database, Feed, Head, Heard, Heartbeat, Intake,
+        Access, Acknowledgement, Changes, Committed, Database, Feed, Head, Heard, Heartbeat, Intake, Since,
         UsageRow, WhenStale,
     },
     telemetry::usage::{LastUse, UseCounts},
@@ -36,6 +36,9 @@ pub(super) const CASES: &[(&str, Case<dyn Database>)] = &[
     }),
     ("a rotation drops digests", |database| Box::pin(a_rotation_drops_digests(database))),
     ("what is not known is a gap", |database| Box::pin(what_is_not_known_is_a_gap(database))),
+    ("a revision of another history is a gap", |database| {
+        Box::pin(a_revision_of_another_history_is_a_gap(database))
+    }),
     ("checksums are those of the records", |database| Box::pin(checksums_are_those_of_the_records(database))),
     ("replicas come and go", |database| Box::pin(replicas_come_and_go(database))),
     ("acknowledgements are told", |database| Box::pin(acknowledgements_are_told(database))),
@@ -96,7 +99,7 @@ pub(super) fn revision(committed: Committed) -> u64 {
 }
 
 pub(super) async fn changes(database: &dyn Database, instance: Uuid, revision: u64) -> Changes {
-    match database.changes_since(instance, revision).await.unwrap() {
+    match database.changes_since(Since { instance, revision, committed_at: None }).await.unwrap() {
         Feed::Changes(changes) => changes,
         Feed::Gap(head) => panic!("a gap after {revision}: {head:?}"),
     }
@@ -171,7 +174,7 @@ async fn the_feed_gives_records_as_they_stand(database: Arc<dyn Database>) {
     let last = changes(&*database, head.instance, 2).await;
     assert_eq!(last.keys, [KeyRecord { revoked: Some(revocation(5)), ..key(1) }]);
     assert!(last.people.is_empty() && last.organizations.is_none() && last.dropped.is_empty());
-    assert!(last.committed_at <= last.head.now);
+    assert!(last.head.committed_at <= last.head.now);
     let second = changes(&*database, head.instance, 1).await;
     assert_eq!(second.organizations, Some(vec![organization()]));
     assert_eq!(second.people, [ada()]);
@@ -205,10 +208,24 @@ async fn what_is_not_known_is_a_gap(database: Arc<dyn Database>) {
     for (instance, revision) in
         [(Uuid::nil(), 0), (Uuid::nil(), 1), (head.instance, 2), (head.instance, u64::MAX)]
     {
-        match database.changes_since(instance, revision).await.unwrap() {
+        match database.changes_since(Since { instance, revision, committed_at: None }).await.unwrap() {
             Feed::Gap(found) => assert_eq!((found.instance, found.revision), (head.instance, 1)),
             Feed::Changes(changes) => panic!("{changes:?}"),
         }
+    }
+}
+
+/// A restored backup gives the numbers of lost revisions out anew.
+async fn a_revision_of_another_history_is_a_gap(database: Arc<dyn Database>) {
+    insert(&*database, &[key(1)]).await;
+    let Head { instance, revision, committed_at, .. } = database.head().await.unwrap();
+    insert(&*database, &[key(2)]).await;
+    let since = |committed_at| Since { instance, revision, committed_at: Some(committed_at) };
+    let other = committed_at - jiff::SignedDuration::from_secs(1);
+    assert!(matches!(database.changes_since(since(other)).await.unwrap(), Feed::Gap(_)));
+    match database.changes_since(since(committed_at)).await.unwrap() {
+        Feed::Changes(changes) => assert_eq!(changes.keys.len(), 1),
+        Feed::Gap(head) => panic!("{head:?}"),
     }
 }
 
