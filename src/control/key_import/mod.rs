@@ -245,6 +245,12 @@ impl<'a> Import<'a> {
 
     /// Keeps everything that speaks against the keys.
     async fn check(&mut self) -> Result<(), AdminError> {
+        // What a person brings without an owner is their own, so that it never exceeds them.
+        if let Some(creator) = self.work.acting.person() {
+            for key in self.listed.keys.iter_mut().filter(|key| key.owner.is_none()) {
+                key.owner = Some(creator.id.clone());
+            }
+        }
         let known: BTreeSet<PersonId> = self.listed.people.iter().map(|person| person.id.clone()).collect();
         let named = self.listed.keys.iter().filter_map(|key| key.owner.as_ref());
         let wanted: BTreeSet<&PersonId> = named.filter(|id| !known.contains(*id)).collect();
