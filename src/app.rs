@@ -310,10 +310,12 @@ fn place(bound: &[NamedAddress]) -> String {
         link.to_string_lossy().chars().filter(char::is_ascii_digit).collect::<String>()
     };
     let data = bound.iter().filter(|(name, _)| *name == "data").map(|(_, address)| address.to_string());
-    let data = data.collect::<Vec<_>>().join(",");
+    let data = data.collect::<Vec<_>>();
+    let port = data.first().map_or("", |address| address.rsplit([':', '/']).next().unwrap_or_default());
     // Machines and containers may share a name, and an address: not the boot, the network and the files as well.
     let boot: String = boot.chars().take(8).collect();
-    format!("{} {data} {boot}-{}-{}", host.trim(), namespace("net"), namespace("mnt"))
+    let (net, mnt) = (namespace("net"), namespace("mnt"));
+    format!("{}:{port} {} {boot}-{net}-{mnt}", host.trim(), data.join(","))
 }
 
 fn load_config(path: &Path) -> Result<(ConfigFile, Config), StartError> {

@@ -117,9 +117,7 @@ pub fn may(
             managed(person)?;
             below(person, before.map(|before| before.role))?;
             below(person, Some(after.role))?;
-            if let Some(before) = before {
-                within(person, &before.projects)?;
-            }
+            // Also where the projects stay as they are: a role or a key that works again is as much as a project.
             within(person, &after.projects)
         }
         Action::ManageOrganizations => {
