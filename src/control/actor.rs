@@ -117,7 +117,13 @@ pub fn may(
             managed(person)?;
             below(person, before.map(|before| before.role))?;
             below(person, Some(after.role))?;
-            // Also where the projects stay as they are: a role or a key that works again is as much as a project.
+            let is_only_disabled = before.is_some_and(|before| {
+                after.disabled && *before == Person { disabled: before.disabled, ..after.clone() }
+            });
+            if is_only_disabled {
+                return Ok(());
+            }
+            // Also where the projects stay as they are: a role, or keys that work again, are as much as a project.
             within(person, &after.projects)
         }
         Action::ManageOrganizations => {
@@ -301,6 +307,8 @@ mod tests {
             (Some(&alpha), &gamma, false),
             (Some(&all), &alpha, true),
             (Some(&all), &disabled, true),
+            (Some(&disabled), &all, false),
+            (Some(&all), &Person { role: Role::Admin, ..all.clone() }, false),
             (None, &all, false),
             (None, &alpha, true),
             (Some(&admin), &Person { projects: ProjectSet::All, ..admin.clone() }, false),

@@ -149,7 +149,7 @@ impl Connection {
     /// it, so that it takes long over many.
     pub(super) fn rows_at_once(&self, columns: usize) -> usize {
         match self.driver {
-            Driver::Postgres(_) => 18_000 / columns,
+            Driver::Postgres(_) => 9_000 / columns,
             Driver::Sqlite(_) => 720 / columns,
         }
     }
