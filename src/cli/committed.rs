@@ -95,7 +95,10 @@ impl AfterChange {
                 answer_json(&ReceiptView::new(&receipt));
                 Some(if receipt.is_complete() { Exit::Done } else { Exit::Unconfirmed })
             }
-            Some(Err(error)) => Some(tell_unconfirmed(committed, &error)),
+            Some(Err(error)) => {
+                answer_json(&ChangeView::new(committed));
+                Some(tell_unconfirmed(committed, &error))
+            }
             None => {
                 answer_json(&ChangeView::new(committed));
                 None

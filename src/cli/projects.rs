@@ -6,8 +6,9 @@ use serde::Serialize;
 use super::{
     Exit,
     committed::AfterChange,
-    key_store::{KeyStore, Stopped, block_on, not_changed, parsed_if, stopped, tell_wrong},
+    key_store::{KeyStore, Stopped, block_on, not_changed, parsed_if, stopped, tell_wrong, wrong_input},
     output::{Output, answer, answer_json, tell},
+    secret_input::{POLITE_REFUSAL, looks_secret},
     table,
 };
 use crate::{
@@ -62,6 +63,9 @@ struct Create {
 
 impl Create {
     async fn run(self) -> Result<Exit, Stopped> {
+        if looks_secret(&self.id) {
+            return Err(wrong_input(POLITE_REFUSAL));
+        }
         let new = NewProject {
             id: self.id.clone(),
             organization: parsed_if("--organization", self.organization.as_ref(), OrganizationId::parse)?,

@@ -123,10 +123,22 @@ impl List {
     }
 }
 
+/// Who was heard of within this time most likely runs.
+const SPEAKS_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
 impl Forget {
     async fn run(self) -> Result<Exit, Stopped> {
         let opened = self.store.open().await?;
         let database = of_operator(&self.store, opened.administration.database())?;
+        let replicas = database.replicas().await.map_err(|error| stopped(&error.into()))?;
+        let speaks = |replica: &&Replica| replica.beat.replica == self.id && replica.silent < SPEAKS_WITHIN;
+        if let Some(replica) = replicas.iter().find(speaks) {
+            tell(&format!(
+                "warning: it was heard of {} ago; if it runs, it serves on, and receipts do not count it until it is heard of \
+                 again",
+                shown(replica.silent)
+            ));
+        }
         if database.forget(&self.id).await.map_err(|error| stopped(&error.into()))? {
             tell("the replica was forgotten");
             Ok(Exit::Done)
