@@ -23,7 +23,8 @@ def keep(given, kind, result):
     """Writes what was found, with the machine and the arguments; returns where."""
     now = datetime.datetime.now(datetime.timezone.utc)
     path = given.json or setting.RESULTS / f"{now:%Y-%m-%d}-{kind}.json"
-    parameters = {name: value for name, value in vars(given).items() if name not in ("json", "keep")}
+    # Where things are on this machine says nothing about them.
+    parameters = {name: value for name, value in vars(given).items() if name not in ("json", "keep", "binary", "client")}
     whole = {"format": 1, "scenario": kind, "machine": report.machine(), "at": now.isoformat(timespec="seconds"), "parameters": parameters, **result}
     setting.RESULTS.mkdir(exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
