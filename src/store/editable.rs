@@ -4,6 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -11,13 +12,17 @@ use super::{
     directory::{is_key_file, key_files},
     file::{FileProblem, KeyFile, WrongFile, parse_key_file},
     key_files::Location,
-    read::{ReadError, ReadOptions, read},
+    read::{ReadError, ReadOptions, Reading, read},
     replace::{FolderLock, ReplaceError, replace},
 };
 use crate::yaml::Limits;
 
 /// How long somebody waits for others who edit the same files.
 const LOCK_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How often a file that is being written is read, and how soon after the last time.
+const READINGS_MAX: u32 = 100;
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// What a new key file begins as.
 const EMPTY: &[u8] = b"version: 1\ncount: 0\nkeys: []\n";
@@ -125,7 +130,7 @@ impl EditableFile {
     fn read(path: Arc<Path>) -> Result<Self, FileProblem> {
         let target = target_of(&path);
         let options = ReadOptions { judge_permissions: false, ..ReadOptions::default() };
-        let (text, exists) = match read(&path, &options) {
+        let (text, exists) = match read_settled(&path, &options) {
             Ok(reading) => (reading.bytes, true),
             Err(ReadError::Refused(_)) if is_missing(&path) => (EMPTY.to_vec(), false),
             Err(ReadError::Refused(problem)) => return Err(problem),
@@ -136,6 +141,17 @@ impl EditableFile {
         let records = parse_key_file(&path, &text, &Limits::default());
         Ok(Self { path, target, text, exists, records })
     }
+}
+
+/// Reads a file once nobody writes it: those who look hold no lock, and others may replace it between two readings.
+fn read_settled(path: &Arc<Path>, options: &ReadOptions) -> Result<Reading, ReadError> {
+    for _ in 1..READINGS_MAX {
+        match read(path, options) {
+            Err(ReadError::Unsettled) => thread::sleep(READ_AGAIN_AFTER),
+            read => return read,
+        }
+    }
+    read(path, options)
 }
 
 fn is_missing(path: &Path) -> bool {
