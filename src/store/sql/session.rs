@@ -105,12 +105,18 @@ impl Sessions {
             Begin::Read | Begin::Change | Begin::Note => None,
         };
         let room = self.wait_for(&self.room, PATIENCE).await?;
-        let mut connection = match self.kept().await {
-            Some(connection) => connection,
-            None => self.connect().await?,
+        let asked = Instant::now();
+        let connection = match self.kept().await {
+            Some(kept) => match begun(kept, begin).await {
+                // It ended since its last use, and nothing was said on it yet.
+                Err(StoreError::Unavailable(_)) if asked.elapsed() < UNUSED => {
+                    self.idle().clear();
+                    begun(self.connect().await?, begin).await?
+                }
+                opened => opened?,
+            },
+            None => begun(self.connect().await?, begin).await?,
         };
-        let statements = begin.statements(&connection.driver);
-        connection.batch(statements, begin.patience()).await?;
         let commit_patience = if begin == Begin::Change { COMMIT_PATIENCE } else { PATIENCE };
         let sessions = Arc::clone(self);
         Ok(Session { connection: Some(connection), sessions, commit_patience, _room: room, _turn: turn })
@@ -198,6 +204,13 @@ impl Sessions {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<(Connection, Instant)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `connection` with a transaction begun on it.
+async fn begun(mut connection: Connection, begin: Begin) -> Result<Connection, StoreError> {
+    let statements = begin.statements(&connection.driver);
+    connection.batch(statements, begin.patience()).await?;
+    Ok(connection)
 }
 
 impl Target {
