@@ -1,5 +1,5 @@
 //! Databases: SQLite for one machine, PostgreSQL for any number of replicas. Statements are written once, in words that
-//! both understand; where the two differ, a `match` over [`connection::Driver`] says how.
+//! both understand; where the two differ, a `match` over `connection::Driver` says how.
 //!
 //! - `connection`: statements, values and rows; every wait has an end.
 //! - `session`: connections that are kept, and how transactions begin and end.
