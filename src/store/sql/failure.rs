@@ -62,6 +62,12 @@ fn of_postgres(name: &str, code: &str, error: &dyn DatabaseError) -> StoreError 
     }
 }
 
+/// Whether SQLite says that another process holds its file.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
 /// By result code (<https://sqlite.org/rescode.html>), of which the lower eight bits are the kind.
 fn of_sqlite(name: &str, code: &str, error: &dyn DatabaseError) -> StoreError {
     let said = error.message();

@@ -16,7 +16,7 @@ use sqlx::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -28,6 +28,8 @@ use crate::store::{contract::StoreError, database_url::DatabaseUrl};
 const CONNECTIONS_MAX: usize = 8;
 /// How long it may take to connect.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// How soon a file that another process holds is tried again.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// How long a writer waits for the one before.
 const WRITER_PATIENCE: Duration = Duration::from_secs(30);
 /// How long it may take until a change is on disk: SQLite moves a large one within its file.
@@ -127,7 +129,13 @@ impl Sessions {
         let connecting = async {
             match &self.target {
                 Target::Postgres(options) => options.connect().await.map(Driver::Postgres),
-                Target::Sqlite(options) => options.connect().await.map(Driver::Sqlite),
+                Target::Sqlite(options) => loop {
+                    match options.connect().await {
+                        // Who makes a file a WAL database waits for nobody: of several at once all but one are told so.
+                        Err(error) if failure::is_busy(&error) => sleep(BUSY_PAUSE).await,
+                        connected => break connected.map(Driver::Sqlite),
+                    }
+                },
             }
         };
         let name = Arc::clone(&self.name);
