@@ -8,6 +8,7 @@
 //! [`KeyFiles::resolve`]: key_files::KeyFiles::resolve
 //! [`KeyFiles::accept`]: key_files::KeyFiles::accept
 
+pub mod accounts;
 pub mod contract;
 pub mod database_url;
 pub(crate) mod directory;
