@@ -1,7 +1,11 @@
 //! A start without database: what was in force is kept in the `state:` folder, and comes into force again where the
 //! database does not answer. Kept are digests and the names of scopes, never a secret.
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tokio::{task::spawn_blocking, time::sleep};
@@ -28,19 +32,19 @@ const STAMP_EVERY: Duration = Duration::from_mins(1);
 
 /// What a start without database needs.
 #[derive(Debug, Clone)]
-pub struct ColdStart(Arc<SnapshotFile>);
+pub struct ColdStart(Arc<Mutex<SnapshotFile>>);
 
 impl ColdStart {
     /// Kept in `folder` for the database that operators call `database`.
     pub fn new(folder: StateFolder, database: &str) -> Self {
-        Self(Arc::new(SnapshotFile::of(folder, database)))
+        Self(Arc::new(Mutex::new(SnapshotFile::of(folder, database))))
     }
 
     /// Puts what was kept in force, and tells what comes of it. When the database was last heard of, if there was
     /// anything.
     pub(super) fn begin(&self, keys: &DatabaseKeys, live: &Live) -> Option<Timestamp> {
         let config = Arc::clone(&live.current().config);
-        let image = match self.0.read(&policy(&config)) {
+        let image = match self.file().read(&policy(&config)) {
             Ok(Some(image)) => image,
             Ok(None) => {
                 tracing::error!(
@@ -68,8 +72,10 @@ impl ColdStart {
 
     /// Keeps what is in force now, which the database was last heard to say at `heard_at`.
     pub(super) fn keep(&self, keys: &DatabaseKeys, heard_at: Timestamp) -> Result<(), StateError> {
+        // First the file, then the image: of two that write at once, the later one writes what is newer.
+        let file = self.file();
         let Some((snapshot, position)) = keys.image() else { return Ok(()) };
-        self.0.write(image_of(position), heard_at, &snapshot)
+        file.write(image_of(position), heard_at, &snapshot)
     }
 
     /// Keeps what is in force whenever it changed.
@@ -87,7 +93,7 @@ impl ColdStart {
                     if stamped.elapsed() < STAMP_EVERY {
                         continue;
                     }
-                    spawn_blocking(move || this.0.stamp(image_of(position), at).map(drop)).await
+                    spawn_blocking(move || this.file().stamp(image_of(position), at).map(drop)).await
                 }
                 _ => spawn_blocking(move || this.keep(&of, at)).await,
             };
@@ -101,6 +107,11 @@ impl ColdStart {
             }
             sleep(began.elapsed() * SHARE_OF_TIME).await;
         }
+    }
+
+    /// The file, which one writes at a time.
+    fn file(&self) -> MutexGuard<'_, SnapshotFile> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
