@@ -122,18 +122,22 @@ impl Live {
 
     /// How many streams the workers have closed since the process started.
     pub fn closed(&self) -> u64 {
-        self.workers().iter().map(|worker| worker.closed).sum()
+        closed(&self.workers())
     }
 
     fn closed_at(&self, publication: Publication) -> Option<u64> {
         let workers = self.workers();
         let is_done = |worker: &Standing| worker.is_gone || worker.sequence >= publication.0;
-        workers.iter().all(is_done).then(|| workers.iter().map(|worker| worker.closed).sum())
+        workers.iter().all(is_done).then(|| closed(&workers))
     }
 
     fn workers(&self) -> std::sync::MutexGuard<'_, Vec<Standing>> {
         self.0.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn closed(workers: &[Standing]) -> u64 {
+    workers.iter().map(|worker| worker.closed).sum()
 }
 
 /// One thread's view. Cost of a look: one relaxed load while nothing changed; no counter that another core writes.

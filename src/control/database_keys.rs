@@ -76,6 +76,8 @@ impl Position {
 pub struct InForce {
     /// To be waited for until requests under way are judged by it too.
     pub publication: Publication,
+    /// How many streams had been closed before it, for other reasons.
+    pub closed_before: u64,
     /// What is wrong with records; it counts for nothing.
     pub problems: Problems,
     /// Keys that the database says are good although they were revoked; they stay refused.
@@ -181,7 +183,8 @@ impl DatabaseKeys {
         let undone = state.undone_ids();
         self.0.metrics.set_revocations_undone(undone.len() as u64);
         self.0.metrics.set_revision(position.revision, state.tally);
-        InForce { publication: self.publish(&state, config), problems, undone }
+        let closed_before = self.0.live.closed();
+        InForce { publication: self.publish(&state, config), closed_before, problems, undone }
     }
 
     fn publish(&self, state: &State, config: Arc<Config>) -> Publication {

@@ -90,8 +90,8 @@ pub struct Replica {
     promised: Cell<Option<Promise>>,
     /// What the database was told to be in force here, also for requests under way.
     acknowledged: Cell<Option<Position>>,
-    /// Streams that were closed for that.
-    closed: Cell<u64>,
+    /// Streams that were closed for what is in force, of which the database was not told yet.
+    owed: Cell<u64>,
     outage: RefCell<Option<Outage>>,
     /// Changes are found, not heard.
     is_deaf: Cell<bool>,
@@ -146,7 +146,7 @@ impl Replica {
             turn: tokio::sync::Mutex::default(),
             promised: Cell::new(None),
             acknowledged: Cell::new(None),
-            closed: Cell::new(0),
+            owed: Cell::new(0),
             outage: RefCell::new(None),
             is_deaf: Cell::new(false),
             known_difference: Cell::new(None),
@@ -335,8 +335,6 @@ impl Replica {
         };
         let looked = clock::boot();
         let feed = self.database.changes_since(Since { instance, revision, committed_at }).await?;
-        // What a reload of the config closed before is no merit of this change.
-        self.closed.set(self.live.closed());
         match feed {
             Feed::Changes(changes) => {
                 if changes.head.revision > revision
@@ -356,7 +354,8 @@ impl Replica {
         self.tell_contact();
         self.renew(looked);
         if self.acknowledged.get() != self.keys.position() {
-            self.acknowledge(self.live.enforce()).await?;
+            let closed_before = self.live.closed();
+            self.acknowledge(self.live.enforce(), closed_before).await?;
         }
         Ok(())
     }
@@ -375,28 +374,30 @@ impl Replica {
     async fn confirm(&self, in_force: InForce, head: Head) -> Result<(), StoreError> {
         tell_problems(&in_force);
         tracing::info!(revision = head.revision, "revision {} in force", head.revision);
-        self.acknowledge(in_force.publication).await
+        self.acknowledge(in_force.publication, in_force.closed_before).await
     }
 
-    /// Waits until requests under way are judged by `publication`, and tells the database. Where either fails, the next
-    /// look at the changes does so again.
-    async fn acknowledge(&self, publication: Publication) -> Result<(), StoreError> {
+    /// Waits until requests under way are judged by `publication`, before which so many streams had been closed, and
+    /// tells the database. Where either fails, the next look at the changes does so again.
+    async fn acknowledge(&self, publication: Publication, closed_before: u64) -> Result<(), StoreError> {
         let Some(position) = self.keys.position() else { return Ok(()) };
-        let Ok(closed) = timeout(ENFORCE_PATIENCE, self.live.enforced(publication)).await else {
+        let enforced = timeout(ENFORCE_PATIENCE, self.live.enforced(publication)).await;
+        self.owed.set(self.owed.get() + self.live.closed().saturating_sub(closed_before));
+        if enforced.is_err() {
             let revision = position.revision;
             tracing::error!(revision, "a worker does not answer; the revision is not acknowledged");
             return Ok(());
-        };
+        }
         self.database
             .acknowledge(&Acknowledgement {
                 replica: self.id.clone(),
                 revision: position.revision,
                 after: Duration::ZERO,
-                streams_closed: closed.saturating_sub(self.closed.get()),
+                streams_closed: self.owed.get(),
             })
             .await?;
         self.acknowledged.set(Some(position));
-        self.closed.set(closed);
+        self.owed.set(0);
         Ok(())
     }
 

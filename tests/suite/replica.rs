@@ -217,33 +217,39 @@ fn a_record_that_makes_no_sense_does_no_harm_to_others() {
     });
 }
 
+/// A replica over an SQLite file with the keys `known` and `other`, and a connection for edits by hand.
+async fn over_a_file(folder: &Path) -> (Arc<dyn Database>, Reloader, Replica, SqliteConnection) {
+    fs::write(folder.join("keygate.yaml"), config("")).unwrap();
+    let path = folder.join("edited.db");
+    let url = DatabaseUrl::Sqlite(path.clone());
+    sql::migrate(&url, false).await.unwrap();
+    let database = sql::open(&url, None).await.unwrap();
+    let mut transaction = database.begin(Access::Write).await.unwrap();
+    transaction.insert_keys(&[key("known", None), key("other", None)]).await.unwrap();
+    let committed = transaction.commit(&audit()).await.unwrap();
+    assert!(matches!(committed, Committed::Revision(1)));
+    let reloader = reloader(folder);
+    let replica = Replica::new(ReplicaParts {
+        database: Arc::clone(&database),
+        keys: reloader.database_keys().unwrap().clone(),
+        live: reloader.live().clone(),
+        metrics: metrics(),
+        cold_start: None,
+        address: "here:8080 boot net".into(),
+    })
+    .unwrap();
+    replica.begin(GUARD).await.unwrap();
+    let hand = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    (database, reloader, replica, hand)
+}
+
 #[test]
 fn an_edit_by_hand_is_found_when_sums_are_compared() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("keygate.yaml"), config("")).unwrap();
-    let path = folder.path().join("edited.db");
-    let url = DatabaseUrl::Sqlite(path.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        sql::migrate(&url, false).await.unwrap();
-        let database = sql::open(&url, None).await.unwrap();
-        let mut transaction = database.begin(Access::Write).await.unwrap();
-        transaction.insert_keys(&[key("known", None), key("other", None)]).await.unwrap();
-        let committed = transaction.commit(&audit()).await.unwrap();
-        assert!(matches!(committed, Committed::Revision(1)));
-        let reloader = reloader(folder.path());
+        let (_, reloader, replica, mut hand) = over_a_file(folder.path()).await;
         let live = reloader.live().clone();
-        let replica = Replica::new(ReplicaParts {
-            database,
-            keys: reloader.database_keys().unwrap().clone(),
-            live: live.clone(),
-            metrics: metrics(),
-            cold_start: None,
-            address: "here:8080 boot net".into(),
-        })
-        .unwrap();
-        replica.begin(GUARD).await.unwrap();
-        let mut hand = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
         hand.execute("UPDATE keys SET revoked_at = 1700000000000000 WHERE id = 'known'").await.unwrap();
         replica.reconcile().await.unwrap();
         assert_eq!(
@@ -252,5 +258,52 @@ fn an_edit_by_hand_is_found_when_sums_are_compared() {
         );
         hand.execute("UPDATE keys SET digest = x'00' WHERE id = 'other'").await.unwrap();
         assert!(replica.reconcile().await.is_err(), "sums of nonsense are none");
+    });
+}
+
+#[test]
+fn streams_closed_are_told_although_an_acknowledgement_was_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (database, reloader, replica, mut hand) = over_a_file(folder.path()).await;
+        let mut worker = reloader.live().enforcer();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = replica.run(async {
+            let _ = stopped.await;
+        });
+        let testing = async {
+            let reload = reloader.live().enforce();
+            assert_eq!(worker.next().await, reload);
+            worker.done(reload, 5);
+            let lost = "CREATE TRIGGER lost BEFORE INSERT ON acknowledgements BEGIN SELECT RAISE(ABORT, 'lost'); END";
+            hand.execute(lost).await.unwrap();
+            let mut transaction = database.begin(Access::Write).await.unwrap();
+            let revocation = Revocation { at: Timestamp::now(), by: None, reason: None };
+            transaction.revoke_key(&KeyId::parse("known").unwrap(), &revocation).await.unwrap();
+            let committed = transaction.commit(&audit()).await.unwrap();
+            assert!(matches!(committed, Committed::Revision(2)));
+            let publication = worker.next().await;
+            worker.done(publication, 2);
+            // That it asks again shows that the acknowledgement got lost.
+            let again = worker.next().await;
+            hand.execute("DROP TRIGGER lost").await.unwrap();
+            worker.done(again, 0);
+            let started = Instant::now();
+            let given = loop {
+                let given = database.acknowledgements(2).await.unwrap();
+                if let [one] = given.as_slice() {
+                    break one.streams_closed;
+                }
+                assert!(started.elapsed() < GUARD);
+                tokio::select! {
+                    publication = worker.next() => worker.done(publication, 0),
+                    () = tokio::time::sleep(Duration::from_millis(1)) => {}
+                }
+            };
+            assert_eq!(given, 2, "those of the reload before are not counted");
+            drop(stop);
+        };
+        tokio::join!(running, testing);
     });
 }
