@@ -48,7 +48,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
 const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How often what is in force is compared with what is stored.
 const RECONCILE_EVERY: Duration = Duration::from_mins(5);
-/// How long workers may take to end what is no longer permitted before a revision is acknowledged without them: never.
+/// How long an acknowledgement waits for workers to end what is no longer permitted. Then it is put off until the next
+/// look at the changes: a revision is never acknowledged without them.
 const ENFORCE_PATIENCE: Duration = Duration::from_secs(5);
 /// A row of the same address that is silent for so long is of a process that came before this one.
 const PREDECESSOR_SILENT: Duration = Duration::from_secs(10);
