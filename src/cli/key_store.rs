@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::Args;
@@ -179,6 +180,7 @@ impl KeyStore {
             rules: settings.map(|settings| settings.rules.clone()),
             key_creation: settings.map_or(KeyCreation::Admins, |settings| settings.key_creation),
             actor,
+            address: None,
         };
         Ok(Opened { administration, state: None })
     }
@@ -193,10 +195,11 @@ impl KeyStore {
         let store = FileStore::new(options);
         let rules = store.rules().map_err(|error| stopped(&error.into()))?;
         let administration = Administration {
-            kept: Kept::Files(Box::new(store)),
+            kept: Kept::Files(Arc::new(store)),
             rules: Some(rules),
             key_creation,
             actor: self.actor()?,
+            address: None,
         };
         Ok(Opened { administration, state })
     }
@@ -311,7 +314,10 @@ pub(super) fn wrong_input(message: &str) -> Stopped {
 pub(super) fn stopped(error: &AdminError) -> Stopped {
     tell(&error.to_string());
     match error {
-        AdminError::Refused(_) | AdminError::NotFound(_) | AdminError::Forbidden(_) => Exit::WrongInput,
+        AdminError::Refused(_)
+        | AdminError::NotFound(_)
+        | AdminError::Forbidden(_)
+        | AdminError::Stale(_) => Exit::WrongInput,
         AdminError::Store(error) | AdminError::Commit(error) => match error {
             StoreError::Refused(_) | StoreError::WrongFiles(_) => Exit::WrongInput,
             StoreError::Unavailable(_)

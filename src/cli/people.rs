@@ -326,7 +326,7 @@ impl Changing {
     async fn run(&self, update: &PersonUpdate, command: &str) -> Result<Exit, Stopped> {
         let id = parsed("the id", &self.id, PersonId::parse)?;
         let opened = self.store.open().await?;
-        let committed = people_admin::update(&opened.administration, &id, update, command)
+        let committed = people_admin::update(&opened.administration, &id, update, None, command)
             .await
             .map_err(|error| not_changed(&error))?;
         if let Committed::Unchanged = committed {

@@ -7,7 +7,7 @@
 
 use crate::{
     config::model::KeyCreation,
-    keys::record::{Name, OrganizationId, Person, PersonId},
+    keys::record::{KeyId, Name, OrganizationId, Person, PersonId},
     policy::{principal::Role, project::ProjectSet},
     telemetry::operator::Operator,
 };
@@ -19,6 +19,10 @@ pub enum Actor {
     Operator(Operator),
     /// A person of the store.
     Person(PersonId),
+    /// A person of the store, by a key of theirs that may manage; within the key's projects.
+    Key(PersonId, KeyId),
+    /// Whoever holds the one-time link for the first owner.
+    FirstOwnerLink,
 }
 
 impl Actor {
@@ -27,6 +31,8 @@ impl Actor {
         match self {
             Self::Operator(operator) => operator.in_full(),
             Self::Person(id) => format!("person:{id}"),
+            Self::Key(id, key) => format!("person:{id} key:{key}"),
+            Self::FirstOwnerLink => "first-owner link".to_owned(),
         }
     }
 
@@ -34,7 +40,16 @@ impl Actor {
     pub fn name(&self) -> Option<Name> {
         match self {
             Self::Operator(operator) => operator.name(),
-            Self::Person(id) => Name::parse(id.as_str()).ok(),
+            Self::Person(id) | Self::Key(id, _) => Name::parse(id.as_str()).ok(),
+            Self::FirstOwnerLink => Name::parse("first-owner link").ok(),
+        }
+    }
+
+    /// The person, if it is one.
+    pub fn person(&self) -> Option<&PersonId> {
+        match self {
+            Self::Person(id) | Self::Key(id, _) => Some(id),
+            Self::Operator(_) | Self::FirstOwnerLink => None,
         }
     }
 }
@@ -56,6 +71,17 @@ impl Acting {
             Self::Person(person, _) => Some(person),
         }
     }
+
+    /// A person with no more than these projects; the operator as they are.
+    pub(super) fn within(self, projects: &ProjectSet) -> Self {
+        match self {
+            Self::Operator => Self::Operator,
+            Self::Person(person, organization) => {
+                let projects = person.projects.intersection(projects);
+                Self::Person(Box::new(Person { projects, ..*person }), organization)
+            }
+        }
+    }
 }
 
 /// What somebody wants to do within an organization.
@@ -65,6 +91,8 @@ pub enum Action<'a> {
     SeeKey(Option<&'a PersonId>),
     /// End a key of this owner.
     RevokeKey(Option<&'a PersonId>),
+    /// Give a key of this owner another name, or less than it has.
+    NarrowKey(Option<&'a PersonId>),
     /// Learn a secret of a key of this owner: create or rotate it.
     IssueSecret(Option<&'a Person>),
     /// See this person.
@@ -101,7 +129,9 @@ pub fn may(
         return Err(format!("{id} belongs to the organization {own}; this belongs to {organization}"));
     }
     match action {
-        Action::SeeKey(owner) | Action::RevokeKey(owner) => own_or_managed(person, owner, key_creation),
+        Action::SeeKey(owner) | Action::RevokeKey(owner) | Action::NarrowKey(owner) => {
+            own_or_managed(person, owner, key_creation)
+        }
         Action::IssueSecret(owner) => {
             own_or_managed(person, owner.map(|owner| &owner.id), key_creation)?;
             below(person, owner.map(|owner| owner.role))
@@ -178,15 +208,10 @@ fn below(person: &Person, role: Option<Role>) -> Result<(), String> {
 
 fn within(person: &Person, projects: &ProjectSet) -> Result<(), String> {
     let ProjectSet::Only(own) = &person.projects else { return Ok(()) };
-    let exceeds = match projects {
-        ProjectSet::All => true,
-        ProjectSet::Only(ids) => !ids.iter().all(|id| person.projects.contains(id)),
-    };
-    if exceeds {
-        Err(format!("{} has the projects {}, and gives no others", person.id, own.join(", ")))
-    } else {
-        Ok(())
+    if person.projects.includes(projects) {
+        return Ok(());
     }
+    Err(format!("{} has the projects {}, and gives no others", person.id, own.join(", ")))
 }
 
 #[cfg(test)]

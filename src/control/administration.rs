@@ -1,13 +1,16 @@
 //! What all use cases share: which store, by which rules, and who asks. The use cases themselves are in `key_admin`,
 //! `people_admin`, `project_admin` and `organization_admin`, written once for every store.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
-use super::actor::{Acting, Action, Actor, may};
+use super::{
+    actor::{Acting, Action, Actor, may},
+    record_tag::RecordTag,
+};
 use crate::{
     config::model::KeyCreation,
     keys::{
-        record::{KeyRecord, Organization, OrganizationId, Person},
+        record::{KeyRecord, Organization, OrganizationId, Person, PersonId},
         rules::KeyRules,
     },
     store::{
@@ -17,10 +20,10 @@ use crate::{
 };
 
 /// Where records are kept.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Kept {
     /// In key files: the commits of others come by other ways, and nobody confirms anything.
-    Files(Box<dyn Store>),
+    Files(Arc<dyn Store>),
     /// In a database.
     Database(Arc<dyn Database>),
 }
@@ -36,17 +39,21 @@ pub struct Administration {
     pub key_creation: KeyCreation,
     /// Who.
     pub actor: Actor,
+    /// From where, if not at this machine.
+    pub address: Option<IpAddr>,
 }
 
 /// Why nothing was changed or found.
 #[derive(Debug)]
 pub enum AdminError {
     /// What was asked for is wrong: everything that is wrong with it.
-    Refused(Vec<String>),
+    Refused(Vec<Refusal>),
     /// There is none.
     NotFound(String),
     /// Whoever asks may not.
     Forbidden(String),
+    /// The record is another than the one that whoever asks has seen.
+    Stale(String),
     /// The store says no; nothing was changed.
     Store(StoreError),
     /// The store could not put the change in force; what it says tells whether that is certain.
@@ -56,7 +63,35 @@ pub enum AdminError {
 impl AdminError {
     /// One reason to refuse.
     pub fn refused(reason: impl Into<String>) -> Self {
-        Self::Refused(vec![reason.into()])
+        Self::Refused(vec![Refusal::from(reason.into())])
+    }
+}
+
+/// Why something is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The field of what was asked for, if it is one: `scopes`, `projects`, `owner`.
+    pub field: Option<&'static str>,
+    /// What is wrong with it, and what would be right.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// Something is wrong with `field`.
+    pub fn of(field: &'static str, reason: impl Into<String>) -> Self {
+        Self { field: Some(field), reason: reason.into() }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self { field: None, reason }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.reason)
     }
 }
 
@@ -69,8 +104,11 @@ impl From<StoreError> for AdminError {
 impl fmt::Display for AdminError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(reasons) => formatter.write_str(&reasons.join("\n")),
-            Self::NotFound(what) | Self::Forbidden(what) => formatter.write_str(what),
+            Self::Refused(refusals) => {
+                let reasons: Vec<_> = refusals.iter().map(|refusal| refusal.reason.as_str()).collect();
+                formatter.write_str(&reasons.join("\n"))
+            }
+            Self::NotFound(what) | Self::Forbidden(what) | Self::Stale(what) => formatter.write_str(what),
             Self::Store(error) | Self::Commit(error) => error.fmt(formatter),
         }
     }
@@ -163,19 +201,28 @@ impl<'a> Work<'a> {
         let mut transaction = administration.store().begin(access).await?;
         let organizations = transaction.organizations().await?;
         let acting = match &administration.actor {
-            Actor::Operator(_) => Acting::Operator,
-            Actor::Person(id) => {
-                let unknown =
-                    || AdminError::Forbidden(format!("no person has the id {id}, so nobody acts as them"));
-                let person = transaction.person(id).await?.ok_or_else(unknown)?;
-                if person.disabled {
-                    return Err(AdminError::Forbidden(format!("{id} is disabled and may do nothing")));
-                }
-                let organization = organization_of(&organizations, person.organization.as_ref())?.id;
-                Acting::Person(Box::new(person), organization)
+            Actor::Operator(_) | Actor::FirstOwnerLink => Acting::Operator,
+            Actor::Person(id) => acting_person(&mut *transaction, &organizations, id).await?,
+            Actor::Key(id, key) => {
+                let acting = acting_person(&mut *transaction, &organizations, id).await?;
+                let key = transaction.key(key).await?.ok_or_else(|| no_such_person(id))?;
+                acting.within(&key.projects)
             }
         };
         Ok(Self { administration, transaction, organizations, acting })
+    }
+
+    /// That `found` is what whoever asks has seen; `None`: they do not say.
+    ///
+    /// # Errors
+    /// [`AdminError::Stale`].
+    pub fn demand_seen(&self, seen: Option<&RecordTag>, found: &RecordTag) -> Result<(), AdminError> {
+        match seen {
+            Some(seen) if seen != found => Err(AdminError::Stale(
+                "it was changed meanwhile; look at it again, then change it".to_owned(),
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// What is wrong with key files, so that records may be missing.
@@ -258,7 +305,7 @@ impl<'a> Work<'a> {
             at: jiff::Timestamp::UNIX_EPOCH,
             revision: None,
             actor: actor.clone(),
-            address: None,
+            address: self.administration.address,
             command: command.to_owned(),
             record: changed.record.to_owned(),
             id: changed.id.clone(),
@@ -267,6 +314,23 @@ impl<'a> Work<'a> {
         let audit: Vec<_> = changes.iter().map(record).collect();
         self.transaction.commit(&audit).await.map_err(AdminError::Commit)
     }
+}
+
+fn no_such_person(id: &PersonId) -> AdminError {
+    AdminError::Forbidden(format!("no person has the id {id}, so nobody acts as them"))
+}
+
+async fn acting_person(
+    transaction: &mut dyn Transaction,
+    organizations: &[Organization],
+    id: &PersonId,
+) -> Result<Acting, AdminError> {
+    let person = transaction.person(id).await?.ok_or_else(|| no_such_person(id))?;
+    if person.disabled {
+        return Err(AdminError::Forbidden(format!("{id} is disabled and may do nothing")));
+    }
+    let organization = organization_of(organizations, person.organization.as_ref())?.id;
+    Ok(Acting::Person(Box::new(person), organization))
 }
 
 /// The organization called `named`, or the only one; `default` where there is none.

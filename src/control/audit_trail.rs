@@ -12,8 +12,8 @@ use crate::store::contract::{AuditFilter, AuditPage};
 /// Where the store cannot be read, keeps no trail, or whoever asks is no operator.
 pub async fn page(administration: &Administration, filter: &AuditFilter) -> Result<AuditPage, AdminError> {
     match &administration.actor {
-        Actor::Operator(_) => Ok(administration.store().audit(filter).await?),
-        Actor::Person(id) => Err(AdminError::Forbidden(format!(
+        Actor::Operator(_) | Actor::FirstOwnerLink => Ok(administration.store().audit(filter).await?),
+        Actor::Person(id) | Actor::Key(id, _) => Err(AdminError::Forbidden(format!(
             "{id} may not see the audit trail; operators may, without --as"
         ))),
     }

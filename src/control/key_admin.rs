@@ -1,4 +1,4 @@
-//! What is done with keys: create, revoke, rotate.
+//! What is done with keys: create, narrow, revoke, rotate.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use super::{
     actor::{Acting, Action},
-    administration::{AdminError, Administration, Changed, Work},
+    administration::{AdminError, Administration, Changed, Refusal, Work},
     record_check::{excesses_of_creator, problems_of_key},
+    record_tag::RecordTag,
     term,
 };
 use crate::{
@@ -17,7 +18,9 @@ use crate::{
         record::{
             KeyId, KeyRecord, KeyStatus, Name, OrganizationId, Person, PersonId, PreviousSecret, Revocation,
         },
+        rules::KeyRules,
         secret::{Environment, KeySecret},
+        snapshot::KeySnapshot,
     },
     policy::project::ProjectSet,
     store::{
@@ -135,6 +138,120 @@ pub(super) fn granted(key: &KeyRecord) -> String {
     let expires = key.expires_at.map_or_else(|| "never".to_owned(), record_yaml::instant);
     let owner = key.owner.as_ref().map(|owner| format!(" owner={owner}")).unwrap_or_default();
     format!("created: scopes={} projects={projects} expires_at={expires}{owner}", key.scopes.join(","))
+}
+
+/// What of a key shall be another; `None` stays. It may be called otherwise and get less, never more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyUpdate {
+    /// The name.
+    pub name: Option<Name>,
+    /// All labels.
+    pub labels: Option<BTreeMap<Name, Name>>,
+    /// All scopes; each one that it has, or one that such a scope implies.
+    pub scopes: Option<Vec<String>>,
+    /// The projects, all of which it has.
+    pub projects: Option<ProjectSet>,
+    /// When it stops, not later than now.
+    pub expires_at: Option<Timestamp>,
+    /// Where it may be used from; each within what it has, if it has any.
+    pub addresses: Option<Vec<IpNet>>,
+}
+
+impl KeyUpdate {
+    fn apply(&self, key: &KeyRecord) -> KeyRecord {
+        KeyRecord {
+            name: self.name.clone().or_else(|| key.name.clone()),
+            labels: self.labels.clone().unwrap_or_else(|| key.labels.clone()),
+            scopes: self.scopes.clone().unwrap_or_else(|| key.scopes.clone()),
+            projects: self.projects.clone().unwrap_or_else(|| key.projects.clone()),
+            expires_at: self.expires_at.or(key.expires_at),
+            addresses: self.addresses.clone().unwrap_or_else(|| key.addresses.clone()),
+            ..key.clone()
+        }
+    }
+}
+
+/// Gives the key `id` another name, or less than it has; `seen` is the key as whoever asks has seen it, if they say.
+///
+/// # Errors
+/// Where there is no such key, it is revoked, it would get more, it is another than was seen, whoever asks may not, or
+/// it could not be written; then nothing was changed.
+pub async fn update(
+    administration: &Administration,
+    id: &KeyId,
+    update: &KeyUpdate,
+    seen: Option<&RecordTag>,
+) -> Result<Committed, AdminError> {
+    let mut work = administration.change().await?;
+    let before = find(&mut work, id).await?;
+    let owner = work.owner(&before).await?;
+    let organization = work.organization_of_key(&before, owner.as_ref())?.id;
+    work.demand(Action::NarrowKey(before.owner.as_ref()), &organization)?;
+    work.demand_seen(seen, &RecordTag::of_key(&before))?;
+    if before.revoked.is_some() {
+        return Err(AdminError::refused(format!("the key {id} is revoked; create another")));
+    }
+    let after = update.apply(&before);
+    if after == before {
+        return Ok(Committed::Unchanged);
+    }
+    let rules = administration.rules_for([&before]);
+    let mut refusals = widenings(&rules, &before, &after);
+    let owners: Vec<_> = owner.into_iter().collect();
+    let built = KeySnapshot::build(&[&after], &owners, &work.organizations, &rules.policy());
+    refusals.extend(built.err().iter().flatten().map(|problem| Refusal::from(problem.to_string())));
+    if !refusals.is_empty() {
+        return Err(AdminError::Refused(refusals));
+    }
+    work.transaction.update_key(&after).await?;
+    work.commit("keys update", &[Changed::new("key", id, differences(&before, &after))]).await
+}
+
+/// In what `after` is more than `before`.
+fn widenings(rules: &KeyRules, before: &KeyRecord, after: &KeyRecord) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    let had = rules.closure(&before.scopes);
+    for name in after.scopes.iter().filter(|name| !before.scopes.contains(name)) {
+        if rules.scopes.get(name).is_none_or(|scope| scope.is_empty() || !had.contains(scope)) {
+            let reason = format!("the key was not granted {name}; a key can only get less: create another");
+            found.push(Refusal::of("scopes", reason));
+        }
+    }
+    if !before.projects.includes(&after.projects) {
+        let reason = "the key was not granted all of these projects; a key can only get less: create another";
+        found.push(Refusal::of("projects", reason));
+    }
+    if before.expires_at.is_some_and(|end| after.expires_at.is_none_or(|later| later > end)) {
+        let reason = "the key stops before that; a key can only get less: create another, or rotate it";
+        found.push(Refusal::of("expires_at", reason));
+    }
+    let is_within = |net: &IpNet| before.addresses.iter().any(|had| had.contains(net));
+    let is_wider = after.addresses.is_empty() || !after.addresses.iter().all(is_within);
+    if !before.addresses.is_empty() && is_wider {
+        let reason = "the key may not be used from all of these; a key can only get less: create another";
+        found.push(Refusal::of("addresses", reason));
+    }
+    found
+}
+
+/// What the audit log says of a change.
+fn differences(before: &KeyRecord, after: &KeyRecord) -> String {
+    let mut told = Vec::new();
+    if before.scopes != after.scopes {
+        told.push(format!("scopes {} -> {}", before.scopes.join(","), after.scopes.join(",")));
+    }
+    if before.expires_at != after.expires_at {
+        told.push(format!("expires_at {}", record_yaml::expiry(after.expires_at)));
+    }
+    for (name, differs) in [
+        ("name", before.name != after.name),
+        ("labels", before.labels != after.labels),
+        ("projects", before.projects != after.projects),
+        ("addresses", before.addresses != after.addresses),
+    ] {
+        told.extend(differs.then(|| name.to_owned()));
+    }
+    told.join(", ")
 }
 
 /// A key after its revocation.

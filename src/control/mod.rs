@@ -21,6 +21,7 @@ pub mod project_admin;
 pub mod receipt;
 mod record;
 mod record_check;
+pub mod record_tag;
 pub mod reload;
 pub mod reload_thread;
 pub mod replica;

@@ -4,6 +4,7 @@ use super::{
     actor::{Acting, Action},
     administration::{AdminError, Administration, Changed, Work},
     record_check::problems_of_person,
+    record_tag::RecordTag,
 };
 use crate::{
     keys::record::{Email, Name, Person, PersonId},
@@ -100,11 +101,13 @@ pub async fn update(
     administration: &Administration,
     id: &PersonId,
     update: &PersonUpdate,
+    seen: Option<&RecordTag>,
     command: &str,
 ) -> Result<Committed, AdminError> {
     let mut work = administration.change().await?;
     let before = find(&mut work, id).await?;
     let organization = work.organization(before.organization.as_ref())?.id;
+    work.demand_seen(seen, &RecordTag::of_person(&before))?;
     let after = update.apply(&before);
     work.demand(Action::PutPerson { before: Some(&before), after: &after }, &organization)?;
     if before == after {

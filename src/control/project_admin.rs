@@ -2,7 +2,7 @@
 
 use super::{
     actor::Action,
-    administration::{AdminError, Administration, Changed, Work},
+    administration::{AdminError, Administration, Changed, Refusal, Work},
     record_check::problems_of_organizations,
 };
 use crate::{
@@ -79,16 +79,16 @@ async fn named_otherwise(
     work: &mut Work<'_>,
     organization: &Organization,
     only: &str,
-) -> Result<Vec<String>, AdminError> {
-    let mut told = Vec::new();
+) -> Result<Vec<Refusal>, AdminError> {
+    let mut told: Vec<Refusal> = Vec::new();
     let mut tell = |record: String, projects: &ProjectSet| {
         let ProjectSet::Only(ids) = projects else { return };
         if let Some(other) = ids.iter().find(|id| ***id != *only).filter(|_| told.len() < TOLD_MAX) {
-            told.push(format!(
-                "{record} names the project {other}, which {} would not declare; change the {}",
+            let kind = record.split(' ').next().unwrap_or_default();
+            told.push(Refusal::from(format!(
+                "{record} names the project {other}, which {} would not declare; change the {kind}",
                 organization.id,
-                record.split(' ').next().unwrap_or_default()
-            ));
+            )));
         }
     };
     let mut after: Option<PersonId> = None;

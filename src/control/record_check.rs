@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::administration::{AdminError, Work};
+use super::administration::{AdminError, Refusal, Work};
 use crate::{
     keys::{
         digest::KeyDigest,
@@ -26,14 +26,14 @@ pub(super) async fn problems_of_key(
     work: &mut Work<'_>,
     rules: &KeyRules,
     key: &KeyRecord,
-) -> Result<Vec<String>, AdminError> {
+) -> Result<Vec<Refusal>, AdminError> {
     let owners = owners(work, &key.owner.iter().collect()).await?;
     let owner = owners.iter().find(|owner| Some(&owner.id) == key.owner.as_ref());
     let mut problems = excesses_of(work, rules, owner, key);
     let found = contradictions(work, rules, std::slice::from_ref(key), &owners, &[]).await?;
     problems.extend(found.into_iter().map(|(at, reason)| match at {
-        Some(_) => format!("key {}: {reason}", key.id),
-        None => reason,
+        Some(_) => Refusal::from(format!("key {}: {reason}", key.id)),
+        None => Refusal::from(reason),
     }));
     Ok(problems)
 }
@@ -44,7 +44,7 @@ pub(super) fn excesses_of(
     rules: &KeyRules,
     owner: Option<&Person>,
     key: &KeyRecord,
-) -> Vec<String> {
+) -> Vec<Refusal> {
     let mut found = owner.map(|owner| excesses(rules, owner, "owner", key)).unwrap_or_default();
     let creator = work.acting.person();
     found.extend(creator.map(|creator| excesses_of_creator(rules, creator, key)).unwrap_or_default());
@@ -133,21 +133,21 @@ async fn taken(work: &mut Work<'_>, keys: &[KeyRecord]) -> Result<Vec<(Option<us
 }
 
 /// Everything that speaks against `person` as they will be.
-pub(super) fn problems_of_person(work: &Work<'_>, rules: &KeyRules, person: &Person) -> Vec<String> {
+pub(super) fn problems_of_person(work: &Work<'_>, rules: &KeyRules, person: &Person) -> Vec<Refusal> {
     let keys: [&KeyRecord; 0] = [];
     let built = KeySnapshot::build(&keys, &[person], &work.organizations, &rules.policy());
-    built.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    built.err().unwrap_or_default().iter().map(|problem| Refusal::from(problem.to_string())).collect()
 }
 
 /// Everything that speaks against the organizations as they are in `work` now.
-pub(super) fn problems_of_organizations(work: &Work<'_>, rules: &KeyRules) -> Vec<String> {
+pub(super) fn problems_of_organizations(work: &Work<'_>, rules: &KeyRules) -> Vec<Refusal> {
     let (keys, people): ([&KeyRecord; 0], [&Person; 0]) = ([], []);
     let built = KeySnapshot::build(&keys, &people, &work.organizations, &rules.policy());
-    built.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    built.err().unwrap_or_default().iter().map(|problem| Refusal::from(problem.to_string())).collect()
 }
 
 /// In what `key` exceeds the person who makes it or learns its secret.
-pub(super) fn excesses_of_creator(rules: &KeyRules, creator: &Person, key: &KeyRecord) -> Vec<String> {
+pub(super) fn excesses_of_creator(rules: &KeyRules, creator: &Person, key: &KeyRecord) -> Vec<Refusal> {
     if key.owner.as_ref() == Some(&creator.id) {
         // Whatever it was granted, it is never more than its owner.
         return Vec::new();
@@ -156,36 +156,39 @@ pub(super) fn excesses_of_creator(rules: &KeyRules, creator: &Person, key: &KeyR
 }
 
 /// In what `key` exceeds `person`, who is its owner or creator: nobody can create a key that exceeds them.
-pub(super) fn excesses(rules: &KeyRules, person: &Person, is: &str, key: &KeyRecord) -> Vec<String> {
+pub(super) fn excesses(rules: &KeyRules, person: &Person, is: &str, key: &KeyRecord) -> Vec<Refusal> {
     let mut excesses = Vec::new();
     let Person { id, role, .. } = person;
     let (scopes, cap) = (&rules.scopes, rules.role_caps.get(*role));
     for name in &key.scopes {
         if scopes.get(name).is_some_and(|closure| !cap.contains(closure)) {
             let allowed: Vec<_> = scopes.names(cap).collect();
-            excesses.push(format!(
-                "the scope {name} exceeds the {is}: {id} is {}, whose keys have at most {}",
-                role.as_str(),
+            let role = role.as_str();
+            let reason = format!(
+                "the scope {name} exceeds the {is}: {id} is {role}, whose keys have at most {}",
                 listed(&allowed)
-            ));
+            );
+            excesses.push(Refusal::of("scopes", reason));
         }
     }
     match (&key.projects, &person.projects) {
         (_, ProjectSet::All) => {}
         (ProjectSet::All, ProjectSet::Only(ids)) => {
             let allowed: Vec<_> = ids.iter().map(AsRef::as_ref).collect();
-            excesses.push(format!("all projects exceed the {is}: {id} has {}; name them", listed(&allowed)));
+            let reason = format!("all projects exceed the {is}: {id} has {}; name them", listed(&allowed));
+            excesses.push(Refusal::of("projects", reason));
         }
         (ProjectSet::Only(wanted), allowed @ ProjectSet::Only(ids)) => {
             for project in wanted.iter().filter(|project| !allowed.contains(project)) {
                 let allowed: Vec<_> = ids.iter().map(AsRef::as_ref).collect();
-                excesses
-                    .push(format!("the project {project} exceeds the {is}: {id} has {}", listed(&allowed)));
+                let reason = format!("the project {project} exceeds the {is}: {id} has {}", listed(&allowed));
+                excesses.push(Refusal::of("projects", reason));
             }
         }
     }
     if person.disabled {
-        excesses.push(format!("the {is} {id} is disabled, so that the key would not work"));
+        let reason = format!("the {is} {id} is disabled, so that the key would not work");
+        excesses.push(Refusal::of("owner", reason));
     }
     excesses
 }

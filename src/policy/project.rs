@@ -37,6 +37,25 @@ impl ProjectSet {
     pub fn is_all(&self) -> bool {
         matches!(self, Self::All)
     }
+
+    /// The projects that are in both sets.
+    pub fn intersection(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::All, set) | (set, Self::All) => set.clone(),
+            (Self::Only(ids), other @ Self::Only(_)) => {
+                Self::only(ids.iter().filter(|id| other.contains(id)).cloned())
+            }
+        }
+    }
+
+    /// Whether every project of `other` is in this set.
+    pub fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (Self::Only(_), Self::All) => false,
+            (Self::Only(_), Self::Only(ids)) => ids.iter().all(|id| self.contains(id)),
+        }
+    }
 }
 
 /// The effective projects of a principal: key ∩ owner ∩ declared by the organization (product rule: a key is never

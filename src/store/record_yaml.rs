@@ -84,7 +84,7 @@ pub(super) fn labels(labels: &BTreeMap<Name, Name>) -> NewValue {
 }
 
 /// A date, or `never`.
-pub(super) fn expiry(at: Option<Timestamp>) -> String {
+pub fn expiry(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "never".to_owned(), instant)
 }
 

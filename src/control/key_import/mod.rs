@@ -266,7 +266,7 @@ impl<'a> Import<'a> {
             place(&mut self.work, key, owner).await?;
             if !self.listed.is_key_file {
                 let excesses = excesses_of(&self.work, &self.rules, owner, key);
-                found.extend(excesses.into_iter().map(|reason| (Some(at), reason)));
+                found.extend(excesses.into_iter().map(|refusal| (Some(at), refusal.reason)));
             }
         }
         let Listed { keys, places, .. } = &self.listed;
