@@ -6,14 +6,17 @@ use clap::Args;
 
 use super::{
     Exit,
-    decision::{
-        self, Asker, Decision, Forwarded, KeySeen, NoSuchKey, PathSeen, ProjectSeen, Question, RouteSeen,
-    },
     deployment::Deployment,
     output::{Output, answer, answer_json, tell},
     secret_input::{self, looks_secret},
 };
-use crate::clock::{Clock as _, SystemClock};
+use crate::{
+    clock::{Clock as _, SystemClock},
+    control::explain::{
+        Asker, Decision, Forwarded, KeySeen, NoSuchKey, PathSeen, ProjectSeen, Question, RouteSeen, Unfit,
+        decide,
+    },
+};
 
 /// Explain what the gateway would decide about a request: the row of the decision table, and why.
 ///
@@ -74,7 +77,7 @@ impl Explain {
                 return Exit::WrongInput;
             }
         };
-        match decision::decide(&question, &asker, &deployment) {
+        match decide(&question, &asker, &deployment.config, Some(&deployment.keys)) {
             Ok(decision) => {
                 match self.output {
                     Output::Json => answer_json(&decision),
@@ -99,17 +102,8 @@ impl Explain {
     }
 
     fn question(&self, deployment: &Deployment) -> Result<Question, String> {
-        let arguments = [&self.method, &self.target, &self.host];
-        if arguments.into_iter().any(|text| looks_secret(text)) {
-            return Err(secret_input::POLITE_REFUSAL.to_owned());
-        }
-        if arguments.into_iter().chain(&self.headers).any(|text| text.contains(['\r', '\n'])) {
-            return Err(
-                "an argument holds a line break; give each header line with a --header of its own".to_owned()
-            );
-        }
-        let fields = self.headers.iter().map(|line| field(line, deployment)).collect::<Result<_, _>>()?;
-        Ok(Question {
+        let fields = self.headers.iter().map(|line| field(line)).collect::<Result<_, _>>()?;
+        let question = Question {
             method: self.method.clone(),
             target: self.target.clone(),
             version: "HTTP/1.1".to_owned(),
@@ -117,18 +111,21 @@ impl Explain {
             fields,
             client: self.client,
             now: SystemClock.now(),
-        })
+        };
+        question.check(&deployment.config).map_err(|unfit| match unfit {
+            Unfit::Secret => secret_input::POLITE_REFUSAL.to_owned(),
+            Unfit::LineBreak => {
+                "an argument holds a line break; give each header line with a --header of its own".to_owned()
+            }
+        })?;
+        Ok(question)
     }
 }
 
-fn field(line: &str, deployment: &Deployment) -> Result<(String, String), String> {
+fn field(line: &str) -> Result<(String, String), String> {
     let (name, value) =
         line.split_once(':').ok_or("a --header is written 'Name: value'; there is no colon in one")?;
-    let mut credentials = deployment.config.policy.credentials.names();
-    if credentials.any(|credential| credential.eq_ignore_ascii_case(name.trim())) {
-        return Err(secret_input::POLITE_REFUSAL.to_owned());
-    }
-    Ok((name.to_owned(), value.trim().to_owned()))
+    Ok((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()))
 }
 
 /// The decision in words.

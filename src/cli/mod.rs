@@ -6,7 +6,6 @@ pub mod cases;
 mod check;
 mod committed;
 mod completions;
-pub mod decision;
 mod demo;
 mod deployment;
 mod explain;

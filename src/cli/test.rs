@@ -8,12 +8,14 @@ use serde::Serialize;
 use super::{
     Exit,
     cases::{self, Case},
-    decision::NoSuchKey,
     deployment::Deployment,
     finding::{Finding, tell_all},
     output::{Output, answer, answer_json, counted, lossy, tell},
 };
-use crate::clock::{Clock as _, SystemClock};
+use crate::{
+    clock::{Clock as _, SystemClock},
+    control::explain::NoSuchKey,
+};
 
 /// Ask what the gateway would decide about each case of a file, and compare with what the file expects.
 ///

@@ -13,6 +13,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::address::ListenAddress;
+pub use crate::gate::identity::IdentityHeaders;
 use crate::{
     gate::Policy,
     http1::parse::HeadLimits,
@@ -289,65 +290,6 @@ pub struct Cors {
     pub credentials: bool,
     /// How long a preflight may be remembered, in seconds; default 600.
     pub max_age_seconds: u32,
-}
-
-/// Names of the identity headers; `None` leaves one out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdentityHeaders {
-    /// The key's id; default `X-Auth-Key-Id`.
-    pub key_id: Option<Box<str>>,
-    /// The key's name; default `X-Auth-Key-Name`.
-    pub key_name: Option<Box<str>>,
-    /// The owner's id; default `X-Auth-User`.
-    pub user: Option<Box<str>>,
-    /// The owner's e-mail; default `X-Auth-Email`.
-    pub email: Option<Box<str>>,
-    /// The owner's role; default `X-Auth-Role`.
-    pub role: Option<Box<str>>,
-    /// The organization; default `X-Auth-Org`.
-    pub organization: Option<Box<str>>,
-    /// Effective scopes, space-separated; default `X-Auth-Scopes`.
-    pub scopes: Option<Box<str>>,
-    /// Visible projects: `*` or a comma list; default `X-Auth-Projects`.
-    pub projects: Option<Box<str>>,
-    /// The project the request touches; default `X-Auth-Project`.
-    pub project: Option<Box<str>>,
-}
-
-impl Default for IdentityHeaders {
-    fn default() -> Self {
-        let name = |name: &str| Some(name.into());
-        Self {
-            key_id: name("X-Auth-Key-Id"),
-            key_name: name("X-Auth-Key-Name"),
-            user: name("X-Auth-User"),
-            email: name("X-Auth-Email"),
-            role: name("X-Auth-Role"),
-            organization: name("X-Auth-Org"),
-            scopes: name("X-Auth-Scopes"),
-            projects: name("X-Auth-Projects"),
-            project: name("X-Auth-Project"),
-        }
-    }
-}
-
-impl IdentityHeaders {
-    /// The names in use.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        [
-            &self.key_id,
-            &self.key_name,
-            &self.user,
-            &self.email,
-            &self.role,
-            &self.organization,
-            &self.scopes,
-            &self.projects,
-            &self.project,
-        ]
-        .into_iter()
-        .filter_map(|name| name.as_deref())
-    }
 }
 
 /// A refusal's body with places for `{code}`, `{message}` and `{request_id}`.

@@ -9,6 +9,7 @@ pub mod cold_start;
 pub mod config_file;
 pub mod database_keys;
 mod database_usage;
+pub mod explain;
 mod file_keys;
 pub mod key_admin;
 pub mod key_export;

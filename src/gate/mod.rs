@@ -3,6 +3,7 @@
 
 pub mod denial;
 pub mod explanation;
+pub mod identity;
 pub mod request;
 
 use core::net::IpAddr;

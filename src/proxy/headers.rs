@@ -6,8 +6,8 @@
 use std::{io::Write as _, net::IpAddr, sync::LazyLock};
 
 use crate::{
-    config::model::{Config, Cors, IdentityHeaders, UpstreamConfig, UpstreamHost},
-    gate::{Denial, Request},
+    config::model::{Config, Cors, UpstreamConfig, UpstreamHost},
+    gate::{Denial, Request, identity::write_identity},
     http1::{
         encode::{HEAD_END, write_chunked_coding, write_content_length, write_request_line},
         framing::{BodyLength, connection_tokens},
@@ -16,11 +16,9 @@ use crate::{
     policy::{
         decide::Permit,
         fold::{ManagedNames, folds_to},
-        principal::Principal,
         project::ProjectSource,
         reason::Reason,
         route::Route,
-        scope::Scopes,
     },
     telemetry::trace_context::{RequestId, TraceParent},
 };
@@ -28,9 +26,6 @@ use crate::{
 use smallvec::SmallVec;
 
 use super::client::{Client, Peer};
-
-/// The most bytes of visible projects that an upstream is told; with more the request is refused, never cut short.
-const PROJECTS_BYTES_MAX: usize = 4096;
 
 /// Everything that goes into the head of a request to an upstream.
 pub(super) struct Composition<'a, 'b> {
@@ -281,83 +276,6 @@ fn put(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 fn put_address(out: &mut Vec<u8>, address: IpAddr) {
     // Writing to memory cannot fail.
     let _ = write!(out, "{address}");
-}
-
-/// Writes a name and a value as percent-encoded UTF-8 (RFC 3986 §2.1), so that no value can be taken for two.
-fn put_encoded(out: &mut Vec<u8>, name: Option<&str>, value: &str) {
-    let Some(name) = name else { return };
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    encode_into(out, value);
-    out.extend_from_slice(b"\r\n");
-}
-
-fn encode_into(out: &mut Vec<u8>, value: &str) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@:/".contains(&byte) {
-            out.push(byte);
-        } else {
-            out.extend_from_slice(&[b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
-        }
-    }
-}
-
-/// Writes the header lines by which an upstream learns who asks, under `names`.
-///
-/// # Errors
-/// Where the visible projects do not fit in a header.
-pub fn write_identity(
-    out: &mut Vec<u8>,
-    names: &IdentityHeaders,
-    scopes: &Scopes,
-    principal: &Principal<'_>,
-    project: Option<&str>,
-) -> Result<(), Denial<'static>> {
-    put_encoded(out, names.key_id.as_deref(), &principal.key_id);
-    if !principal.key_name.is_empty() {
-        put_encoded(out, names.key_name.as_deref(), principal.key_name);
-    }
-    if let Some(owner) = &principal.owner {
-        put_encoded(out, names.user.as_deref(), owner.id);
-        put_encoded(out, names.email.as_deref(), owner.email);
-        put_encoded(out, names.role.as_deref(), owner.role.as_str());
-    }
-    put_encoded(out, names.organization.as_deref(), principal.organization);
-    if let Some(name) = &names.scopes {
-        put_list(out, name, scopes.names(principal.scopes), b' ');
-    }
-    if let Some(name) = &names.projects {
-        match principal.projects.listed() {
-            None => put(out, name.as_bytes(), b"*"),
-            Some(ids) => {
-                let before = out.len();
-                put_list(out, name, ids, b',');
-                if out.len() - before > PROJECTS_BYTES_MAX {
-                    return Err(Denial::outside_table(
-                        Reason::HeadersTooLarge,
-                        "The API key sees more projects than fit in a header.",
-                    ));
-                }
-            }
-        }
-    }
-    if let Some(project) = project {
-        put_encoded(out, names.project.as_deref(), project);
-    }
-    Ok(())
-}
-
-fn put_list<'v>(out: &mut Vec<u8>, name: &str, values: impl Iterator<Item = &'v str>, separator: u8) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    for (at, value) in values.enumerate() {
-        if at > 0 {
-            out.push(separator);
-        }
-        encode_into(out, value);
-    }
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes the fields of an upstream's answer that go on to the client: none that speak of the connection, none that

@@ -17,4 +17,4 @@ mod upstream_head;
 mod websocket;
 pub mod worker;
 
-pub use self::{headers::write_identity, upstream::Upstreams};
+pub use self::upstream::Upstreams;

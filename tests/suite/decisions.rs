@@ -3,16 +3,21 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use keygate::{
-    cli::{
-        cases::{self, Case},
-        decision::{Asker, Decision},
-    },
+    cli::cases::{self, Case},
     clock,
     config::{self, Surroundings, model::Config},
-    keys::{build::KeyPolicy, secret::KeySecret, snapshot::KeySnapshot},
+    control::explain::{Asker, Decision, NoSuchKey, Question, Undecided, Unfit, decide_in_force},
+    keys::{
+        build::KeyPolicy,
+        secret::{Brand, Environment, KeySecret},
+        snapshot::KeySnapshot,
+    },
+    live::{Live, Published},
     store::{
         key_files::{KeyFiles, Location, Moment},
         read::ReadOptions,
@@ -80,6 +85,88 @@ fn the_gate_decides_as_the_table_says() {
     }
     assert!(rows.len() >= 300);
     assert!(ROWS.iter().all(|row| rows.contains(row)), "rows without a case");
+}
+
+/// The words that are shown beside a decision are those of its row.
+#[test]
+fn every_decision_has_a_row_with_words_that_name_its_code() {
+    for table in TABLES {
+        for (case, decision) in table.decided() {
+            let row = decision.table_row().unwrap_or_else(|| panic!("{}: {}", case.place, case.name));
+            assert_eq!(row.number.unwrap_or_default(), decision.row);
+            let names_its_code = row.answer.contains(decision.code);
+            let is_answered = ["forwarded", "preflight", "server_options"].contains(&decision.code);
+            assert!(names_its_code || is_answered, "{}: {row:?}", decision.code);
+        }
+    }
+}
+
+/// The same request with the same key, asked of what is in force, as it comes and goes.
+#[test]
+fn what_is_in_force_decides_and_names_its_revision() {
+    let (config, keys) = TABLES[0].deployment();
+    let config = Arc::new(config);
+    let mut cases = TABLES[0].cases().into_iter();
+    let forwarded = |case: &Case| {
+        matches!(case.asker, Asker::Key(_)) && case.expected.code.as_deref() == Some("forwarded")
+    };
+    let Case { question, asker, .. } = cases.find(forwarded).unwrap();
+    let publish = |revision, keys: Option<&KeySnapshot>| Published {
+        revision,
+        config: Arc::clone(&config),
+        keys: keys.cloned(),
+    };
+    let live = Live::new(publish(1, None));
+    let decided = |asker: &Asker| {
+        let decision = decide_in_force(&question, asker, &live).unwrap();
+        (decision.revision.unwrap(), decision.row, decision.code, decision.key.is_some())
+    };
+    assert_eq!(decided(&asker), (1, 0, "key_store_unavailable", false));
+
+    live.publish(publish(2, Some(&keys)));
+    assert_eq!(decided(&asker), (2, 13, "forwarded", true));
+    assert_eq!(decided(&Asker::Anonymous), (2, 4, "key_missing", false));
+    let nobody = NoSuchKey("nobody".to_owned());
+    assert_eq!(
+        decide_in_force(&question, &Asker::Key(nobody.0.clone()), &live).unwrap_err(),
+        Undecided::NoSuchKey(nobody)
+    );
+
+    live.lease().ends_at(Duration::ZERO);
+    assert_eq!(decided(&asker), (2, 0, "key_store_unavailable", false));
+}
+
+#[test]
+fn what_is_written_down_is_one_request_without_a_secret() {
+    let (config, keys) = TABLES[0].deployment();
+    let live = Live::new(Published { revision: 1, config: Arc::new(config), keys: Some(keys) });
+    let secret = KeySecret::generate(&Brand::default(), Environment::Live).unwrap();
+    let secret = secret.expose();
+    let field = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+    let plain = || Question {
+        method: "GET".to_owned(),
+        target: "/".to_owned(),
+        version: "HTTP/1.1".to_owned(),
+        host: Some("localhost".to_owned()),
+        fields: Vec::new(),
+        client: IpAddr::from([127, 0, 0, 1]),
+        now: Timestamp::now(),
+    };
+    let cases = [
+        (plain(), None),
+        (Question { fields: field("X-Any", "thing"), ..plain() }, None),
+        (Question { method: "GET / HTTP/1.1\r\nX: y".to_owned(), ..plain() }, Some(Unfit::LineBreak)),
+        (Question { target: "/\n".to_owned(), ..plain() }, Some(Unfit::LineBreak)),
+        (Question { host: Some("a\rb".to_owned()), ..plain() }, Some(Unfit::LineBreak)),
+        (Question { fields: field("X-Any", "thing\r\nX: y"), ..plain() }, Some(Unfit::LineBreak)),
+        (Question { fields: field("X-Any\n", "thing"), ..plain() }, Some(Unfit::LineBreak)),
+        (Question { target: secret.to_owned(), ..plain() }, Some(Unfit::Secret)),
+        (Question { fields: field(" authorization", secret), ..plain() }, Some(Unfit::Secret)),
+    ];
+    for (question, unfit) in cases {
+        let decided = decide_in_force(&question, &Asker::Anonymous, &live);
+        assert_eq!(decided.err(), unfit.map(Undecided::Unfit), "{question:?}");
+    }
 }
 
 /// What `key:` stands for is what the secret of that key brings about.

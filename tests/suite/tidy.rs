@@ -25,7 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &["policy", "keys", "clock", "message"]),
     ("store",     &["telemetry", "yaml", "policy", "keys", "clock"]),
     ("net",       &["config", "telemetry", "clock", "message", "http1"]),
-    ("control",   &["store", "live", "gate", "telemetry", "config", "keys", "policy", "yaml", "clock"]),
+    ("control",   &["store", "live", "gate", "telemetry", "config", "keys", "policy", "http1", "message", "yaml", "clock"]),
     ("proxy",     &["net", "gate", "live", "telemetry", "config", "keys", "policy", "http1", "message", "clock"]),
     ("doors",     &["net", "gate", "live", "telemetry", "config", "keys", "policy", "http1", "message", "clock"]),
     ("admin",     &["control", "net", "gate", "live", "telemetry", "config", "keys", "policy", "message", "clock"]),

@@ -9,15 +9,13 @@ use jiff::Timestamp;
 
 pub use self::raw::schema;
 use self::raw::{File, RawCase, RawExpectation, RawRequest};
-use super::{
-    decision::{Asker, Decision, NoSuchKey, Question, decide_by},
-    secret_input::looks_secret,
-};
+use super::secret_input::looks_secret;
 use crate::{
     config::{
         model::Config,
         raw::text::{Switch, Text},
     },
+    control::explain::{Asker, Decision, NoSuchKey, Question, decide},
     keys::{secret::KeySecret, snapshot::KeySnapshot},
     yaml::{self, Field, Limits, Place, Problem, StringOr},
 };
@@ -117,7 +115,7 @@ impl Case {
     /// # Errors
     /// [`NoSuchKey`].
     pub fn decide(&self, config: &Config, keys: &KeySnapshot) -> Result<Decision, NoSuchKey> {
-        decide_by(&self.question, &self.asker, config, keys)
+        decide(&self.question, &self.asker, config, Some(keys))
     }
 }
 

@@ -1,19 +1,12 @@
-//! One request and what the gate decides about it, in words: what `explain` shows and `test` asserts. The verdict is
-//! that of [`crate::gate::judge`]; nothing here decides.
+//! What the gate decides about one request, as it is told: the verdict, its row of the table, and all that led to it.
 
-use std::net::IpAddr;
-
-use jiff::Timestamp;
 use serde::Serialize;
-use zeroize::Zeroizing;
 
-use super::deployment::Deployment;
+use super::decision_table::{self, TableRow};
 use crate::{
     config::model::Config,
-    gate::{Denial, Judgement, Request, Verdict, explanation::Explanation, judge, judge_as},
-    http1::parse::{HeadLimits, Parsed, parse_request},
-    keys::{secret::KeySecret, snapshot::KeySnapshot},
-    message::RequestHead,
+    gate::{Denial, Judgement, Verdict, explanation::Explanation, identity::write_identity},
+    keys::snapshot::KeySnapshot,
     policy::{
         decide::{Permit, Unseen},
         principal::Principal,
@@ -21,47 +14,16 @@ use crate::{
         route::{Access, Route},
         scope::{ScopeSet, Scopes},
     },
-    proxy::write_identity,
 };
-
-/// A request as a person writes it down.
-#[derive(Debug, Clone)]
-pub struct Question {
-    /// The method.
-    pub method: String,
-    /// The target: a path with its query, an absolute URL, or `*`.
-    pub target: String,
-    /// `HTTP/1.1`, or what else is sent there.
-    pub version: String,
-    /// The Host; `None` sends none.
-    pub host: Option<String>,
-    /// Further header lines: names and values.
-    pub fields: Vec<(String, String)>,
-    /// The address it comes from.
-    pub client: IpAddr,
-    /// When.
-    pub now: Timestamp,
-}
-
-/// Who sends a [`Question`].
-#[derive(Debug)]
-pub enum Asker {
-    /// Nobody in particular: what credential there is, is in the header lines.
-    Anonymous,
-    /// The current secret of the key with this id, which nobody needs to know.
-    Key(String),
-    /// This secret, in the first of the credential headers.
-    Secret(KeySecret),
-}
-
-/// No key has this id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NoSuchKey(pub String);
 
 /// What the gate decides, and why.
 #[derive(Debug, Clone, Serialize)]
 pub struct Decision {
-    /// The row of the decision table; 0 for refusals that are not in it (414, 431, 505).
+    /// The revision that decided, where one is in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The number of the row of the decision table, whose words [`Decision::table_row`] has; 0 for refusals that are in
+    /// none of the numbered ones (414, 431, 503, 505).
     pub row: u8,
     /// The code of the refusal; else `forwarded`, `preflight` or `server_options`.
     pub code: &'static str,
@@ -105,6 +67,9 @@ pub struct RouteSeen {
     pub pattern: String,
     /// Its number in the config, from 0.
     pub index: usize,
+    /// The hosts it is for; empty for any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
     /// The method that is decided on.
     pub method: String,
     /// The scope that the method needs, or `public`; `None` where it is not mapped.
@@ -167,96 +132,14 @@ pub struct Forwarded {
     pub credential_removed: bool,
 }
 
-/// What `deployment` decides about `question`, asked by `asker`.
-///
-/// # Errors
-/// [`NoSuchKey`].
-pub(super) fn decide(
-    question: &Question,
-    asker: &Asker,
-    deployment: &Deployment,
-) -> Result<Decision, NoSuchKey> {
-    decide_by(question, asker, &deployment.config, &deployment.keys)
-}
-
-/// As `keygate explain` would, by `config` and `keys`.
-///
-/// # Errors
-/// [`NoSuchKey`].
-pub fn decide_by(
-    question: &Question,
-    asker: &Asker,
-    config: &Config,
-    keys: &KeySnapshot,
-) -> Result<Decision, NoSuchKey> {
-    let bytes = question.write(asker, config);
-    let head = match parse_request(&bytes, &HeadLimits::default()) {
-        Ok(Parsed::Complete { head, .. }) => head,
-        // What is written always ends.
-        Ok(Parsed::Partial) => return Ok(Decision::refused(&Denial::bad_request("The head does not end."))),
-        Err(error) => return Ok(Decision::refused(&Denial::malformed_head(error))),
-    };
-    question.decide_head(&head, asker, config, keys)
-}
-
-impl Question {
-    /// The bytes of the head.
-    fn write(&self, asker: &Asker, config: &Config) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
-        let mut put = |parts: &[&str]| parts.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
-        put(&[&self.method, " ", &self.target, " ", &self.version, "\r\n"]);
-        if let Some(host) = &self.host {
-            put(&["Host: ", host, "\r\n"]);
-        }
-        for (name, value) in &self.fields {
-            put(&[name, ": ", value, "\r\n"]);
-        }
-        match asker {
-            Asker::Anonymous | Asker::Key(_) => {}
-            Asker::Secret(secret) => match config.policy.credentials.names().next() {
-                Some("authorization") | None => put(&["Authorization: Bearer ", secret.expose(), "\r\n"]),
-                Some(name) => put(&[name, ": ", secret.expose(), "\r\n"]),
-            },
-        }
-        put(&["\r\n"]);
-        bytes
-    }
-
-    fn decide_head(
-        &self,
-        head: &RequestHead<'_>,
-        asker: &Asker,
-        config: &Config,
-        keys: &KeySnapshot,
-    ) -> Result<Decision, NoSuchKey> {
-        let policy = &config.policy;
-        let request = match Request::read(head, policy) {
-            Ok(request) => request,
-            Err(denial) => return Ok(Decision::refused(&denial)),
-        };
-        let judgement = match asker {
-            Asker::Anonymous | Asker::Secret(_) => judge(policy, Some(keys), &request, self.client, self.now),
-            Asker::Key(id) => judge_as(policy, keys, &request, id, self.client, self.now)
-                .ok_or_else(|| NoSuchKey(id.clone()))?,
-        };
-        let mut decision = Decision::of(&judgement, config);
-        if let Some(explanation) = Explanation::of(policy, &request) {
-            decision.explain(&explanation, &policy.scopes);
-        }
-        if let Some(used) = &judgement.key {
-            let authenticated = keys.authenticate_id(&used.id, self.now, self.client).and_then(Result::ok);
-            let principal = authenticated.map(|authenticated| authenticated.principal);
-            decision.key = KeySeen::of(&used.id, used.is_previous_secret, principal.as_ref(), config, keys);
-            if let (Some(project), Some(principal)) = (&mut decision.project, &principal) {
-                project.see(principal);
-            }
-        }
-        Ok(decision)
-    }
-}
-
 impl Decision {
-    fn of(judgement: &Judgement<'_, '_>, config: &Config) -> Self {
+    /// The words of the row that decided; `None` only where the gate knows a row that the table lacks, which a test
+    /// excludes.
+    pub fn table_row(&self) -> Option<&'static TableRow> {
+        decision_table::row(self.row, self.code)
+    }
+
+    pub(super) fn of(judgement: &Judgement<'_, '_>, config: &Config) -> Self {
         match &judgement.verdict {
             Err(denial) => Self::refused(denial),
             Ok(Verdict::ServerOptions) => {
@@ -283,7 +166,7 @@ impl Decision {
         }
     }
 
-    fn refused(denial: &Denial<'_>) -> Self {
+    pub(super) fn refused(denial: &Denial<'_>) -> Self {
         Self {
             status: Some(denial.reason.status()),
             detail: Some(denial.detail.to_string()),
@@ -322,6 +205,7 @@ impl Decision {
 
     fn new(row: u8, code: &'static str, because: String) -> Self {
         Self {
+            revision: None,
             row,
             code,
             status: None,
@@ -336,7 +220,7 @@ impl Decision {
         }
     }
 
-    fn explain(&mut self, explanation: &Explanation<'_, '_>, scopes: &Scopes) {
+    pub(super) fn explain(&mut self, explanation: &Explanation<'_, '_>, scopes: &Scopes) {
         let lax = explanation.lax.as_ref();
         self.path = Some(PathSeen {
             as_sent: explanation.path.to_owned(),
@@ -347,6 +231,7 @@ impl Decision {
         self.route = explanation.route.map(|route| RouteSeen {
             pattern: route.pattern.clone(),
             index: route.forwarding,
+            hosts: route.hosts.clone(),
             method: explanation.method.to_owned(),
             needs: explanation.access.map(|access| needs(access, scopes)),
         });
@@ -405,7 +290,7 @@ fn lines(bytes: &[u8]) -> Vec<(String, String)> {
 }
 
 impl KeySeen {
-    fn of(
+    pub(super) fn of(
         id: &str,
         is_previous_secret: bool,
         principal: Option<&Principal<'_>>,
@@ -450,7 +335,7 @@ impl ProjectSeen {
         Some(Self { id: id.to_owned(), visible: None, because: because.to_owned() })
     }
 
-    fn see(&mut self, principal: &Principal<'_>) {
+    pub(super) fn see(&mut self, principal: &Principal<'_>) {
         if self.id.is_empty() {
             return;
         }
