@@ -42,6 +42,8 @@ BEGIN
     GRANT INSERT, UPDATE ON organizations, people, keys TO keygate_admin;
     GRANT INSERT, DELETE ON commits, changes TO keygate_admin;
     GRANT INSERT ON audit TO keygate_admin;
+    -- What was made already by a form that is sent twice.
+    GRANT INSERT, DELETE ON submissions TO keygate_admin;
     -- Replicas that are gone.
     GRANT DELETE ON replicas, acknowledgements TO keygate_admin;
 END

@@ -22,7 +22,7 @@ use crate::{
     control::{
         actor::Actor,
         administration::{AdminError, Administration, Kept, Work},
-        listing::{self, OwnedKey},
+        listing,
     },
     keys::{
         record::{KeyId, PersonId, TextError},
@@ -30,7 +30,7 @@ use crate::{
     },
     policy::project::ProjectSet,
     store::{
-        contract::StoreError,
+        contract::{OwnedKey, StoreError},
         database_url::DatabaseUrl,
         file_store::{FileStore, FileStoreOptions},
         key_files::Location,

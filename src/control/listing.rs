@@ -15,7 +15,7 @@ use crate::{
         record::{KeyId, KeyRecord, KeyStatus, Organization, OrganizationId, Person, PersonId},
     },
     policy::project::ProjectSet,
-    store::contract::{Taken, UsageRow},
+    store::contract::{OwnedKey, Taken, UsageRow},
     telemetry::usage::{KeyUsage, SecretUsage, secret_mark},
 };
 
@@ -52,15 +52,6 @@ impl KeyFilter {
             && self.project.as_deref().is_none_or(|project| key.projects.contains(project))
             && self.status.is_none_or(|wanted| key.status(now, owner) == wanted)
     }
-}
-
-/// A key and its owner.
-#[derive(Debug, Clone)]
-pub struct OwnedKey {
-    /// The key.
-    pub key: KeyRecord,
-    /// Its owner, if it has one.
-    pub owner: Option<Person>,
 }
 
 /// The first `limit` keys that `filter` admits and whoever asks may see. Cost: that of reading every key before the

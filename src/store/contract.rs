@@ -21,6 +21,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::file::FileProblem;
+pub use super::query::{
+    KeyCursor, KeyQuery, KeyTally, ListedPerson, OwnedKey, PersonQuery, Remembered, Submission,
+};
 use crate::{
     keys::{
         digest::KeyDigest,
@@ -114,6 +117,28 @@ pub trait Transaction: Send + fmt::Debug {
 
     /// How many keys there are; revoked ones too.
     fn key_count(&mut self) -> Task<'_, u64>;
+
+    /// The keys that are asked for with their owners, newest first; those whose beginning is not known last.
+    fn keys_matching<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, Vec<OwnedKey>>;
+
+    /// How many keys are asked for, whatever the page.
+    fn key_tally<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, KeyTally>;
+
+    /// The people who are asked for, by id.
+    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<ListedPerson>>;
+
+    /// Two people at most with this e-mail address, by id. `A` to `Z` count as `a` to `z`, other letters as they stand.
+    fn people_with_email<'a>(&'a mut self, email: &'a str) -> Task<'a, Vec<Person>>;
+
+    /// What the same person made within the last 24 hours under the same name; whether it was the same that they asked
+    /// for is told by [`Remembered::request`]. Nothing in key files.
+    fn remembered<'a>(&'a mut self, submission: &'a Submission) -> Task<'a, Option<Remembered>>;
+
+    /// Remembers that `submission` made the record `id` of the kind `record`, if this is committed as a revision.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] by key files, which remember nothing.
+    fn remember<'a>(&'a mut self, submission: &'a Submission, record: &'a str, id: &'a str) -> Task<'a, ()>;
 
     /// Which of these ids and digests belong to a key already; a digest also as that of the secret before a rotation.
     fn taken<'a>(&'a mut self, ids: &'a [KeyId], digests: &'a [KeyDigest]) -> Task<'a, Taken>;

@@ -5,16 +5,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{OwnedMutexGuard, watch};
 use uuid::Uuid;
 
 use super::{
     contract::{
         Access, Acknowledgement, AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, Changes,
-        Checksum, Committed, Database, Feed, Head, Heard, Heartbeat, Intake, Replica, RevokedBefore, Signals,
-        Since, Store, StoreError, Taken, Task, Transaction, UsageRow,
+        Checksum, Committed, Database, Feed, Head, Heard, Heartbeat, Intake, KeyQuery, KeyTally,
+        ListedPerson, OwnedKey, PersonQuery, Remembered, Replica, RevokedBefore, Signals, Since, Store,
+        StoreError, Submission, Taken, Task, Transaction, UsageRow,
     },
+    scan::Scan,
     usage_rows,
 };
 use crate::{
@@ -25,6 +27,9 @@ use crate::{
     },
     policy::project::ProjectSet,
 };
+
+/// How long what a submission made is remembered.
+const REMEMBERED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -50,6 +55,8 @@ struct Records {
     commits: Vec<Timestamp>,
     changes: Vec<(u64, Change)>,
     audit: Vec<AuditRecord>,
+    /// What submissions made, by who asked and how they called it, with when.
+    remembered: HashMap<(String, String), (Remembered, Timestamp)>,
 }
 
 #[derive(Debug, Clone)]
@@ -82,6 +89,7 @@ impl Default for MemoryDatabase {
             commits: vec![Timestamp::now()],
             changes: Vec::new(),
             audit: Vec::new(),
+            remembered: HashMap::new(),
         };
         Self(Arc::new(Shared {
             records: Mutex::new(Arc::new(records)),
@@ -119,6 +127,10 @@ impl Records {
 
     fn committed_at(&self, revision: u64) -> Timestamp {
         usize::try_from(revision).ok().and_then(|at| self.commits.get(at)).copied().unwrap_or_default()
+    }
+
+    fn scan(&self) -> Scan<'_> {
+        Scan::new(self.organizations.values(), self.people.values(), self.keys.values())
     }
 
     fn taken(&self, ids: &[KeyId], digests: &[KeyDigest]) -> Taken {
@@ -169,8 +181,13 @@ impl Store for MemoryDatabase {
                 Access::Write => Some(Arc::clone(&self.0.writer).lock_owned().await),
             };
             let records = Records::clone(&self.records());
-            let transaction: Box<dyn Transaction> =
-                Box::new(MemoryTransaction { database: self.clone(), writer, records, changed: Vec::new() });
+            let transaction: Box<dyn Transaction> = Box::new(MemoryTransaction {
+                database: self.clone(),
+                writer,
+                records,
+                changed: Vec::new(),
+                made: Vec::new(),
+            });
             Ok(transaction)
         })
     }
@@ -205,6 +222,8 @@ struct MemoryTransaction {
     writer: Option<OwnedMutexGuard<()>>,
     records: Records,
     changed: Vec<Change>,
+    /// What is remembered once this is committed; its revision is given then.
+    made: Vec<((String, String), Remembered)>,
 }
 
 impl MemoryTransaction {
@@ -305,6 +324,9 @@ impl MemoryTransaction {
         self.records.changes.extend(self.changed.into_iter().map(|change| (revision, change)));
         let stamped = |record: &AuditRecord| AuditRecord { at, revision: Some(revision), ..record.clone() };
         self.records.audit.extend(audit.iter().map(stamped));
+        self.records.remembered.retain(|_, (_, made_at)| is_remembered(*made_at, at));
+        let made = self.made.into_iter().map(|(name, made)| (name, (Remembered { revision, ..made }, at)));
+        self.records.remembered.extend(made);
         *self.database.0.records.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.records);
         self.database.0.committed.send_replace(revision);
         Ok(Committed::Revision(revision))
@@ -313,6 +335,10 @@ impl MemoryTransaction {
 
 fn digests(key: &KeyRecord) -> Vec<KeyDigest> {
     [Some(key.digest), key.previous.as_ref().map(|previous| previous.digest)].into_iter().flatten().collect()
+}
+
+fn is_remembered(made_at: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(made_at) < REMEMBERED_FOR
 }
 
 fn refused(reason: &str) -> StoreError {
@@ -345,6 +371,38 @@ impl Transaction for MemoryTransaction {
 
     fn key_count(&mut self) -> Task<'_, u64> {
         done(self.records.keys.len() as u64)
+    }
+
+    fn keys_matching<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, Vec<OwnedKey>> {
+        done(self.records.scan().keys_matching(query))
+    }
+
+    fn key_tally<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, KeyTally> {
+        done(self.records.scan().key_tally(query))
+    }
+
+    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<ListedPerson>> {
+        done(self.records.scan().people_matching(query))
+    }
+
+    fn people_with_email<'a>(&'a mut self, email: &'a str) -> Task<'a, Vec<Person>> {
+        done(self.records.scan().people_with_email(email))
+    }
+
+    fn remembered<'a>(&'a mut self, submission: &'a Submission) -> Task<'a, Option<Remembered>> {
+        let known = self.records.remembered.get(&(submission.actor.clone(), submission.key.clone()));
+        let now = Timestamp::now();
+        done(known.filter(|(_, made_at)| is_remembered(*made_at, now)).map(|(made, _)| made.clone()))
+    }
+
+    fn remember<'a>(&'a mut self, submission: &'a Submission, record: &'a str, id: &'a str) -> Task<'a, ()> {
+        Box::pin(async move {
+            self.writable()?;
+            let Submission { actor, key, request } = submission.clone();
+            let made = Remembered { request, record: record.to_owned(), id: id.to_owned(), revision: 0 };
+            self.made.push(((actor, key), made));
+            Ok(())
+        })
     }
 
     fn taken<'a>(&'a mut self, ids: &'a [KeyId], digests: &'a [KeyDigest]) -> Task<'a, Taken> {

@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use crate::{
     cli::{key_store::KnownUses, table},
-    control::{administration::Work, listing::OwnedKey},
+    control::administration::Work,
     keys::{
         record::{KeyRecord, KeyStatus},
         rules::KeyRules,
     },
     policy::project::{ProjectSet, VisibleProjects},
-    store::record_yaml::instant,
+    store::{contract::OwnedKey, record_yaml::instant},
     telemetry::usage::{KeyUsage, LastUse, UseCounts},
 };
 

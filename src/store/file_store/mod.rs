@@ -3,6 +3,7 @@
 
 mod audit_log;
 mod difference;
+mod list_edit;
 mod transaction;
 
 use std::{future::ready, path::PathBuf, sync::Arc};

@@ -8,7 +8,9 @@ use std::{
 use super::{
     FileStoreOptions, audit_log,
     difference::{self, FieldChange, ProjectsChange, unified_diff},
-    done, rules_of,
+    done,
+    list_edit::{extend, items_called},
+    rules_of,
 };
 use crate::{
     clock::{Clock as _, SystemClock},
@@ -21,13 +23,15 @@ use crate::{
     policy::project::ProjectSet,
     store::{
         contract::{
-            Access, AuditRecord, Committed, Patch, RevokedBefore, StoreError, Taken, Task, Transaction,
+            Access, AuditRecord, Committed, KeyQuery, KeyTally, ListedPerson, OwnedKey, Patch, PersonQuery,
+            Remembered, RevokedBefore, StoreError, Submission, Taken, Task, Transaction,
         },
         editable::{EditableFile, EditableFiles},
         file::{FileProblem, KeyFile, parse_key_file},
         raw::instant,
         record_yaml,
         replace::ReplaceError,
+        scan::Scan,
     },
     yaml::{
         Limits, Node,
@@ -348,6 +352,10 @@ impl FileTransaction {
         Ok(before.and_then(|before| before.first().copied()))
     }
 
+    fn scan(&self) -> Scan<'_> {
+        Scan::new(&self.organizations, &self.people, &self.keys)
+    }
+
     fn find_taken(&self, ids: &[KeyId], wanted: &[KeyDigest]) -> Taken {
         let mut owners: HashMap<KeyDigest, KeyId> = HashMap::new();
         if !wanted.is_empty() {
@@ -483,6 +491,30 @@ impl Transaction for FileTransaction {
         done(Ok(self.keys.len() as u64))
     }
 
+    fn keys_matching<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, Vec<OwnedKey>> {
+        done(Ok(self.scan().keys_matching(query)))
+    }
+
+    fn key_tally<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, KeyTally> {
+        done(Ok(self.scan().key_tally(query)))
+    }
+
+    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<ListedPerson>> {
+        done(Ok(self.scan().people_matching(query)))
+    }
+
+    fn people_with_email<'a>(&'a mut self, email: &'a str) -> Task<'a, Vec<Person>> {
+        done(Ok(self.scan().people_with_email(email)))
+    }
+
+    fn remembered<'a>(&'a mut self, _: &'a Submission) -> Task<'a, Option<Remembered>> {
+        done(Ok(None))
+    }
+
+    fn remember<'a>(&'a mut self, _: &'a Submission, _: &'a str, _: &'a str) -> Task<'a, ()> {
+        done(Err(StoreError::Refused(vec!["key files do not remember what was submitted".to_owned()])))
+    }
+
     fn taken<'a>(&'a mut self, ids: &'a [KeyId], digests: &'a [KeyDigest]) -> Task<'a, Taken> {
         done(Ok(self.find_taken(ids, digests)))
     }
@@ -558,27 +590,6 @@ fn told(taken: &Taken) -> Vec<String> {
         .iter()
         .map(|(_, owner)| format!("the key {owner} has the same digest; every secret belongs to one key"));
     ids.chain(digests).collect()
-}
-
-/// The items of `list` whose `id` is `id`, with their positions.
-fn items_called<'d>(list: Node<'d>, id: &str) -> impl Iterator<Item = (usize, Node<'d>)> {
-    let is = move |item: &Node<'d>| item.get("id").and_then(Node::text) == Some(id);
-    list.items().enumerate().filter(move |(_, item)| is(item))
-}
-
-/// Adds records at the end of `list`. The keys stay the last list: only so does their count show that a file is whole.
-fn extend(editor: &mut Editor, list: &str, records: Vec<NewValue>) -> Result<(), EditError> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    if list != "keys" && editor.document().root().get(list).is_none() {
-        editor.set_before(&[Step::Key(list)], NewValue::List(Vec::new()), Some("keys"))?;
-    }
-    editor.extend(&[Step::Key(list)], records)?;
-    let root = editor.document().root();
-    let (Some(_), Some(keys)) = (root.get("count"), root.get("keys")) else { return Ok(()) };
-    let count = i64::try_from(keys.items().count()).unwrap_or(i64::MAX);
-    editor.set(&[Step::Key("count")], NewValue::Int(count))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it ends an error")]

@@ -6,6 +6,7 @@
 //! - `schema`, `migrations/`: the tables.
 //! - `record_row`: records as rows. `head`: where the database stands.
 //! - `transaction`: looking and changing. `feed`: loading and following. `checksum`: comparing.
+//! - `query`: keys and people by what is known of them. `submission`: what was made already.
 //! - `replicas`, `usage`, `audit`: what is told beside the records.
 //! - `signals`: hearing of commits.
 
@@ -15,11 +16,13 @@ mod connection;
 mod failure;
 mod feed;
 mod head;
+mod query;
 mod record_row;
 mod replicas;
 mod schema;
 mod session;
 mod signals;
+mod submission;
 mod transaction;
 mod usage;
 

@@ -21,6 +21,7 @@ use crate::{
 
 pub(super) const ORGANIZATION_COLUMNS: &str = "id, name, projects";
 pub(super) const PERSON_COLUMNS: &str = "id, email, name, organization, role, projects, disabled";
+pub(super) const PERSON_COLUMN_COUNT: usize = 7;
 pub(super) const KEY_COLUMNS: &str = "id, name, labels, organization, owner, digest, previous_digest, \
      previous_until, prefix, scopes, projects, created_at, not_before, expires_at, addresses, revoked_at, revoked_by, \
      revoked_reason";
@@ -76,7 +77,7 @@ pub(super) fn key_values(key: &KeyRecord) -> Vec<Value<'_>> {
 
 /// The record in a row of [`ORGANIZATION_COLUMNS`].
 pub(super) fn organization(row: &Row) -> Result<Organization, StoreError> {
-    let columns = Columns { row, record: "organization" };
+    let columns = Columns { row, first: 0, record: "organization" };
     Ok(Organization {
         id: columns.parsed(0, OrganizationId::parse)?,
         name: columns.optional(1, Name::parse)?,
@@ -86,7 +87,12 @@ pub(super) fn organization(row: &Row) -> Result<Organization, StoreError> {
 
 /// The record in a row of [`PERSON_COLUMNS`].
 pub(super) fn person(row: &Row) -> Result<Person, StoreError> {
-    let columns = Columns { row, record: "person" };
+    person_from(row, 0)
+}
+
+/// The record in those columns of a row that begin at `first`.
+pub(super) fn person_from(row: &Row, first: usize) -> Result<Person, StoreError> {
+    let columns = Columns { row, first, record: "person" };
     Ok(Person {
         id: columns.parsed(0, PersonId::parse)?,
         email: columns.parsed(1, Email::parse)?,
@@ -94,13 +100,13 @@ pub(super) fn person(row: &Row) -> Result<Person, StoreError> {
         organization: columns.optional(3, OrganizationId::parse)?,
         role: columns.parsed(4, |name| Role::from_name(name).ok_or("there is no such role"))?,
         projects: columns.optional(5, strings)?.map_or(ProjectSet::All, ProjectSet::only),
-        disabled: row.get(6)?,
+        disabled: row.get(first + 6)?,
     })
 }
 
 /// The record in a row of [`KEY_COLUMNS`].
 pub(super) fn key(row: &Row) -> Result<KeyRecord, StoreError> {
-    let columns = Columns { row, record: "key" };
+    let columns = Columns { row, first: 0, record: "key" };
     let previous = match columns.digest(6)? {
         Some(digest) => Some(PreviousSecret { digest, until: columns.required_instant(7)? }),
         None => None,
@@ -135,6 +141,8 @@ pub(super) fn key(row: &Row) -> Result<KeyRecord, StoreError> {
 /// A row, and what it holds.
 struct Columns<'r> {
     row: &'r Row,
+    /// The column of the row that the record begins with.
+    first: usize,
     record: &'static str,
 }
 
@@ -144,7 +152,7 @@ impl Columns<'_> {
         column: usize,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<T, StoreError> {
-        parse(self.row.get(column)?).map_err(|error| self.wrong(column, &error))
+        parse(self.row.get(self.first + column)?).map_err(|error| self.wrong(column, &error))
     }
 
     fn optional<T, E: Display>(
@@ -152,17 +160,17 @@ impl Columns<'_> {
         column: usize,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<T>, StoreError> {
-        let text: Option<&str> = self.row.get(column)?;
+        let text: Option<&str> = self.row.get(self.first + column)?;
         text.map(parse).transpose().map_err(|error| self.wrong(column, &error))
     }
 
     fn digest(&self, column: usize) -> Result<Option<KeyDigest>, StoreError> {
-        let bytes: Option<&[u8]> = self.row.get(column)?;
+        let bytes: Option<&[u8]> = self.row.get(self.first + column)?;
         bytes.map(digest).transpose().map_err(|error| self.wrong(column, &error))
     }
 
     fn instant(&self, column: usize) -> Result<Option<Timestamp>, StoreError> {
-        let microseconds: Option<i64> = self.row.get(column)?;
+        let microseconds: Option<i64> = self.row.get(self.first + column)?;
         microseconds.map(Timestamp::from_microsecond).transpose().map_err(|error| self.wrong(column, &error))
     }
 
@@ -172,7 +180,7 @@ impl Columns<'_> {
 
     /// What is wrong; the value itself is not told, for it may be anything.
     fn wrong(&self, column: usize, error: &dyn Display) -> StoreError {
-        let id = self.row.get::<&str>(0).unwrap_or("?");
+        let id = self.row.get::<&str>(self.first).unwrap_or("?");
         StoreError::Failed(format!(
             "the database holds a {} that makes no sense: {id:?}, column {}: {error}",
             self.record,

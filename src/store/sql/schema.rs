@@ -17,8 +17,10 @@ struct Migration {
 }
 
 /// In their order; the first makes version 1. What was released is never altered.
-const MIGRATIONS: &[Migration] =
-    &[Migration { name: "0001_tables", statements: include_str!("migrations/0001_tables.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "0001_tables", statements: include_str!("migrations/0001_tables.sql") },
+    Migration { name: "0002_console", statements: include_str!("migrations/0002_console.sql") },
+];
 
 /// How long all migrations may take.
 const PATIENCE: Duration = Duration::from_mins(10);

@@ -6,8 +6,10 @@ use super::{
     SqlDatabase,
     connection::{Connection, Row, Value, placeholders, rows_of_placeholders},
     head::head,
+    query,
     record_row::{self, KEY_COLUMN_COUNT, KEY_COLUMNS, ORGANIZATION_COLUMNS, PERSON_COLUMNS},
     session::{Begin, Session},
+    submission::{self, Made},
 };
 use crate::{
     keys::{
@@ -15,7 +17,10 @@ use crate::{
         record::{KeyId, KeyRecord, Organization, OrganizationId, Person, PersonId, Revocation},
     },
     policy::project::ProjectSet,
-    store::contract::{Access, AuditRecord, Committed, RevokedBefore, StoreError, Taken, Task, Transaction},
+    store::contract::{
+        Access, AuditRecord, Committed, KeyQuery, KeyTally, ListedPerson, OwnedKey, PersonQuery, Remembered,
+        RevokedBefore, StoreError, Submission, Taken, Task, Transaction,
+    },
 };
 
 /// Changes that are told one by one; who missed more than these loads everything.
@@ -33,6 +38,7 @@ pub(super) struct SqlTransaction {
     session: Session,
     access: Access,
     changed: Changed,
+    made: Vec<Made>,
     /// An earlier step failed, so that nothing may be committed.
     is_broken: bool,
 }
@@ -54,7 +60,7 @@ impl SqlTransaction {
         // What is seen is decided by the first look, which is now.
         head(session.connection()?).await?;
         let changed = Changed::default();
-        Ok(Self { database: database.clone(), session, access, changed, is_broken: false })
+        Ok(Self { database: database.clone(), session, access, changed, made: Vec::new(), is_broken: false })
     }
 
     fn connection(&mut self) -> Result<&mut Connection, StoreError> {
@@ -268,6 +274,7 @@ impl SqlTransaction {
             .await?;
         self.changed.insert(connection, revision).await?;
         insert_audit(connection, revision, at, audit).await?;
+        submission::insert(connection, revision, at, &self.made).await?;
         prune(connection, revision, at).await?;
         if !self.database.sessions.is_sqlite() {
             connection.execute("SELECT pg_notify('keygate', $1)", vec![revision.to_string().into()]).await?;
@@ -451,6 +458,44 @@ impl Transaction for SqlTransaction {
             let counts =
                 self.rows("SELECT count(*) FROM keys".to_owned(), Vec::new(), |row| row.number(0)).await?;
             Ok(counts.into_iter().sum())
+        })
+    }
+
+    fn keys_matching<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, Vec<OwnedKey>> {
+        Box::pin(async move {
+            let organizations = self.stored_organizations().await?;
+            query::keys_matching(self.connection()?, query, &organizations).await
+        })
+    }
+
+    fn key_tally<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, KeyTally> {
+        Box::pin(async move {
+            let organizations = self.stored_organizations().await?;
+            query::key_tally(self.connection()?, query, &organizations).await
+        })
+    }
+
+    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<ListedPerson>> {
+        Box::pin(async move {
+            let organizations = self.stored_organizations().await?;
+            query::people_matching(self.connection()?, query, &organizations).await
+        })
+    }
+
+    fn people_with_email<'a>(&'a mut self, email: &'a str) -> Task<'a, Vec<Person>> {
+        Box::pin(async move { query::people_with_email(self.connection()?, email).await })
+    }
+
+    fn remembered<'a>(&'a mut self, submission: &'a Submission) -> Task<'a, Option<Remembered>> {
+        Box::pin(async move { submission::remembered(self.connection()?, submission).await })
+    }
+
+    fn remember<'a>(&'a mut self, submission: &'a Submission, record: &'a str, id: &'a str) -> Task<'a, ()> {
+        Box::pin(async move {
+            self.writable()?;
+            let submission = submission.clone();
+            self.made.push(Made { submission, record: record.to_owned(), id: id.to_owned() });
+            Ok(())
         })
     }
 

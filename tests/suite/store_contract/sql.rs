@@ -31,6 +31,9 @@ use crate::harness::{GUARD, Postgres, run::keygate};
 /// Where [`a_writer_for_another_test`] writes.
 const WRITE_TO: &str = "KEYGATE_TEST_WRITE_TO";
 
+/// All there are, in their order.
+const MIGRATIONS: [&str; 2] = ["0001_tables", "0002_console"];
+
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -102,10 +105,10 @@ fn tables_that_are_missing_or_newer_are_told() {
         };
         told(open(&url, None).await, "keygate migrate");
         let planned = migrate(&url, true).await.unwrap();
-        assert_eq!((planned.pending, planned.applied), (vec!["0001_tables"], vec![]));
+        assert_eq!((planned.pending, planned.applied), (MIGRATIONS.to_vec(), vec![]));
         told(open(&url, None).await, "keygate migrate");
-        assert_eq!(migrate(&url, false).await.unwrap().applied, ["0001_tables"]);
-        assert_eq!(migrate(&url, false).await.unwrap().present, ["0001_tables"]);
+        assert_eq!(migrate(&url, false).await.unwrap().applied, MIGRATIONS);
+        assert_eq!(migrate(&url, false).await.unwrap().present, MIGRATIONS);
         open(&url, None).await.unwrap();
         sqlite_answer(&url, "INSERT INTO schema_version VALUES (99, 'later')").await;
         told(open(&url, None).await, "99");
@@ -457,11 +460,11 @@ fn migrate_says_what_it_does() {
          keys: {database: 'sqlite:keygate.db'}\nroutes: [{path: /, methods: {GET: read}}]\n";
     fs::write(folder.path().join("keygate.yaml"), config).unwrap();
     let said = |arguments: &[&str]| keygate(folder.path(), arguments, "").expect_success();
-    assert!(said(&["migrate", "--dry-run"]).stderr.contains("would apply 0001_tables"));
+    assert!(said(&["migrate", "--dry-run"]).stderr.contains("would apply 0002_console"));
     assert!(!folder.path().join("keygate.db").exists());
-    assert!(said(&["migrate"]).stderr.contains("applied 0001_tables"));
+    assert!(said(&["migrate"]).stderr.contains("applied 0002_console"));
     assert!(said(&["migrate"]).stderr.contains("nothing to do"));
     let answer = said(&["migrate", "--output", "json"]).stdout;
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!(answer["present"], serde_json::json!(["0001_tables"]));
+    assert_eq!(answer["present"], serde_json::json!(MIGRATIONS));
 }
