@@ -8,6 +8,7 @@ pub mod access_log;
 pub mod audit;
 pub mod escape;
 mod exposition;
+pub mod history;
 mod json_line;
 mod log_writer;
 pub mod logging;
