@@ -21,6 +21,7 @@ pub mod telemetry;
 
 // What acts.
 pub mod admin;
+pub mod console;
 pub mod control;
 pub mod proxy;
 
