@@ -99,6 +99,14 @@ pub trait Accounts: Send + Sync + fmt::Debug {
     /// Also where passwords cannot be kept.
     fn set_password<'a>(&'a self, person: &'a PersonId, password: &'a PasswordHash) -> Task<'a, ()>;
 
+    /// Puts `after`, of the same password, in the place of `before`, where that is still the one. Sessions and links stay.
+    fn rehash<'a>(
+        &'a self,
+        person: &'a PersonId,
+        before: &'a PasswordHash,
+        after: &'a PasswordHash,
+    ) -> Task<'a, ()>;
+
     /// Adds a link. It takes the place of the one with the same purpose, if there is one.
     fn put_link<'a>(&'a self, link: &'a Link) -> Task<'a, ()>;
 
