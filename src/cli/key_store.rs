@@ -1,7 +1,6 @@
 //! Which store a command works on, and on whose behalf.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -22,7 +21,7 @@ use crate::{
     control::{
         actor::Actor,
         administration::{AdminError, Administration, Kept, Work},
-        listing,
+        listing::{self, KnownUses},
     },
     keys::{
         record::{KeyId, PersonId, TextError},
@@ -37,10 +36,7 @@ use crate::{
         sql,
         state::StateFolder,
     },
-    telemetry::{
-        operator::Operator,
-        usage::{KeyUsage, UsageTotals},
-    },
+    telemetry::{operator::Operator, usage::UsageTotals},
 };
 
 /// The config that is taken where nothing is said.
@@ -254,15 +250,6 @@ impl ListLimit {
             (None, Some(_) | None) => usize::MAX,
         }
     }
-}
-
-/// Uses of keys.
-#[derive(Debug)]
-pub(super) struct KnownUses {
-    /// Since when uses are counted, if that is known.
-    pub(super) since: Option<Timestamp>,
-    /// By key id.
-    pub(super) keys: BTreeMap<String, KeyUsage>,
 }
 
 /// Runs what waits for a store.

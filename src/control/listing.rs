@@ -270,6 +270,15 @@ fn named(projects: &ProjectSet) -> impl Iterator<Item = &str> {
     ids.iter().map(AsRef::as_ref)
 }
 
+/// Uses of keys.
+#[derive(Debug)]
+pub struct KnownUses {
+    /// Since when uses are counted, if that is known.
+    pub since: Option<Timestamp>,
+    /// By key id.
+    pub keys: BTreeMap<String, KeyUsage>,
+}
+
 /// The uses that a database counted of these keys, old and new secret apart while a rotation overlaps; `None` of key
 /// files, whose uses the gateway keeps in its `state:` folder.
 ///

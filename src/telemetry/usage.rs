@@ -48,7 +48,7 @@ impl SecretSlot {
 }
 
 /// Uses by outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct UseCounts {
     /// Answered with a status below 400.
@@ -286,11 +286,12 @@ pub struct SecretMarks {
 }
 
 /// When and from where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(utoipa::ToSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastUse {
     /// When.
     pub at: Timestamp,
     /// The client's address.
+    #[schema(value_type = String)]
     pub client: IpAddr,
 }
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::view::{KeyView, listed};
+use super::view::{self, listed};
 use crate::{
     cli::{
         Exit,
@@ -11,7 +11,10 @@ use crate::{
         table::{columns, or_dash},
     },
     clock::{Clock as _, SystemClock},
-    control::listing::{self, KeyFilter},
+    control::{
+        key_view::KeyView,
+        listing::{self, KeyFilter},
+    },
     keys::record::KeyStatus,
 };
 
@@ -111,9 +114,9 @@ fn table(keys: &[KeyView]) -> String {
             or_dash(key.owner.as_ref()),
             or_dash(key.created_at.as_ref()),
             key.expires_at.clone(),
-            key.last_used(),
+            view::last_used(key),
             key.status.to_owned(),
-            or_dash(key.count()),
+            or_dash(view::count(key)),
         ]
     };
     columns(names, keys.iter().map(row))

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::view::KeyView;
+use super::view::fields;
 use crate::{
     cli::{
         Exit,
@@ -10,7 +10,7 @@ use crate::{
         output::{Output, answer, answer_json},
     },
     clock::{Clock as _, SystemClock},
-    control::{key_admin, listing},
+    control::{key_admin, key_view::KeyView, listing},
 };
 
 /// Show a key: what it was granted, what it may do now, its uses; never its secret or digest.
@@ -38,7 +38,7 @@ impl Show {
         let view = KeyView::new(&listed, &work, &rules, usage.as_ref(), now);
         match self.output {
             Output::Json => answer_json(&view),
-            Output::Table => answer(&view.to_fields()),
+            Output::Table => answer(&fields(&view)),
         }
         Ok(Exit::Done)
     }

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::view::KeyView;
+use super::view::fields;
 use crate::{
     cli::{
         Exit,
@@ -12,7 +12,7 @@ use crate::{
         secret_input,
     },
     clock::{Clock as _, SystemClock},
-    control::listing,
+    control::{key_view::KeyView, listing},
     keys::{
         digest::KeyDigest,
         secret::{KeySecret, ShapeHint},
@@ -61,7 +61,7 @@ impl Whoami {
         match self.output {
             Output::Json => answer_json(&Answer { key, is_previous_secret }),
             Output::Table => {
-                answer(&key.to_fields());
+                answer(&fields(&key));
                 if is_previous_secret {
                     tell(&previous(&key));
                 }
