@@ -163,10 +163,7 @@ pub fn may(
 }
 
 fn manages(person: &Person) -> bool {
-    match person.role {
-        Role::Owner | Role::Admin => true,
-        Role::Member | Role::Viewer => false,
-    }
+    person.role.manages()
 }
 
 fn managed(person: &Person) -> Result<(), String> {

@@ -12,7 +12,7 @@ use crate::{
         rules::KeyRules,
         snapshot::KeySnapshot,
     },
-    policy::project::ProjectSet,
+    policy::{project::ProjectSet, scope::MANAGE},
 };
 
 /// How many people are looked through for one whose id was perhaps meant.
@@ -46,6 +46,10 @@ pub(super) fn excesses_of(
     key: &KeyRecord,
 ) -> Vec<Refusal> {
     let mut found = owner.map(|owner| excesses(rules, owner, "owner", key)).unwrap_or_default();
+    if key.owner.is_none() && key.is_granted(MANAGE) {
+        let reason = format!("a key with the scope {MANAGE} acts for its owner; name an owner or admin");
+        found.push(Refusal::of("owner", reason));
+    }
     let creator = work.acting.person();
     found.extend(creator.map(|creator| excesses_of_creator(rules, creator, key)).unwrap_or_default());
     found
@@ -161,6 +165,13 @@ pub(super) fn excesses(rules: &KeyRules, person: &Person, is: &str, key: &KeyRec
     let Person { id, role, .. } = person;
     let (scopes, cap) = (&rules.scopes, rules.role_caps.get(*role));
     for name in &key.scopes {
+        if name == MANAGE && !role.manages() {
+            let reason = format!(
+                "the scope {MANAGE} is for keys of owners and admins: the {is} {id} is {}; leave it out",
+                role.as_str()
+            );
+            excesses.push(Refusal::of("scopes", reason));
+        }
         if scopes.get(name).is_some_and(|closure| !cap.contains(closure)) {
             let allowed: Vec<_> = scopes.names(cap).collect();
             let role = role.as_str();

@@ -22,6 +22,8 @@ const PREVIOUS: u8 = 2;
 const REVOKED: u8 = 4;
 const NOT_BEFORE: u8 = 8;
 const ADDRESSES: u8 = 16;
+/// The key carries `keygate:manage`.
+const MANAGES: u8 = 32;
 
 const NO_END: i64 = i64::MAX;
 
@@ -32,6 +34,8 @@ pub struct Entry<'a> {
     pub digest: KeyDigest,
     /// The granted scopes.
     pub grants: Grants,
+    /// Whether it was granted `keygate:manage`, which is none of them.
+    pub manages: bool,
     /// The first Unix millisecond at which the secret is no longer in force.
     pub expires_ms: Option<i64>,
     /// The first Unix millisecond at which the key is no longer in force: never before that of its secret.
@@ -65,7 +69,8 @@ pub(super) fn write(arena: &mut Vec<u8>, entry: &Entry<'_>) {
             | flag(entry.is_previous, PREVIOUS)
             | flag(entry.revoked_ms.is_some(), REVOKED)
             | flag(entry.not_before_ms.is_some(), NOT_BEFORE)
-            | flag(!entry.addresses.is_empty(), ADDRESSES),
+            | flag(!entry.addresses.is_empty(), ADDRESSES)
+            | flag(entry.manages, MANAGES),
     );
     for time in [entry.revoked_ms, entry.not_before_ms].into_iter().flatten() {
         arena.extend_from_slice(&time.to_le_bytes());
@@ -181,7 +186,16 @@ impl<'t> Details<'t> {
 
     /// Whether the digest is of the secret before the last rotation.
     pub fn is_previous(&self) -> bool {
-        self.bytes.first().is_some_and(|flags| flags & PREVIOUS != 0)
+        self.has(PREVIOUS)
+    }
+
+    /// Whether the key was granted `keygate:manage`.
+    pub fn manages(&self) -> bool {
+        self.has(MANAGES)
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.bytes.first().is_some_and(|flags| flags & flag != 0)
     }
 
     /// Of a secret from before the last rotation: the first Unix millisecond at which its key is no longer in force.
@@ -212,6 +226,7 @@ impl fmt::Debug for Details<'_> {
             .field("id", &self.id())
             .field("name", &self.name)
             .field("is_previous", &self.is_previous())
+            .field("manages", &self.manages())
             .field("revoked_ms", &self.revoked_ms)
             .field("not_before_ms", &self.not_before_ms)
             .field("addresses", &self.addresses.iter().collect::<Vec<_>>())

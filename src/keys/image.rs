@@ -32,7 +32,7 @@ use crate::policy::{principal::Role, project::ProjectSet};
 const MAGIC: [u8; 8] = *b"\x89KGKEYS\n";
 
 /// Grows with every change of the layout; no other is read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Where the stamp stands.
 pub const STAMP_OFFSET: u64 = 12;
@@ -201,6 +201,7 @@ fn put_entry(buffer: &mut Vec<u8>, view: &KeyView<'_>) {
     put_text(buffer, &details.id());
     put_text(buffer, details.name());
     put_u8(buffer, u8::from(details.is_previous()));
+    put_u8(buffer, u8::from(details.manages()));
     if details.is_previous() {
         put_option(buffer, view.key_expires_ms(), put_i64);
     }
@@ -377,6 +378,7 @@ fn read_entry<'e, 'b: 'e>(reader: &mut Reader<'b>, networks: &'e mut Vec<IpNet>)
     let id = KeyId::parse(reader.text()?).ok()?;
     let name = reader.text()?;
     let is_previous = reader.flag()?;
+    let manages = reader.flag()?;
     let key_expires_ms = if is_previous { reader.option(Reader::i64)? } else { expires_ms };
     let revoked_ms = reader.option(Reader::i64)?;
     let not_before_ms = reader.option(Reader::i64)?;
@@ -387,6 +389,7 @@ fn read_entry<'e, 'b: 'e>(reader: &mut Reader<'b>, networks: &'e mut Vec<IpNet>)
     Some(Entry {
         digest,
         grants,
+        manages,
         expires_ms,
         key_expires_ms,
         owner,

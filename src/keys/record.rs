@@ -265,6 +265,11 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
+    /// Whether `scope` is among the granted ones, by this name.
+    pub fn is_granted(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|name| name == scope)
+    }
+
     /// Whether the key works at `now`, and if not, the first reason in the order of the decision table.
     /// `owner` is the person named by [`KeyRecord::owner`]. The window is half open: `[not_before, expires_at)`.
     pub fn status(&self, now: Timestamp, owner: Option<&Person>) -> KeyStatus {

@@ -23,7 +23,7 @@ use super::{
     record::{ADDRESSES_MAX, KeyRecord, Organization, OrganizationId, Person, PersonId},
     table::{Entry, KeyTable, TableFull},
 };
-use crate::policy::project::ProjectSet;
+use crate::policy::{project::ProjectSet, scope::MANAGE};
 
 /// Fewer project sets than this are never looked through for unused ones.
 const SETS_SWEPT: usize = 1024;
@@ -184,6 +184,7 @@ impl Register {
         let mut teller = Teller { problems, subject: Subject::Key(position, key.id) };
         check_alone(key, &mut teller);
         let grants = self.grants(key, &mut teller);
+        let manages = key.is_granted(MANAGE);
         let owner = key.owner.as_ref().map(|id| self.owner(id, &mut teller)).transpose()?;
         let organization =
             key.organization.as_ref().map(|id| self.named_organization(id, &mut teller)).transpose()?;
@@ -194,6 +195,7 @@ impl Register {
         let current = Entry {
             digest: key.digest,
             grants,
+            manages,
             expires_ms: key_expires_ms,
             key_expires_ms,
             owner,
@@ -216,7 +218,8 @@ impl Register {
 
     fn grants(&mut self, key: &KeyRecord, teller: &mut Teller<'_>) -> Grants {
         let mut grants = Grants::NONE;
-        for (element, name) in key.scopes.iter().enumerate() {
+        let named = key.scopes.iter().enumerate().filter(|(_, name)| *name != MANAGE);
+        for (element, name) in named {
             let found = self.directory.scopes.find(name);
             let (grant, is_known) = found.unwrap_or_else(|| self.directory_mut().scopes.find_or_add(name));
             grants = grants.union(grant);

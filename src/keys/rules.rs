@@ -1,7 +1,7 @@
 //! What a config says about records, for those who make them.
 
 use super::{build::KeyPolicy, caps::RoleCaps, record::KeyRecord, secret::Brand};
-use crate::policy::scope::{ScopeDefinition, ScopeSet, Scopes};
+use crate::policy::scope::{ScopeDefinition, ScopeSet, Scopes, is_reserved};
 
 /// What a config says about records: [`KeyPolicy`], owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl KeyRules {
             implies: implied.map(str::to_owned).into_iter().collect(),
         };
         let mut definitions: Vec<_> = defaults.into_iter().map(define).collect();
-        for name in keys.into_iter().flat_map(|key| &key.scopes) {
+        for name in keys.into_iter().flat_map(|key| &key.scopes).filter(|name| !is_reserved(name)) {
             if !definitions.iter().any(|known| known.name == *name) {
                 definitions.push(define((name, None)));
             }

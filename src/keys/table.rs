@@ -507,6 +507,7 @@ mod tests {
                 id: self.id,
                 name: &self.name,
                 is_previous: self.number.is_multiple_of(5),
+                manages: self.number.is_multiple_of(11),
                 revoked_ms: self.revoked_ms,
                 not_before_ms: self.not_before_ms,
                 addresses: &self.addresses,
@@ -526,6 +527,7 @@ mod tests {
             let details = &view.details;
             assert_eq!((&*details.id(), details.name()), (entry.id.as_str(), entry.name));
             assert_eq!(details.is_previous(), entry.is_previous);
+            assert_eq!(details.manages(), entry.manages);
             assert_eq!(view.key_expires_ms(), entry.key_expires_ms);
             assert_eq!(
                 (details.revoked_ms(), details.not_before_ms()),

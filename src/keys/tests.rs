@@ -21,7 +21,7 @@ use crate::policy::{
     principal::Role,
     project::ProjectSet,
     reason::Reason,
-    scope::{ScopeDefinition, Scopes},
+    scope::{MANAGE, ScopeDefinition, Scopes},
 };
 
 pub(super) fn at(second: i64) -> Timestamp {
@@ -420,6 +420,34 @@ fn own_scopes_are_closed_and_capped() {
     };
     assert_eq!(effective(Role::Admin), "tests:run tests:list");
     assert_eq!(effective(Role::Member), "tests:list");
+}
+
+/// The scope of the admin API is none of the API behind the gateway, and only owners and admins have it with effect.
+#[test]
+fn the_scope_manage_is_known_everywhere_and_grants_nothing_here() {
+    let cases = [
+        (Some(Role::Owner), &[MANAGE][..], true, ""),
+        (Some(Role::Admin), &[MANAGE], true, ""),
+        (Some(Role::Member), &[MANAGE], false, ""),
+        (Some(Role::Viewer), &[MANAGE], false, ""),
+        (None, &[MANAGE], false, ""),
+        (Some(Role::Owner), &[MANAGE, "read"], true, "read"),
+        (Some(Role::Owner), &["admin"], false, "read write admin"),
+    ];
+    for (role, granted, manages, effective) in cases {
+        let mut record = key("k1", "s1");
+        record.scopes = granted.iter().map(ToString::to_string).collect();
+        record.owner = role.map(|_| owned_by("ada"));
+        let people: Vec<_> = role.map(|role| person("ada", role)).into_iter().collect();
+        let snapshot = build(&[record], &people, &[]);
+        let good = snapshot.authenticate(b"s1", at(1), "::1".parse().unwrap()).unwrap();
+        let names = Scopes::default();
+        let names: Vec<_> = names.names(good.principal.scopes).collect();
+        assert_eq!((good.manages, names.join(" ").as_str()), (manages, effective), "{role:?} {granted:?}");
+    }
+    let mut record = key("k1", "s1");
+    record.scopes = vec!["keygate:other".into()];
+    assert!(try_build(&[record], &[], &[]).unwrap_err()[0].contains("no scope is called \"keygate:other\""));
 }
 
 proptest! {

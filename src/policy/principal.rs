@@ -29,6 +29,14 @@ impl Role {
         }
     }
 
+    /// Whether people of this role manage the keys, people and projects of their organization.
+    pub fn manages(self) -> bool {
+        match self {
+            Self::Owner | Self::Admin => true,
+            Self::Member | Self::Viewer => false,
+        }
+    }
+
     /// The role called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == name)

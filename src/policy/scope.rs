@@ -6,6 +6,15 @@ use std::fmt;
 /// The most scopes a config may define: they are the bits of a `u64`.
 pub const SCOPES_MAX: usize = 64;
 
+/// The scope of a key that may use the admin API. It belongs to no table: no config defines it, no scope implies it, no
+/// route requires it, and on the data path it grants nothing.
+pub const MANAGE: &str = "keygate:manage";
+
+/// Whether `name` is in the namespace that is kept for Keygate itself.
+pub fn is_reserved(name: &str) -> bool {
+    name.starts_with("keygate:")
+}
+
 /// A set of scopes of one [`Scopes`] table, closed under `implies`. Empty means *nothing*, never "everything".
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ScopeSet(u64);
@@ -67,6 +76,8 @@ pub enum ScopesError {
     TooMany(usize),
     /// Not of the form `[a-z][a-z0-9:._-]{0,63}`.
     BadName(String),
+    /// In the namespace of Keygate itself.
+    Reserved(String),
     /// Two definitions of one name.
     Duplicate(String),
     /// `scope` implies a name that no definition has.
@@ -76,8 +87,27 @@ pub enum ScopesError {
         /// The name that is not defined.
         implied: String,
     },
+    /// `scope` implies a name in the namespace of Keygate itself.
+    ReservedImplied {
+        /// The scope whose `implies` is wrong.
+        scope: String,
+        /// The reserved name.
+        implied: String,
+    },
     /// The scope implies itself, directly or through others.
     Cycle(String),
+}
+
+impl ScopesError {
+    /// Of a `scope` that implies a name which no definition has.
+    fn not_implied(scope: &str, implied: &str) -> Self {
+        let (scope, name) = (scope.to_owned(), implied.to_owned());
+        if is_reserved(implied) {
+            Self::ReservedImplied { scope, implied: name }
+        } else {
+            Self::UnknownImplied { scope, implied: name }
+        }
+    }
 }
 
 impl fmt::Display for ScopesError {
@@ -86,6 +116,12 @@ impl fmt::Display for ScopesError {
             Self::TooMany(count) => write!(formatter, "{count} scopes; at most {SCOPES_MAX} fit"),
             Self::BadName(name) => {
                 write!(formatter, "scope name {name:?} is not of the form [a-z][a-z0-9:._-]{{0,63}}")
+            }
+            Self::Reserved(name) => {
+                write!(formatter, "scope {name:?}: names that begin with \"keygate:\" are Keygate's own")
+            }
+            Self::ReservedImplied { scope, implied } => {
+                write!(formatter, "scope {scope:?} implies {implied:?}, which is Keygate's own")
             }
             Self::Duplicate(name) => write!(formatter, "scope {name:?} is defined twice"),
             Self::UnknownImplied { scope, implied } => {
@@ -129,6 +165,9 @@ impl Scopes {
             if !is_scope_name(name) {
                 return Err(ScopesError::BadName(name.clone()));
             }
+            if is_reserved(name) {
+                return Err(ScopesError::Reserved(name.clone()));
+            }
             if names[..at].contains(name) {
                 return Err(ScopesError::Duplicate(name.clone()));
             }
@@ -137,9 +176,10 @@ impl Scopes {
         for definition in definitions {
             let mut mask = 0u64;
             for name in &definition.implies {
-                let at = names.iter().position(|known| known == name).ok_or_else(|| {
-                    ScopesError::UnknownImplied { scope: definition.name.clone(), implied: name.clone() }
-                })?;
+                let at = names
+                    .iter()
+                    .position(|known| known == name)
+                    .ok_or_else(|| ScopesError::not_implied(&definition.name, name))?;
                 mask |= 1 << at;
             }
             implied.push(mask);
@@ -272,6 +312,12 @@ mod tests {
     fn wrong_tables_are_refused() {
         let cases: &[(&[ScopeDefinition], ScopesError)] = &[
             (&[define("Read", &[])], ScopesError::BadName("Read".into())),
+            (&[define(MANAGE, &[])], ScopesError::Reserved(MANAGE.into())),
+            (&[define("keygate:other", &[])], ScopesError::Reserved("keygate:other".into())),
+            (
+                &[define("a", &[MANAGE])],
+                ScopesError::ReservedImplied { scope: "a".into(), implied: MANAGE.into() },
+            ),
             (&[define("a", &[]), define("a", &[])], ScopesError::Duplicate("a".into())),
             (&[define("a", &["b"])], ScopesError::UnknownImplied { scope: "a".into(), implied: "b".into() }),
             (&[define("a", &["b"]), define("b", &["a"])], ScopesError::Cycle("a".into())),

@@ -138,6 +138,18 @@ fn exposed_key_files_are_warned_about() {
 }
 
 #[test]
+fn keys_that_manage_without_effect_are_warned_about() {
+    let set_up = SetUp::new();
+    set_up.write("keys.yaml", &keys().replace("scopes: [write]", "scopes: ['keygate:manage']"));
+    let answer = set_up.keygate(&["check"]).expect_success();
+    let warning = "warning: keys.yaml:4:5: the key ci belongs to ada, who is viewer, so that keygate:manage has no effect";
+    assert!(answer.stderr.starts_with(warning), "{}", answer.stderr);
+    let keys = keys().replace("scopes: [write]", "scopes: [write, 'keygate:manage']");
+    set_up.write("keys.yaml", &keys.replace("role: viewer", "role: admin"));
+    assert_eq!(set_up.keygate(&["check"]).expect_success().stderr, "");
+}
+
+#[test]
 fn a_comparison_tells_what_is_looser_stricter_gone_and_undone() {
     let set_up = SetUp::new();
     set_up.write("old/keygate.yaml", CONFIG).write("old/keys.yaml", &keys());

@@ -29,6 +29,7 @@ mod hostile_requests;
 mod http2;
 mod key_edits;
 mod key_import;
+mod manage_scope;
 mod moving;
 mod net;
 mod population;

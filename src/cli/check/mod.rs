@@ -2,6 +2,7 @@
 
 mod certificates;
 mod comparison;
+mod management;
 mod undone;
 
 use std::path::PathBuf;
@@ -77,6 +78,7 @@ impl Check {
             problems.extend(wrong);
             warnings.extend(doubtful);
             warnings.extend(undone::since_seen(deployment));
+            warnings.extend(management::without_effect(deployment));
         }
         if let Some(old) = &self.against {
             let Reading { deployment: before, problems: wrong, .. } = Reading::of(old);

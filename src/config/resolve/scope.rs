@@ -6,7 +6,7 @@ use crate::{
     keys::caps::RoleCaps,
     policy::{
         principal::Role,
-        scope::{ScopeDefinition, ScopeSet, Scopes, ScopesError},
+        scope::{ScopeDefinition, ScopeSet, Scopes, ScopesError, is_reserved},
     },
     yaml::{Field, Map, Place, StringOr},
 };
@@ -42,6 +42,10 @@ pub(super) fn scopes(
                 ScopesError::BadName(_) => {
                     "begin with a lower-case letter, then letters, digits, : . _ -".to_owned()
                 }
+                ScopesError::Reserved(_) => "give it another name".to_owned(),
+                ScopesError::ReservedImplied { .. } => {
+                    "remove it; a key gets keygate:manage by name, or not at all".to_owned()
+                }
                 ScopesError::Duplicate(_) => "remove one of them".to_owned(),
                 ScopesError::UnknownImplied { implied, .. } => {
                     suggestion(implied, definitions.iter().map(|definition| definition.name.as_str()))
@@ -72,13 +76,16 @@ fn place_of(error: &ScopesError, raw: &Field<Map<Option<Field<raw::Scope>>>>) ->
     let name = |wanted: &str| entry(wanted).map(|(name, _)| name.place());
     match error {
         ScopesError::TooMany(_) => None,
-        ScopesError::BadName(wanted) | ScopesError::Duplicate(wanted) | ScopesError::Cycle(wanted) => {
-            name(wanted)
+        ScopesError::BadName(wanted)
+        | ScopesError::Reserved(wanted)
+        | ScopesError::Duplicate(wanted)
+        | ScopesError::Cycle(wanted) => name(wanted),
+        ScopesError::UnknownImplied { scope, implied } | ScopesError::ReservedImplied { scope, implied } => {
+            entry(scope)
+                .and_then(|(_, scope)| scope.as_ref())
+                .and_then(|scope| scope.implies.iter().find(|name| name.value() == implied))
+                .map(Field::place)
         }
-        ScopesError::UnknownImplied { scope, implied } => entry(scope)
-            .and_then(|(_, scope)| scope.as_ref())
-            .and_then(|scope| scope.implies.iter().find(|name| name.value() == implied))
-            .map(Field::place),
     }
     .unwrap_or_else(|| raw.place())
 }
@@ -86,6 +93,14 @@ fn place_of(error: &ScopesError, raw: &Field<Map<Option<Field<raw::Scope>>>>) ->
 /// The closure of the scope in `name`; one that is not defined is a problem, and gives nothing.
 pub(super) fn scope(name: &Field<String>, scopes: &Scopes, findings: &mut Findings<'_>) -> ScopeSet {
     scopes.get(name).unwrap_or_else(|| {
+        if is_reserved(name) {
+            findings.wrong(
+                name.place(),
+                format!("the scope {} is Keygate's own", shown(name, name)),
+                "name a scope of the API; keygate:manage opens the admin API, and nothing else",
+            );
+            return ScopeSet::EMPTY;
+        }
         findings.wrong(
             name.place(),
             format!("the scope {} is not defined", shown(name, name)),

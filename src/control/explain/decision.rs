@@ -12,7 +12,7 @@ use crate::{
         principal::Principal,
         project::{Named, ProjectInDoubt},
         route::{Access, Route},
-        scope::{ScopeSet, Scopes},
+        scope::{MANAGE, ScopeSet, Scopes},
     },
 };
 
@@ -308,11 +308,13 @@ impl KeySeen {
             None => vec!["*".to_owned()],
             Some(ids) => ids.map(str::to_owned).collect(),
         });
+        let mut granted = names(scopes, keys.granted(&view));
+        granted.extend(view.details.manages().then(|| MANAGE.to_owned()));
         Some(Self {
             id: id.to_owned(),
             name: view.details.name().to_owned(),
             is_previous_secret,
-            granted: names(scopes, keys.granted(&view)),
+            granted,
             owner,
             effective: principal.map(|principal| names(scopes, principal.scopes)),
             projects,

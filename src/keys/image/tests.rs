@@ -12,7 +12,7 @@ use super::{
     },
     *,
 };
-use crate::policy::scope::{ScopeDefinition, Scopes};
+use crate::policy::scope::{MANAGE, ScopeDefinition, Scopes};
 
 const OF: ImageOf = ImageOf { instance: Uuid::from_u128(7), revision: 812 };
 
@@ -21,7 +21,7 @@ fn records() -> Vec<KeyRecord> {
     everything.owner = Some(owned_by("ada"));
     everything.organization = Some(org_id("acme"));
     everything.previous = Some(PreviousSecret { digest: KeyDigest::of(b"old"), until: at(50) });
-    everything.scopes = vec!["read".into(), "future".into()];
+    everything.scopes = vec!["read".into(), "future".into(), MANAGE.into()];
     everything.projects = ProjectSet::only(["alpha", "beta"]);
     (everything.not_before, everything.expires_at) = (Some(at(1)), Some(at(100)));
     everything.addresses = vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
@@ -80,6 +80,7 @@ fn what_was_written_is_read() {
     let image = reread(&image()).unwrap();
     assert_eq!((image.of, image.heard_at), (OF, Some(at(1000))));
     assert_eq!(told(image.editor.snapshot()), told(&snapshot()));
+    assert!(told(&snapshot()).iter().any(|answer| answer.contains("manages: true")));
     assert_eq!(image.editor.snapshot().checksum(), snapshot().checksum());
 }
 
