@@ -5,13 +5,14 @@ mod certificates;
 
 use std::{
     fmt, fs, io,
-    net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
+use axum::{Router, routing::any};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
@@ -19,9 +20,14 @@ use tokio::{
 
 use self::certificates::ListenerCertificates;
 use crate::{
-    admin::health::{self, HealthState},
+    admin::{
+        guard::Guard,
+        health::{self, HealthState},
+        problem::Problem,
+        thread::{AdminThread, AdminThreadParts},
+    },
     clock::{Clock, SystemClock},
-    config::model::{AccessLogMode, AccessLogPath, Config, KeySource, ListenerConfig},
+    config::model::{AccessLogMode, AccessLogPath, AdminConfig, Config, KeySource, ListenerTls},
     control::{
         config_file::ConfigFile,
         reload::{CertificateSource, Reloader, ReloaderParts},
@@ -35,6 +41,7 @@ use crate::{
         drain::{Phase, Shutdown, ShutdownTimes, StopSignals},
         limits::{ConnectionBounds, ConnectionLimit},
         listener::{Bound, ListenAddress, ListenOptions, ListeningSocket, bind},
+        tls::CertificateStore,
     },
     proxy::{
         Upstreams,
@@ -106,6 +113,7 @@ pub struct App {
     keeper: Keeper,
     reload: ReloadThread,
     health: Option<ListeningSocket>,
+    admin: Option<AdminThread>,
     workers: Vec<JoinHandle<io::Result<()>>>,
     bound: Vec<NamedAddress>,
     control: Runtime,
@@ -160,7 +168,7 @@ impl App {
             .build()
             .map_err(|error| format!("the control runtime cannot be started: {error}"))?;
         let signals = Signals::hear(&control).map_err(|error| format!("signals cannot be heard: {error}"))?;
-        let certificates = load_certificates(&config)?;
+        let (certificates, admin_certificates) = load_certificates(&config)?;
         let metrics = Metrics::new(BUILD, SystemClock.now());
         let state = open_state(&config)?;
         let audit = open_audit(&config)?;
@@ -171,11 +179,15 @@ impl App {
         let source = config.keys.clone();
         let entrances = entrances(&config, &certificates, open_files);
         let (mut bound, sockets) = bind_all(&config)?;
-        let health = config.health.map(bind_health).transpose()?;
+        let health =
+            config.health.map(|address| bind_one("health", ListenAddress::Tcp(address))).transpose()?;
         bound.extend(health.as_ref().map(|(address, _)| ("health", address.clone())));
+        let admin = config.admin.clone().map(AdminDoor::bind).transpose()?;
+        bound.extend(admin.as_ref().map(|door| ("admin", door.address.clone())));
 
-        let certificates =
-            certificates.into_iter().flatten().map(|one| Box::new(one) as Box<dyn CertificateSource>);
+        let admin_store = admin_certificates.as_ref().map(ListenerCertificates::store);
+        let certificates = certificates.into_iter().chain([admin_certificates]).flatten();
+        let certificates = certificates.map(|one| Box::new(one) as Box<dyn CertificateSource>);
         let parts = ReloaderParts {
             config_file,
             config,
@@ -211,10 +223,23 @@ impl App {
         let shutdown = Shutdown::new();
         let workers = spawn_workers(sockets, &entrances, &live, &telemetry, &shutdown)
             .map_err(|error| format!("a worker cannot be started: {error}"))?;
+        let admin = admin.map(|door| door.open(admin_store, shutdown.clone())).transpose()?;
         let reload = ReloadThread::spawn(reloader)
             .map_err(|error| format!("the thread that reloads cannot be started: {error}"))?;
         let health = health.map(|(_, socket)| socket);
-        Ok(Self { live, shutdown, telemetry, keeper, reload, health, workers, bound, control, signals })
+        Ok(Self {
+            live,
+            shutdown,
+            telemetry,
+            keeper,
+            reload,
+            health,
+            admin,
+            workers,
+            bound,
+            control,
+            signals,
+        })
     }
 
     /// The addresses in use, each with the name of what is served there.
@@ -237,11 +262,19 @@ impl App {
     /// # Errors
     /// Where the health listener cannot be served, or a worker failed.
     pub fn run(self) -> Result<(), StartError> {
-        let Self { live, shutdown, telemetry, keeper, reload, health, workers, control, signals, .. } = self;
+        let Self {
+            live, shutdown, telemetry, keeper, reload, health, admin, workers, control, signals, ..
+        } = self;
         let Signals { mut stop, mut hangup } = signals;
         let (ended_sender, ended) = tokio::sync::oneshot::channel();
+        let drained = shutdown.clone();
         let joiner = thread::spawn(move || {
             let results: Vec<_> = workers.into_iter().map(JoinHandle::join).collect();
+            // Where every worker has failed, nobody asked to stop.
+            drained.advance(Phase::Draining);
+            if let Some(Err(_)) = admin.map(AdminThread::join) {
+                tracing::error!("the admin listener has panicked");
+            }
             let _ = ended_sender.send(());
             results
         });
@@ -334,18 +367,21 @@ fn load_config(path: &Path) -> Result<(ConfigFile, Config), StartError> {
     Ok((file, loaded.result.map_err(told)?))
 }
 
-/// The certificates of each listener, `None` for one in cleartext.
-fn load_certificates(config: &Config) -> Result<Vec<Option<ListenerCertificates>>, StartError> {
-    let load = |listener: &ListenerConfig| listener.tls.as_ref().map(ListenerCertificates::load).transpose();
+/// The certificates of each listener and those of the admin listener, `None` for one in cleartext.
+fn load_certificates(
+    config: &Config,
+) -> Result<(Vec<Option<ListenerCertificates>>, Option<ListenerCertificates>), StartError> {
     let mut problems = Vec::new();
-    let mut certificates = Vec::new();
-    for listener in &config.listeners {
-        match load(listener) {
-            Ok(one) => certificates.push(one),
-            Err(wrong) => problems.extend(wrong),
-        }
-    }
-    if problems.is_empty() { Ok(certificates) } else { Err(StartError::Wrong(problems)) }
+    let mut load = |tls: Option<&ListenerTls>, serves_http2| {
+        let loaded = tls.map(|tls| ListenerCertificates::load(tls, serves_http2)).transpose();
+        loaded.unwrap_or_else(|wrong| {
+            problems.extend(wrong);
+            None
+        })
+    };
+    let listeners = config.listeners.iter().map(|listener| load(listener.tls.as_ref(), true)).collect();
+    let admin = load(config.admin.as_ref().and_then(|admin| admin.tls.as_ref()), false);
+    if problems.is_empty() { Ok((listeners, admin)) } else { Err(StartError::Wrong(problems)) }
 }
 
 fn open_state(config: &Config) -> Result<Option<StateFolder>, StartError> {
@@ -428,12 +464,39 @@ fn bind_all(config: &Config) -> Result<(Vec<NamedAddress>, Vec<Vec<ListeningSock
     Ok((addresses, all))
 }
 
-fn bind_health(address: SocketAddr) -> Result<(ListenAddress, ListeningSocket), StartError> {
-    let options =
-        ListenOptions { address: ListenAddress::Tcp(address), unix_mode: 0o600, workers: NonZeroUsize::MIN };
-    let Bound { address, mut sockets } = bind(&options).map_err(|problem| problem.to_string())?;
-    let socket = sockets.pop().ok_or_else(|| "the health listener has no socket".to_owned())?;
+/// Binds a listener that one thread serves.
+fn bind_one(name: &str, address: ListenAddress) -> Result<(ListenAddress, ListeningSocket), StartError> {
+    let options = ListenOptions { address, unix_mode: 0o660, workers: NonZeroUsize::MIN };
+    let Bound { address, mut sockets } =
+        bind(&options).map_err(|problem| format!("the {name} listener: {problem}"))?;
+    let socket = sockets.pop().ok_or_else(|| format!("the {name} listener has no socket"))?;
     Ok((address, socket))
+}
+
+/// The admin listener, bound and not yet served.
+struct AdminDoor {
+    config: AdminConfig,
+    address: ListenAddress,
+    socket: ListeningSocket,
+}
+
+impl AdminDoor {
+    fn bind(config: AdminConfig) -> Result<Self, StartError> {
+        let (address, socket) = bind_one("admin", config.address.clone())?;
+        Ok(Self { config, address, socket })
+    }
+
+    fn open(
+        self,
+        certificates: Option<Arc<CertificateStore>>,
+        shutdown: Shutdown,
+    ) -> Result<AdminThread, StartError> {
+        let guard = Guard::new(&self.config, &self.address);
+        let parts = AdminThreadParts { socket: self.socket, guard, certificates, shutdown };
+        let router = || Router::new().route("/", any(async || Problem::not_found()));
+        Ok(AdminThread::start(parts, router)
+            .map_err(|error| format!("the admin listener cannot be served: {error}"))?)
+    }
 }
 
 fn spawn_workers(

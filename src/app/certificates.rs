@@ -13,23 +13,24 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct ListenerCertificates {
     files: ListenerTls,
+    serves_http2: bool,
     name: String,
     store: Arc<CertificateStore>,
 }
 
 impl ListenerCertificates {
-    /// Reads `files`.
+    /// Reads `files`, for a listener that serves HTTP/1.1 and perhaps HTTP/2.
     ///
     /// # Errors
     /// Everything that is wrong with them, each with its file.
-    pub(super) fn load(files: &ListenerTls) -> Result<Self, Vec<String>> {
+    pub(super) fn load(files: &ListenerTls, serves_http2: bool) -> Result<Self, Vec<String>> {
         let name = files
             .certificates
             .first()
             .map_or_else(String::new, |first| first.certificate.display().to_string());
-        let store =
-            CertificateStore::new(&read(files)?).map_err(|problem| vec![format!("{name}: {problem}")])?;
-        Ok(Self { files: files.clone(), name, store: Arc::new(store) })
+        let store = CertificateStore::new(&read(files, serves_http2)?)
+            .map_err(|problem| vec![format!("{name}: {problem}")])?;
+        Ok(Self { files: files.clone(), serves_http2, name, store: Arc::new(store) })
     }
 
     /// What the listener serves with.
@@ -49,12 +50,12 @@ impl CertificateSource for ListenerCertificates {
     }
 
     fn reload(&mut self) -> Result<(), Vec<String>> {
-        let options = read(&self.files)?;
+        let options = read(&self.files, self.serves_http2)?;
         self.store.replace(&options).map_err(|problem| vec![format!("{}: {problem}", self.name)])
     }
 }
 
-fn read(files: &ListenerTls) -> Result<ServerTlsOptions, Vec<String>> {
+fn read(files: &ListenerTls, serves_http2: bool) -> Result<ServerTlsOptions, Vec<String>> {
     let mut problems = Vec::new();
     let mut certificates = Vec::new();
     for pair in &files.certificates {
@@ -65,7 +66,9 @@ fn read(files: &ListenerTls) -> Result<ServerTlsOptions, Vec<String>> {
     }
     let client_ca = files.client_ca.as_ref().map(read_file).transpose();
     match client_ca {
-        Ok(client_ca) if problems.is_empty() => Ok(ServerTlsOptions { certificates, client_ca }),
+        Ok(client_ca) if problems.is_empty() => {
+            Ok(ServerTlsOptions { certificates, client_ca, serves_http2 })
+        }
         Ok(_) => Err(problems),
         Err(problem) => {
             problems.push(problem);

@@ -4,6 +4,7 @@
 //! and fills in the defaults, [`model`] is what the rest of the program reads.
 
 pub mod address;
+pub mod authority;
 mod load;
 pub mod model;
 mod problem;
@@ -13,6 +14,7 @@ mod schema;
 
 pub use self::{
     address::ListenAddress,
+    authority::{Authority, PublicUrl},
     load::{LIMITS, Loaded, Surroundings, load, parse},
     model::Config,
     problem::Problem,

@@ -12,7 +12,10 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::address::ListenAddress;
+use super::{
+    address::ListenAddress,
+    authority::{Authority, PublicUrl},
+};
 pub use crate::gate::identity::IdentityHeaders;
 use crate::{
     gate::Policy,
@@ -32,6 +35,8 @@ pub struct Config {
     pub listeners: Vec<Arc<ListenerConfig>>,
     /// Where probes and scrapers are served; default `127.0.0.1:8082`, `None` turns it off.
     pub health: Option<SocketAddr>,
+    /// Where the admin API and the console are served; default `127.0.0.1:8081`, `None` turns them off.
+    pub admin: Option<AdminConfig>,
     /// The upstreams, by name in the order of the file; at least one.
     pub upstreams: Vec<UpstreamConfig>,
     /// Where keys, people and projects come from.
@@ -90,6 +95,32 @@ pub struct ListenerConfig {
     pub limits: ListenerLimits,
     /// How long a client may take.
     pub timeouts: ListenerTimeouts,
+}
+
+/// The listener of the admin API and the console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// `127.0.0.1:8081`, `[::]:8443` or `unix:/run/keygate-admin.sock`.
+    pub address: ListenAddress,
+    /// Where it is reached, if not there.
+    pub public_url: Option<PublicUrl>,
+    /// TLS; `None` is cleartext.
+    pub tls: Option<ListenerTls>,
+    /// Further names that it answers to; one without port stands for every port.
+    pub hosts: Vec<Authority>,
+    /// Peers whose `X-Forwarded-For` is believed; default nobody.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long one stays signed in.
+    pub sessions: SessionLifetimes,
+}
+
+/// How long one stays signed in to the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLifetimes {
+    /// Without doing anything; default 12 h.
+    pub idle: Duration,
+    /// Whatever one does; default 7 d.
+    pub absolute: Duration,
 }
 
 /// Certificates of a listener; the first is the default, others are chosen by server name.

@@ -73,6 +73,9 @@ pub(super) fn keep_what_needs_a_restart(next: &mut Config, in_force: &Config) ->
     if keep("health", next.health != in_force.health) {
         next.health = in_force.health;
     }
+    if keep("admin", next.admin != in_force.admin) {
+        next.admin.clone_from(&in_force.admin);
+    }
     if keep("workers", next.workers != in_force.workers) {
         next.workers = in_force.workers;
     }

@@ -180,6 +180,8 @@ pub struct ServerTlsOptions {
     pub certificates: Vec<Certificate>,
     /// PEM certificates of the authorities one of which must have signed the client's certificate.
     pub client_ca: Option<Vec<u8>>,
+    /// Whether clients may choose HTTP/2 (ALPN `h2`) instead of HTTP/1.1.
+    pub serves_http2: bool,
 }
 
 /// The certificates and settings of a TLS listener; shared by its workers and replaceable while they serve.
@@ -187,7 +189,7 @@ pub struct ServerTlsOptions {
 pub struct CertificateStore(ArcSwap<ServerConfig>);
 
 impl CertificateStore {
-    /// A store that serves `options`, with ALPN `h2` and `http/1.1`, and resumption by tickets (RFC 8446 §4.6.1).
+    /// A store that serves `options`, with resumption by tickets (RFC 8446 §4.6.1).
     ///
     /// # Errors
     /// [`TlsProblem::NothingToServe`], or what is wrong with the client CA.
@@ -240,7 +242,8 @@ fn server_config(options: &ServerTlsOptions) -> Result<Arc<ServerConfig>, TlsPro
         }
     };
     let mut config = builder.with_cert_resolver(Arc::new(resolver));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let http2 = options.serves_http2.then(|| b"h2".to_vec());
+    config.alpn_protocols = http2.into_iter().chain([b"http/1.1".to_vec()]).collect();
     config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(refused)?;
     Ok(Arc::new(config))
 }

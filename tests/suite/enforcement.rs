@@ -69,7 +69,7 @@ impl Workers {
         let folder = tempfile::tempdir().unwrap();
         let url = upstream.url();
         let config = format!(
-            "version: 1\nlisten: {{address: 127.0.0.1:0}}\nhealth: null\nupstreams: {{api: {{url: '{url}'}}}}\n\
+            "version: 1\nlisten: {{address: 127.0.0.1:0}}\nhealth: null\nadmin: null\nupstreams: {{api: {{url: '{url}'}}}}\n\
              keys: {{file: keys.yaml}}\n{more}\nroutes:\n  - {{path: /public, access: public}}\n  \
              - {{path: '/{{*rest}}', methods: {{'*': read}}}}\n"
         );

@@ -45,7 +45,7 @@ pub(crate) fn keys() -> String {
 pub(crate) fn config(upstream: &str, listener: &str, api: &str, rest: &str) -> String {
     let comma = |text: &str| if text.is_empty() { String::new() } else { format!(", {text}") };
     format!(
-        "version: 1\nlisten: {{address: '127.0.0.1:0'{}}}\nhealth: null\nupstreams: {{api: {{url: '{upstream}'{}}}}}\n\
+        "version: 1\nlisten: {{address: '127.0.0.1:0'{}}}\nhealth: null\nadmin: null\nupstreams: {{api: {{url: '{upstream}'{}}}}}\n\
          keys: {{file: keys.yaml}}\naccess_log: {{mode: all}}\n{rest}\n{ROUTES}",
         comma(listener),
         comma(api),

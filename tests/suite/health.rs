@@ -93,7 +93,7 @@ impl Health {
 }
 
 fn config() -> Config {
-    let text = "{version: 1, listen: {address: '127.0.0.1:0'}, upstreams: {api: {url: 'http://127.0.0.1:9'}}, \
+    let text = "{version: 1, listen: {address: '127.0.0.1:0'}, admin: null, upstreams: {api: {url: 'http://127.0.0.1:9'}}, \
                 keys: {file: keys.yaml}, routes: [{path: '/{*rest}', methods: {GET: read, '*': write}}]}";
     let surroundings = Surroundings::of_process("keygate-00000000");
     parse(Path::new("keygate.yaml"), text.as_bytes(), &surroundings).result.unwrap()

@@ -403,6 +403,7 @@ const CONFIG: &str = "\
 version: 1
 listen: {address: 127.0.0.1:0}
 health: null
+admin: null
 upstreams: {api: {url: http://UPSTREAM}}
 keys: KEYS
 state: state

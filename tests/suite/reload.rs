@@ -71,7 +71,7 @@ impl Folder {
 
     fn config(&self, more: &str) -> String {
         format!(
-            "version: 1\nlisten: {{address: 127.0.0.1:0}}\nhealth: null\nupstreams: {{api: {{url: 'http://127.0.0.1:9'}}}}\n\
+            "version: 1\nlisten: {{address: 127.0.0.1:0}}\nhealth: null\nadmin: null\nupstreams: {{api: {{url: 'http://127.0.0.1:9'}}}}\n\
              keys: {{{}}}\npoll: 1h\nroutes:\n  - {{path: '/{{*rest}}', methods: {{'*': read}}}}\n{more}",
             self.source
         )

@@ -100,7 +100,7 @@ async fn commit(database: &MemoryDatabase, change: impl AsyncFnOnce(&mut dyn Tra
 
 fn config(more: &str) -> String {
     format!(
-        "version: 1\nlisten: {{address: 127.0.0.1:0}}\nhealth: null\nupstreams: {{api: {{url: 'http://127.0.0.1:9'}}}}\n\
+        "version: 1\nlisten: {{address: 127.0.0.1:0}}\nhealth: null\nadmin: null\nupstreams: {{api: {{url: 'http://127.0.0.1:9'}}}}\n\
          keys: {{database: 'sqlite:never-opened.db'}}\nroutes:\n  - {{path: '/{{*rest}}', methods: {{'*': read}}}}\n{more}"
     )
 }

@@ -168,7 +168,7 @@ impl SetUp {
 
 fn config(upstream: &str, more: &str) -> String {
     format!(
-        "version: 1\nlisten: {{address: 127.0.0.1:0}}\nhealth: {{address: 127.0.0.1:0}}\n\
+        "version: 1\nlisten: {{address: 127.0.0.1:0}}\nhealth: {{address: 127.0.0.1:0}}\nadmin: null\n\
          upstreams: {{api: {{url: '{upstream}'}}}}\nkeys: {{file: keys.yaml}}\naccess_log: {{mode: all}}\n{more}\n{ROUTES}"
     )
 }

@@ -39,7 +39,11 @@ fn issue_from(authority: &Authority, params: &CertificateParams) -> Issued {
 }
 
 fn serving(certificates: &[&Issued]) -> ServerTlsOptions {
-    ServerTlsOptions { certificates: certificates.iter().map(|one| one.parsed()).collect(), client_ca: None }
+    ServerTlsOptions {
+        certificates: certificates.iter().map(|one| one.parsed()).collect(),
+        client_ca: None,
+        serves_http2: true,
+    }
 }
 
 fn client(authority: &Authority, server_name: &str) -> ClientTls {

@@ -27,7 +27,9 @@ pub(super) struct Certificates {
 /// Reads every certificate that `deployment` names.
 pub(super) fn look_at(deployment: &Deployment) -> Certificates {
     let mut found = Certificates::default();
-    for tls in deployment.config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+    let config = &deployment.config;
+    let listeners = config.listeners.iter().map(|listener| &listener.tls);
+    for tls in listeners.chain(config.admin.iter().map(|admin| &admin.tls)).flatten() {
         found.of_listener(tls);
     }
     for upstream in &deployment.config.upstreams {
@@ -47,9 +49,11 @@ impl Certificates {
         if certificates.is_empty() {
             return;
         }
-        if let Err(problem) =
-            CertificateStore::new(&ServerTlsOptions { certificates, client_ca: Some(authorities) })
-        {
+        if let Err(problem) = CertificateStore::new(&ServerTlsOptions {
+            certificates,
+            client_ca: Some(authorities),
+            serves_http2: true,
+        }) {
             self.problems.push(Finding::of_file(path, &problem.to_string()));
         }
     }

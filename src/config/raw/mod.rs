@@ -1,5 +1,6 @@
 //! `keygate.yaml` as it is written. The docs here become the descriptions of its JSON Schema.
 
+pub mod admin;
 pub mod answer;
 pub mod http;
 pub mod listen;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::{
+    admin::Admin,
     answer::{AccessLog, CorsRules, ErrorBody, IdentityHeaders, Tracing},
     http::HeaderName,
     listen::Listener,
@@ -43,9 +45,9 @@ pub struct File {
     /// turns it off.
     #[serde(default)]
     pub health: Switch<Field<Health>>,
-    /// The admin listener comes in a later version; only null is accepted.
+    /// Where the admin API and the console are served. Default: 127.0.0.1:8081; null turns them off.
     #[serde(default)]
-    pub admin: Switch<Field<Later>>,
+    pub admin: Switch<Field<Admin>>,
     /// The APIs behind the gateway, by name; at least one.
     pub upstreams: Field<Map<Field<Upstream>>>,
     /// Where keys, people and projects come from.

@@ -6,7 +6,14 @@ use ipnet::IpNet;
 use schemars::{Schema, json_schema};
 
 use super::text::{Written, quoted};
-use crate::{config::address::ListenAddress, keys::secret::Brand, store::database_url::DatabaseUrl};
+use crate::{
+    config::{
+        address::ListenAddress,
+        authority::{Authority, PublicUrl},
+    },
+    keys::secret::Brand,
+    store::database_url::DatabaseUrl,
+};
 
 /// The format of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +131,35 @@ impl Written for ListenAddress {
 
     fn schema() -> Schema {
         json_schema!({ "type": "string" })
+    }
+}
+
+impl Written for Authority {
+    const EXPECTED: &'static str = "a host such as keys.example.com or localhost:9090";
+
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| {
+            format!("{} is no host; write it as keys.example.com, localhost:9090 or [::1]:9090", quoted(text))
+        })
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[^/?#@]+$" })
+    }
+}
+
+impl Written for PublicUrl {
+    const EXPECTED: &'static str = "a URL such as https://keys.example.com";
+
+    fn read(text: &str) -> Result<Self, String> {
+        // Not shown: it may hold a password.
+        text.parse().map_err(|_| {
+            "the URL is not of the form https://HOST or http://HOST:PORT; write it without user, path and query".into()
+        })
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^https?://[^/?#@]+/?$" })
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn listeners(
 }
 
 /// Whether two addresses cannot be listened on at once; port 0 is another one each time.
-fn is_same(one: &ListenAddress, other: &ListenAddress) -> bool {
+pub(super) fn is_same(one: &ListenAddress, other: &ListenAddress) -> bool {
     match one {
         ListenAddress::Tcp(address) => one == other && address.port() != 0,
         ListenAddress::Unix(_) => one == other,
@@ -79,7 +79,11 @@ fn resolve(raw: &Listener, folder: &Folder<'_>, findings: &mut Findings<'_>) -> 
     }
 }
 
-fn listener_tls(raw: &Field<Tls>, folder: &Folder<'_>, findings: &mut Findings<'_>) -> ListenerTls {
+pub(super) fn listener_tls(
+    raw: &Field<Tls>,
+    folder: &Folder<'_>,
+    findings: &mut Findings<'_>,
+) -> ListenerTls {
     let files = |certificate: &Path, private_key: &Path| CertificateFiles {
         certificate: folder.path(certificate),
         private_key: folder.path(private_key),
@@ -119,7 +123,7 @@ fn listener_tls(raw: &Field<Tls>, folder: &Folder<'_>, findings: &mut Findings<'
     ListenerTls { certificates, client_ca: raw.client_ca.as_ref().map(|ca| folder.path(ca)) }
 }
 
-fn trusted_proxies(raw: &OneOrMany<Text<IpNet>>, findings: &mut Findings<'_>) -> Vec<IpNet> {
+pub(super) fn trusted_proxies(raw: &OneOrMany<Text<IpNet>>, findings: &mut Findings<'_>) -> Vec<IpNet> {
     for network in raw.iter().filter(|network| network.prefix_len() == 0) {
         findings.warn(
             network.place(),

@@ -1,5 +1,6 @@
 //! From what is written to what is meant: checks what no single value can tell, and fills in the defaults.
 
+mod admin;
 mod answer;
 mod doubt;
 mod header;
@@ -20,7 +21,7 @@ use super::{
         self, File,
         answer::IncomingTrace,
         http::HeaderName,
-        text::{Switch, Text, quoted},
+        text::{Text, quoted},
     },
 };
 use crate::{
@@ -41,7 +42,7 @@ use crate::{
 pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'_>) -> Option<Config> {
     let listeners = listen::listeners(&raw.listen, folder, findings);
     let health = listen::health(&raw.health, &listeners, findings);
-    not_in_this_version(raw, findings);
+    let admin = admin::admin(&raw.admin, &listeners, health, folder, findings);
 
     let credentials = credentials(raw.credential.as_ref(), findings);
     let identity = answer::identity_headers(raw.identity_headers.as_ref(), &credentials, findings);
@@ -79,6 +80,7 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
     let config = Config {
         listeners: listeners.into_iter().map(Arc::new).collect(),
         health,
+        admin,
         upstreams,
         keys: keys?,
         state: raw.state.as_ref().map(|path| folder.path(path.value())),
@@ -123,16 +125,6 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
 /// `text`, which is in `field`, as a message may show it: not if it may be a secret.
 fn shown<T>(field: &Field<T>, text: &str) -> String {
     if field.is_interpolated() { "(interpolated)".into() } else { quoted(text) }
-}
-
-fn not_in_this_version(raw: &File, findings: &mut Findings<'_>) {
-    if let Switch::On(later) = &raw.admin {
-        findings.wrong(
-            later.place(),
-            "the admin listener comes in a later version",
-            "remove admin, or write admin: null",
-        );
-    }
 }
 
 fn credentials(raw: Option<&Field<raw::CredentialFields>>, findings: &mut Findings<'_>) -> CredentialSources {

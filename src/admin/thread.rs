@@ -1,0 +1,78 @@
+//! The thread of the admin listener: its own, below the data path, which never waits for a person's request.
+
+use std::{
+    io,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use axum::Router;
+use tokio::runtime::Builder;
+
+use super::{
+    guard::Guard,
+    listener::{AdminService, serve},
+};
+use crate::net::{drain::Shutdown, listener::ListeningSocket, tls::CertificateStore};
+
+/// Below the data path.
+const NICENESS: i32 = 10;
+
+/// How long work that a handler gave to other threads may go on after the last answer.
+const BLOCKING_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the thread serves, but for the router.
+#[derive(Debug)]
+pub struct AdminThreadParts {
+    /// Where it listens.
+    pub socket: ListeningSocket,
+    /// Who is let in.
+    pub guard: Guard,
+    /// The certificates; `None` is cleartext.
+    pub certificates: Option<Arc<CertificateStore>>,
+    /// When it ends.
+    pub shutdown: Shutdown,
+}
+
+/// The running thread. It ends by itself with the drain of its [`Shutdown`].
+#[derive(Debug)]
+pub struct AdminThread(JoinHandle<()>);
+
+impl AdminThread {
+    /// Serves what `router` makes. It is called on the new thread, within its runtime, which database connections and
+    /// timers of handlers then belong to.
+    ///
+    /// # Errors
+    /// Where the system gives no thread, or the socket cannot be used.
+    pub fn start(
+        parts: AdminThreadParts,
+        router: impl FnOnce() -> Router + Send + 'static,
+    ) -> io::Result<Self> {
+        let AdminThreadParts { socket, guard, certificates, shutdown } = parts;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _entered = runtime.enter();
+            socket.into_listener()?
+        };
+        let serve = async move {
+            let service = AdminService { router: router(), guard, certificates };
+            serve(listener, service, shutdown.subscribe()).await;
+        };
+        let run = move || {
+            // Linux counts niceness per thread, and threads that this one starts inherit it.
+            let _ = rustix::process::setpriority_process(None, NICENESS);
+            runtime.block_on(serve);
+            runtime.shutdown_timeout(BLOCKING_PATIENCE);
+        };
+        thread::Builder::new().name("keygate-admin".to_owned()).spawn(run).map(Self)
+    }
+
+    /// Waits until every request has ended, or the shutdown is forced. An error is the panic of the thread.
+    ///
+    /// # Errors
+    /// Where `router` panicked.
+    pub fn join(self) -> thread::Result<()> {
+        self.0.join()
+    }
+}
