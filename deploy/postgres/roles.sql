@@ -1,8 +1,11 @@
 -- Roles for Keygate in PostgreSQL, each with no more rights than its work needs:
 --
 --   keygate_owner     makes and alters the tables: `keygate migrate`, nothing else
---   keygate_gateway   `keygate serve`: reads records, writes usage and signs of life
---   keygate_admin     `keygate keys`, `people`, …: reads and changes records; adds to the audit, but alters none of it
+--   keygate_gateway   `keygate serve` without `admin:`: reads records, writes usage and signs of life
+--   keygate_console   `keygate serve` with `admin:`: what keygate_gateway and keygate_admin may, since people change
+--                     records through it
+--   keygate_admin     `keygate keys`, `people`, …: reads and changes records and what people sign in with; adds to the
+--                     audit, but alters none of it
 --
 -- Run it in Keygate's database as a superuser, before the first `keygate migrate` and again after each one:
 --
@@ -16,7 +19,7 @@ DO $$
 DECLARE
     role TEXT;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['keygate_owner', 'keygate_gateway', 'keygate_admin'] LOOP
+    FOREACH role IN ARRAY ARRAY['keygate_owner', 'keygate_gateway', 'keygate_admin', 'keygate_console'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
             EXECUTE format('CREATE ROLE %I LOGIN', role);
         END IF;
@@ -25,6 +28,7 @@ BEGIN
     END LOOP;
     EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     GRANT CREATE ON SCHEMA public TO keygate_owner;
+    GRANT keygate_gateway, keygate_admin TO keygate_console;
 
     IF to_regclass('public.schema_version') IS NULL THEN
         RAISE NOTICE 'there are no tables yet: run keygate migrate as keygate_owner, then this again';
@@ -44,6 +48,7 @@ BEGIN
     GRANT INSERT ON audit TO keygate_admin;
     -- What was made already by a form that is sent twice.
     GRANT INSERT, DELETE ON submissions TO keygate_admin;
+    GRANT INSERT, UPDATE, DELETE ON passwords, links, sessions TO keygate_admin;
     -- Replicas that are gone.
     GRANT DELETE ON replicas, acknowledgements TO keygate_admin;
 END

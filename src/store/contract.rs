@@ -20,10 +20,10 @@ use std::{fmt, future::Future, io, net::IpAddr, path::Path, pin::Pin, sync::Arc,
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::file::FileProblem;
 pub use super::query::{
     KeyCursor, KeyQuery, KeyTally, ListedPerson, OwnedKey, PersonQuery, Remembered, Submission,
 };
+use super::{accounts::Accounts, file::FileProblem};
 use crate::{
     keys::{
         digest::KeyDigest,
@@ -321,6 +321,9 @@ pub struct AuditPage {
 
 /// A store that several processes follow: every change is heard, numbered and confirmed.
 pub trait Database: Store {
+    /// What people sign in with.
+    fn accounts(&self) -> Arc<dyn Accounts>;
+
     /// Where it stands.
     fn head(&self) -> Task<'_, Head>;
 

@@ -10,12 +10,14 @@ use tokio::sync::{OwnedMutexGuard, watch};
 use uuid::Uuid;
 
 use super::{
+    accounts::Accounts,
     contract::{
         Access, Acknowledgement, AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, Changes,
         Checksum, Committed, Database, Feed, Head, Heard, Heartbeat, Intake, KeyQuery, KeyTally,
         ListedPerson, OwnedKey, PersonQuery, Remembered, Replica, RevokedBefore, Signals, Since, Store,
         StoreError, Submission, Taken, Task, Transaction, UsageRow,
     },
+    memory_accounts::MemoryAccounts,
     scan::Scan,
     usage_rows,
 };
@@ -39,6 +41,7 @@ pub struct MemoryDatabase(Arc<Shared>);
 struct Shared {
     records: Mutex<Arc<Records>>,
     followers: Mutex<Followers>,
+    accounts: Arc<MemoryAccounts>,
     writer: Arc<tokio::sync::Mutex<()>>,
     committed: watch::Sender<u64>,
 }
@@ -94,6 +97,7 @@ impl Default for MemoryDatabase {
         Self(Arc::new(Shared {
             records: Mutex::new(Arc::new(records)),
             followers: Mutex::default(),
+            accounts: Arc::default(),
             writer: Arc::default(),
             committed: watch::Sender::new(0),
         }))
@@ -464,6 +468,10 @@ impl Transaction for MemoryTransaction {
 }
 
 impl Database for MemoryDatabase {
+    fn accounts(&self) -> Arc<dyn Accounts> {
+        Arc::<MemoryAccounts>::clone(&self.0.accounts)
+    }
+
     fn head(&self) -> Task<'_, Head> {
         done(self.records().head())
     }

@@ -19,6 +19,7 @@ pub mod file_store;
 pub mod key_file_writer;
 pub mod key_files;
 pub mod memory;
+pub mod memory_accounts;
 mod merge;
 pub mod query;
 mod raw;

@@ -135,7 +135,7 @@ impl FileTransaction {
 
     fn may_change(&self) -> Result<(), StoreError> {
         match self.access {
-            Access::Read => Err(StoreError::Refused(vec!["this transaction is for looking only".to_owned()])),
+            Access::Read => refused("this transaction is for looking only".to_owned()),
             Access::Write => Ok(()),
         }
     }
@@ -281,7 +281,6 @@ impl FileTransaction {
 
     fn set_key(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
         self.may_put()?;
-        let refused = |reason: String| Err(StoreError::Refused(vec![reason]));
         let Ok(at) = self.keys.binary_search_by_key(&key.id, |known| known.id) else {
             return refused(format!("no key has the id {}", key.id));
         };
@@ -512,7 +511,7 @@ impl Transaction for FileTransaction {
     }
 
     fn remember<'a>(&'a mut self, _: &'a Submission, _: &'a str, _: &'a str) -> Task<'a, ()> {
-        done(Err(StoreError::Refused(vec!["key files do not remember what was submitted".to_owned()])))
+        done(refused("key files do not remember what was submitted".to_owned()))
     }
 
     fn taken<'a>(&'a mut self, ids: &'a [KeyId], digests: &'a [KeyDigest]) -> Task<'a, Taken> {
@@ -581,6 +580,10 @@ fn find_person<'p>(people: &'p [Person], id: &PersonId) -> Option<&'p Person> {
 /// The digests of a key: one, or two in rotation.
 fn digests(key: &KeyRecord) -> impl Iterator<Item = KeyDigest> {
     [Some(key.digest), key.previous.as_ref().map(|previous| previous.digest)].into_iter().flatten()
+}
+
+fn refused<T>(reason: String) -> Result<T, StoreError> {
+    Err(StoreError::Refused(vec![reason]))
 }
 
 fn told(taken: &Taken) -> Vec<String> {

@@ -7,9 +7,11 @@
 //! - `record_row`: records as rows. `head`: where the database stands.
 //! - `transaction`: looking and changing. `feed`: loading and following. `checksum`: comparing.
 //! - `query`: keys and people by what is known of them. `submission`: what was made already.
+//! - `accounts`: what people sign in with.
 //! - `replicas`, `usage`, `audit`: what is told beside the records.
 //! - `signals`: hearing of commits.
 
+mod accounts;
 mod audit;
 mod checksum;
 mod connection;
@@ -31,12 +33,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use self::{
+    accounts::SqlAccounts,
     head::head,
     session::{Begin, Sessions},
     signals::SignalSource,
     transaction::SqlTransaction,
 };
 use super::{
+    accounts::Accounts,
     contract::{
         Access, Acknowledgement, AuditFilter, AuditPage, Checksum, Database, Feed, Head, Heartbeat, Intake,
         Replica, Signals, Since, Store, StoreError, Task, Transaction, UsageRow,
@@ -116,6 +120,10 @@ impl Store for SqlDatabase {
 }
 
 impl Database for SqlDatabase {
+    fn accounts(&self) -> Arc<dyn Accounts> {
+        Arc::new(SqlAccounts { sessions: Arc::clone(&self.sessions) })
+    }
+
     fn head(&self) -> Task<'_, Head> {
         Box::pin(self.head_now())
     }

@@ -1,6 +1,7 @@
 //! One list of cases for every store: [`store_cases`] for what each of them promises, [`database_cases`] for what those
-//! promise that several processes follow. A new kind of store is a test that runs the lists.
+//! promise that several processes follow, [`accounts`] for what people sign in with. A new kind of store is a test that runs the lists.
 
+mod accounts;
 mod database_cases;
 pub(crate) mod records;
 mod sql;
@@ -52,7 +53,8 @@ fn run_lists(make: impl AsyncFn() -> Arc<dyn Database>) {
         let store: Arc<dyn Store> = make().await;
         store
     });
-    run_all(database_cases::CASES, make);
+    run_all(database_cases::CASES, &make);
+    run_all(accounts::CASES, async || make().await.accounts());
 }
 
 #[test]

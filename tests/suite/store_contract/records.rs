@@ -12,7 +12,7 @@ use keygate::{
         },
     },
     policy::{principal::Role, project::ProjectSet},
-    store::contract::AuditRecord,
+    store::contract::{AuditRecord, Submission},
 };
 
 /// An instant that every store keeps as it is: seconds after a day in 2026.
@@ -100,6 +100,11 @@ pub(crate) fn ada() -> Person {
 
 pub(crate) fn revocation(seconds: i64) -> Revocation {
     Revocation { at: instant(seconds), by: Some(name("ada")), reason: Some(name("leaked")) }
+}
+
+/// What `actor` asks for under the name `key`.
+pub(crate) fn submission(actor: &str, key: &str) -> Submission {
+    Submission { actor: actor.to_owned(), key: key.to_owned(), request: [7; 32] }
 }
 
 pub(crate) fn audit(id: &str, what: &str) -> AuditRecord {

@@ -10,20 +10,26 @@ use std::{
     time::Duration,
 };
 
-use keygate::store::{
-    contract::{
-        Access, Acknowledgement, AuditFilter, Committed, Database, Feed, Heard, Heartbeat, Since, StoreError,
-        WhenStale,
+use jiff::Timestamp;
+use keygate::{
+    keys::record::PersonId,
+    store::{
+        accounts::PasswordHash,
+        contract::{
+            Access, Acknowledgement, AuditFilter, Committed, Database, Feed, Heard, Heartbeat, Since,
+            StoreError, WhenStale,
+        },
+        database_url::DatabaseUrl,
+        sql::{migrate, open},
     },
-    database_url::DatabaseUrl,
-    sql::{migrate, open},
 };
+
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, sqlite::SqliteConnectOptions};
 
 use super::{
     database_cases::{changes, insert, load, revision},
     made_at,
-    records::{audit, full_key, key, key_id, revocation, rotated},
+    records::{audit, full_key, key, key_id, revocation, rotated, submission},
     store_cases::write,
 };
 use crate::harness::{GUARD, Postgres, run::keygate};
@@ -303,7 +309,7 @@ fn postgres_is_migrated_once_by_many() {
         for task in tasks {
             applied += task.await.unwrap();
         }
-        assert_eq!(applied, 1);
+        assert_eq!(applied, MIGRATIONS.len());
         insert(&*open(&url, None).await.unwrap(), &[key(1)]).await;
     });
 }
@@ -343,7 +349,30 @@ fn roles_permit_what_their_work_needs_and_nothing_else() {
         let refused = migrate(&by("keygate_gateway"), false).await.map(drop);
         assert!(refused.is_ok(), "there is nothing to do: {refused:?}");
     });
+    block_on(async {
+        let person = PersonId::parse("ada").unwrap();
+        let password = PasswordHash { phc: "$argon2id$1".to_owned(), set_at: Timestamp::UNIX_EPOCH };
+        let gateway = open(&by("keygate_gateway"), None).await.unwrap();
+        for refused in [
+            gateway.accounts().set_password(&person, &password).await,
+            gateway.accounts().password(&person).await.map(drop),
+        ] {
+            assert!(matches!(refused, Err(StoreError::NotPermitted(_))), "{refused:?}");
+        }
+        let console = open(&by("keygate_console"), None).await.unwrap();
+        super::accounts::all_of_it(&*console.accounts()).await;
+        console.heartbeat(&beat("b")).await.unwrap();
+        let mut change = write(&*console).await;
+        change.insert_keys(&[key(3)]).await.unwrap();
+        change.remember(&submission("ada", "1"), "key", "key_000003").await.unwrap();
+        assert_eq!(revision(change.commit(&[audit("key_000003", "made")]).await.unwrap()), 3);
+    });
     for (role, forbidden) in [
+        ("keygate_gateway", "SELECT * FROM passwords"),
+        ("keygate_gateway", "SELECT * FROM sessions"),
+        ("keygate_gateway", "INSERT INTO links VALUES ('', 'first owner', '', '', 0)"),
+        ("keygate_console", "DELETE FROM keys"),
+        ("keygate_console", "DELETE FROM audit"),
         ("keygate_gateway", "UPDATE keys SET revoked_at = NULL"),
         ("keygate_gateway", "UPDATE head SET revision = 0"),
         ("keygate_gateway", "SELECT * FROM audit"),

@@ -31,7 +31,6 @@ CREATE TABLE sessions (
     agent TEXT NOT NULL
 );
 CREATE INDEX sessions_by_person ON sessions (person);
-CREATE INDEX sessions_by_end ON sessions (expires_at);
 
 -- What was made under which Idempotency-Key; for 24 hours.
 CREATE TABLE submissions (
