@@ -152,6 +152,7 @@ fn audit(command: &str) -> AuditRecord {
         revision: None,
         actor: "bench".to_owned(),
         address: None,
+        organization: None,
         command: command.to_owned(),
         record: "key".to_owned(),
         id: "many".to_owned(),

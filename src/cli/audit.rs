@@ -76,7 +76,7 @@ impl Asked {
         };
         let (since, until) = (instant("--since", self.since)?, instant("--until", self.until)?);
         let Self { actor, record, id, .. } = self;
-        Ok(AuditFilter { record, id, actor, since, until, from, limit })
+        Ok(AuditFilter { organization: None, record, id, actor, since, until, from, limit })
     }
 }
 

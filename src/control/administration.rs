@@ -306,6 +306,7 @@ impl<'a> Work<'a> {
             revision: None,
             actor: actor.clone(),
             address: self.administration.address,
+            organization: None,
             command: command.to_owned(),
             record: changed.record.to_owned(),
             id: changed.id.clone(),

@@ -177,6 +177,7 @@ fn created(record: &str, id: String, now: Timestamp) -> AuditRecord {
         revision: None,
         actor: "the demo".to_owned(),
         address: None,
+        organization: None,
         command: "demo".to_owned(),
         record: record.to_owned(),
         id,

@@ -233,6 +233,8 @@ pub struct AuditRecord {
     pub actor: String,
     /// From where, if not at this machine.
     pub address: Option<IpAddr>,
+    /// The organization that the record belongs to, where that is known.
+    pub organization: Option<OrganizationId>,
     /// What they called it, without values: `keys revoke`.
     pub command: String,
     /// What kind of record: `key`, `person`, `project`, `organization`.
@@ -280,6 +282,8 @@ impl Default for AuditFrom {
 /// Which audit records are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
+    /// Only of records of this organization; where it is the only one, also of those that say none.
+    pub organization: Option<OrganizationId>,
     /// Only of records of this kind.
     pub record: Option<String>,
     /// Only of this record id.
@@ -297,7 +301,7 @@ pub struct AuditFilter {
 }
 
 impl AuditFilter {
-    /// Whether `record` is asked for, whatever the page.
+    /// Whether `record` is asked for, whatever the page and organization.
     pub fn admits(&self, record: &AuditRecord) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
         is(&self.record, &record.record)

@@ -18,6 +18,7 @@ use super::{
         StoreError, Submission, Taken, Task, Transaction, UsageRow,
     },
     memory_accounts::MemoryAccounts,
+    query::Membership,
     scan::Scan,
     usage_rows,
 };
@@ -201,7 +202,11 @@ impl Store for MemoryDatabase {
         let all = (1..).zip(&records.audit).map(|(position, record)| {
             (AuditCursor { revision: record.revision.unwrap_or(0), position }, record)
         });
-        let asked_for: Vec<_> = all.filter(|(_, record)| filter.admits(record)).collect();
+        let organizations: Vec<_> = records.organizations.values().cloned().collect();
+        let membership = Membership::new(filter.organization.as_ref(), &organizations);
+        let is_asked_for =
+            |record: &AuditRecord| membership.admits(record.organization.as_ref()) && filter.admits(record);
+        let asked_for: Vec<_> = all.filter(|(_, record)| is_asked_for(record)).collect();
         let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
         let page: Vec<_> = match filter.from {
             AuditFrom::Before(cursor) => {

@@ -82,6 +82,7 @@ fn audit() -> Vec<AuditRecord> {
         revision: None,
         actor: "test".into(),
         address: None,
+        organization: None,
         command: "test".into(),
         record: "key".into(),
         id: "any".into(),

@@ -12,7 +12,11 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::{
-    store::contract::{AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, StoreError},
+    keys::record::OrganizationId,
+    store::{
+        contract::{AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, StoreError},
+        query::Membership,
+    },
     telemetry::{
         audit::{AuditEvent, AuditLog},
         operator::Operator,
@@ -57,6 +61,7 @@ pub(super) fn append(
         .map(|(acting_as, record)| AuditEvent::Changed {
             actor: operator.actor(),
             acting_as: acting_as.as_deref(),
+            organization: record.organization.as_ref().map(OrganizationId::as_str),
             command: &record.command,
             file,
             record: &record.record,
@@ -75,6 +80,7 @@ struct Line {
     uid: Option<u32>,
     user: Option<String>,
     acting_as: Option<String>,
+    organization: Option<String>,
     command: Option<String>,
     record: Option<String>,
     id: Option<String>,
@@ -93,6 +99,7 @@ impl Line {
             revision: None,
             actor,
             address: None,
+            organization: self.organization.and_then(|id| OrganizationId::parse(&id).ok()),
             command: self.command?,
             record: self.record?,
             id: self.id?,
@@ -104,7 +111,11 @@ impl Line {
 /// A page of the changes that the log in `state` tells of. Half a line, as after a crash, is passed over. A log that is
 /// shorter than a cursor was begun anew, and is read from its beginning.
 /// Cost: that of reading the log, onwards from the cursor; what is kept in memory is no more than was asked for.
-pub(super) fn page(state: Option<&Path>, filter: &AuditFilter) -> Result<AuditPage, StoreError> {
+pub(super) fn page(
+    state: Option<&Path>,
+    filter: &AuditFilter,
+    membership: &Membership,
+) -> Result<AuditPage, StoreError> {
     let Some(state) = state else {
         return Err(StoreError::Refused(vec![
             "no audit log is kept of key files without a `state:` folder; name one in the configuration"
@@ -114,7 +125,7 @@ pub(super) fn page(state: Option<&Path>, filter: &AuditFilter) -> Result<AuditPa
     let path = state.join(AUDIT_LOG);
     let failed = |error: io::Error| StoreError::Failed(format!("{}: {error}", path.display()));
     match File::open(&path) {
-        Ok(log) => page_of(log, filter).map_err(failed),
+        Ok(log) => page_of(log, filter, membership).map_err(failed),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Ok(AuditPage { end: Some(AuditCursor::default()), ..AuditPage::default() })
         }
@@ -122,11 +133,12 @@ pub(super) fn page(state: Option<&Path>, filter: &AuditFilter) -> Result<AuditPa
     }
 }
 
-fn page_of(mut log: File, filter: &AuditFilter) -> io::Result<AuditPage> {
+fn page_of(mut log: File, filter: &AuditFilter, membership: &Membership) -> io::Result<AuditPage> {
     let length = log.metadata()?.len();
     let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
     let cursor = filter.from.cursor().map(|cursor| cursor.position).filter(|at| *at <= length);
-    let is_wanted = |record: &AuditRecord| filter.admits(record);
+    let is_wanted =
+        |record: &AuditRecord| membership.admits(record.organization.as_ref()) && filter.admits(record);
     match filter.from {
         AuditFrom::Before(_) => {
             let mut newest = VecDeque::new();

@@ -4,6 +4,7 @@
 mod audit_log;
 mod difference;
 mod list_edit;
+mod records;
 mod transaction;
 
 use std::{future::ready, path::PathBuf, sync::Arc};
@@ -13,8 +14,9 @@ use self::transaction::FileTransaction;
 use super::{
     contract::{Access, AuditFilter, AuditPage, Store, StoreError, Task, Transaction},
     editable::EditableFiles,
-    file::FileProblem,
+    file::{FileProblem, KeyFile},
     key_files::Location,
+    query::Membership,
 };
 use crate::{keys::rules::KeyRules, telemetry::operator::Operator};
 
@@ -44,6 +46,25 @@ impl FileStore {
     /// The key files that `options` name. Nothing is read yet.
     pub fn new(options: FileStoreOptions) -> Self {
         Self { name: options.location.path().display().to_string(), options: Arc::new(options) }
+    }
+
+    fn audit_page(&self, filter: &AuditFilter) -> Result<AuditPage, StoreError> {
+        let membership = match &filter.organization {
+            None => Membership::Any,
+            Some(wanted) => {
+                let files = EditableFiles::read(&self.options.location)?;
+                let right: Result<Vec<_>, _> =
+                    files.files().iter().map(|file| file.records.as_ref()).collect();
+                let of_all = |right: Vec<&KeyFile>| -> Vec<_> {
+                    right.into_iter().flat_map(|file| file.organizations.clone()).collect()
+                };
+                // A wrong file may hold another organization, so that none is known to be the only one.
+                right.map_or(Membership::Named(wanted.clone()), |right| {
+                    Membership::new(Some(wanted), &of_all(right))
+                })
+            }
+        };
+        audit_log::page(self.options.state.as_deref(), filter, &membership)
     }
 
     /// By which rules records are made here: those of the config or, without one, those that the files show.
@@ -82,7 +103,7 @@ impl Store for FileStore {
     }
 
     fn audit<'a>(&'a self, filter: &'a AuditFilter) -> Task<'a, AuditPage> {
-        done(audit_log::page(self.options.state.as_deref(), filter))
+        done(self.audit_page(filter))
     }
 }
 

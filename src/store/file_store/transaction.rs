@@ -10,6 +10,7 @@ use super::{
     difference::{self, FieldChange, ProjectsChange, unified_diff},
     done,
     list_edit::{extend, items_called},
+    records::{digests, find_person, right, sorted, told, wrong_files},
     rules_of,
 };
 use crate::{
@@ -558,41 +559,8 @@ impl Transaction for FileTransaction {
     }
 }
 
-fn right(files: &EditableFiles) -> impl Iterator<Item = &KeyFile> {
-    files.files().iter().filter_map(|file| file.records.as_ref().ok())
-}
-
-fn wrong_files(files: &EditableFiles) -> Vec<FileProblem> {
-    let wrong = files.files().iter().filter_map(|file| file.records.as_ref().err());
-    wrong.flat_map(|wrong| wrong.problems.iter().cloned()).collect()
-}
-
-fn sorted<'r, R: Clone + 'r, I: Ord>(records: impl Iterator<Item = &'r R>, id: impl Fn(&R) -> &I) -> Vec<R> {
-    let mut sorted: Vec<R> = records.cloned().collect();
-    sorted.sort_by(|a, b| id(a).cmp(id(b)));
-    sorted
-}
-
-fn find_person<'p>(people: &'p [Person], id: &PersonId) -> Option<&'p Person> {
-    people.binary_search_by(|person| person.id.cmp(id)).ok().and_then(|at| people.get(at))
-}
-
-/// The digests of a key: one, or two in rotation.
-fn digests(key: &KeyRecord) -> impl Iterator<Item = KeyDigest> {
-    [Some(key.digest), key.previous.as_ref().map(|previous| previous.digest)].into_iter().flatten()
-}
-
 fn refused<T>(reason: String) -> Result<T, StoreError> {
     Err(StoreError::Refused(vec![reason]))
-}
-
-fn told(taken: &Taken) -> Vec<String> {
-    let ids = taken.ids.iter().map(|id| format!("key {id}: this id is taken already; ids are unique"));
-    let digests = taken
-        .digests
-        .iter()
-        .map(|(_, owner)| format!("the key {owner} has the same digest; every secret belongs to one key"));
-    ids.chain(digests).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it ends an error")]

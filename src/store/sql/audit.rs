@@ -4,23 +4,36 @@ use std::sync::Arc;
 
 use super::{
     connection::{Row, Value},
-    record_row::{floor_us, instant},
+    query::Conditions,
+    record_row::{self, floor_us, instant},
     session::{Begin, Sessions},
 };
-use crate::store::contract::{AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, StoreError};
+use crate::{
+    keys::record::OrganizationId,
+    store::contract::{AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, StoreError},
+};
 
 /// See [`Store::audit`](crate::store::contract::Store::audit). Commits come one after the other, so that no record
 /// appears before a cursor that was given out.
 pub(super) async fn page(sessions: &Arc<Sessions>, filter: &AuditFilter) -> Result<AuditPage, StoreError> {
+    let asked_for = [&filter.record, &filter.id, &filter.actor];
+    if asked_for.into_iter().flatten().any(|text| text.contains('\0')) {
+        return Ok(AuditPage { end: filter.from.cursor(), ..AuditPage::default() });
+    }
     let (comparison, order) = match filter.from {
         AuditFrom::Before(_) => ("<", "DESC"),
         AuditFrom::After(_) => (">", "ASC"),
     };
-    let mut conditions = vec!["revision > 0".to_owned()];
-    let mut values: Vec<Value<'_>> = vec![filter.limit.into()];
+    let mut session = sessions.begin(Begin::Read).await?;
+    let connection = session.connection()?;
+    let mut conditions = Conditions::new(&connection.driver);
+    if filter.organization.is_some() {
+        let organizations = record_row::organizations(connection).await?;
+        conditions.member("organization", filter.organization.as_ref(), &organizations);
+    }
     if let Some(AuditCursor { revision, position }) = filter.from.cursor() {
-        values.extend([revision.into(), position.into()]);
-        conditions.push(format!("(revision, position) {comparison} ($2, $3)"));
+        let (revision, position) = (conditions.value(revision), conditions.value(position));
+        conditions.clauses.push(format!("(revision, position) {comparison} ({revision}, {position})"));
     }
     let given = [
         ("record =", filter.record.as_deref().map(Into::into)),
@@ -29,19 +42,18 @@ pub(super) async fn page(sessions: &Arc<Sessions>, filter: &AuditFilter) -> Resu
         ("committed_at >=", filter.since.map(|since| floor_us(since).into())),
         ("committed_at <", filter.until.map(|until| floor_us(until).into())),
     ];
-    for (condition, value) in given {
+    for (comparison, value) in given {
         if let Some(value) = value {
-            values.push(value);
-            conditions.push(format!("{condition} ${}", values.len()));
+            conditions.compare::<Value<'_>>(comparison, value);
         }
     }
+    let limit = conditions.value(filter.limit);
     let statement = format!(
-        "SELECT revision, committed_at, actor, address, command, record, id, what, position FROM audit WHERE {} \
-         ORDER BY revision {order}, position {order} LIMIT $1",
-        conditions.join(" AND ")
+        "SELECT revision, committed_at, actor, address, command, record, id, what, position, organization FROM audit WHERE {} \
+         ORDER BY revision {order}, position {order} LIMIT {limit}",
+        conditions.all()
     );
-    let mut session = sessions.begin(Begin::Read).await?;
-    let rows = session.connection()?.rows(statement, values).await?;
+    let rows = connection.rows(statement, conditions.values).await?;
     let first = rows.first().map(cursor).transpose()?;
     let end = rows.last().map(cursor).transpose()?.or(filter.from.cursor());
     Ok(AuditPage { records: rows.iter().map(record).collect::<Result<_, _>>()?, first, end })
@@ -58,6 +70,8 @@ fn record(row: &Row) -> Result<AuditRecord, StoreError> {
         actor: row.get(2)?,
         // An address of another form than ours was put there by another hand: it is no address to us.
         address: row.get::<Option<&str>>(3)?.and_then(|address| address.parse().ok()),
+        // Without one that makes sense it is shown to nobody but those who may see all.
+        organization: row.get::<Option<&str>>(9)?.and_then(|id| OrganizationId::parse(id).ok()),
         command: row.get(4)?,
         record: row.get(5)?,
         id: row.get(6)?,

@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::{
     connection::{Connection, Row},
     head::head,
-    record_row::{self, KEY_COLUMNS, ORGANIZATION_COLUMNS, PERSON_COLUMNS},
+    record_row::{self, KEY_COLUMNS, PERSON_COLUMNS},
     session::{Begin, Sessions},
     transaction::CHANGES_TOLD,
 };
 use crate::{
-    keys::record::{Organization, Person},
+    keys::record::Person,
     store::contract::{Changes, Feed, Head, Intake, Since, StoreError},
 };
 
@@ -25,7 +25,7 @@ pub(super) async fn load(
     let mut session = sessions.begin(Begin::Read).await?;
     let connection = session.connection()?;
     let head = head(connection).await?;
-    intake.organizations(organizations(connection).await?);
+    intake.organizations(record_row::organizations(connection).await?);
     let mut people = Vec::new();
     let mut wrong = Vec::new();
     let mut take_person = |row: Row| {
@@ -114,7 +114,7 @@ async fn changes(
     let mut changes =
         Changes { head, organizations: None, people: Vec::new(), keys: Vec::new(), dropped: Vec::new() };
     if kinds.contains("organization") {
-        changes.organizations = Some(organizations(connection).await?);
+        changes.organizations = Some(record_row::organizations(connection).await?);
     }
     if kinds.contains("person") {
         changes.people = people_since(connection, revision).await?;
@@ -134,11 +134,6 @@ async fn changes(
         changes.dropped = rows.iter().map(digest).collect::<Result<_, _>>()?;
     }
     Ok(changes)
-}
-
-async fn organizations(connection: &mut Connection) -> Result<Vec<Organization>, StoreError> {
-    let statement = format!("SELECT {ORGANIZATION_COLUMNS} FROM organizations ORDER BY id");
-    connection.rows(statement, Vec::new()).await?.iter().map(record_row::organization).collect()
 }
 
 async fn people_since(connection: &mut Connection, revision: u64) -> Result<Vec<Person>, StoreError> {

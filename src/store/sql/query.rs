@@ -177,7 +177,7 @@ impl<'q> Conditions<'q> {
     }
 
     /// That `comparison`, as `id =`, holds for `value`.
-    pub(super) fn compare(&mut self, comparison: &str, value: impl Into<Value<'q>>) {
+    pub(super) fn compare<V: Into<Value<'q>>>(&mut self, comparison: &str, value: V) {
         let value = self.value(value);
         self.clauses.push(format!("{comparison} {value}"));
     }

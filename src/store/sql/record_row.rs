@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Display};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::connection::{Row, Value};
+use super::connection::{Connection, Row, Value};
 use crate::{
     keys::{
         digest::KeyDigest,
@@ -83,6 +83,12 @@ pub(super) fn organization(row: &Row) -> Result<Organization, StoreError> {
         name: columns.optional(1, Name::parse)?,
         projects: columns.optional(2, strings)?,
     })
+}
+
+/// Every organization, by id.
+pub(super) async fn organizations(connection: &mut Connection) -> Result<Vec<Organization>, StoreError> {
+    let statement = format!("SELECT {ORGANIZATION_COLUMNS} FROM organizations ORDER BY id");
+    connection.rows(statement, Vec::new()).await?.iter().map(organization).collect()
 }
 
 /// The record in a row of [`PERSON_COLUMNS`].

@@ -87,8 +87,7 @@ impl SqlTransaction {
     }
 
     async fn stored_organizations(&mut self) -> Result<Vec<Organization>, StoreError> {
-        let statement = format!("SELECT {ORGANIZATION_COLUMNS} FROM organizations ORDER BY id");
-        self.rows(statement, Vec::new(), record_row::organization).await
+        record_row::organizations(self.connection()?).await
     }
 
     async fn find_taken(&mut self, ids: &[KeyId], digests: &[KeyDigest]) -> Result<Taken, StoreError> {
@@ -343,10 +342,12 @@ async fn insert_audit(
             record.record.clone().into(),
             record.id.clone().into(),
             record.what.clone().into(),
+            record.organization.as_ref().map(|id| id.as_str().to_owned()).into(),
         ]
     };
     let rows = (1..).zip(audit).map(row).collect();
-    let into = "audit (revision, position, committed_at, actor, address, command, record, id, what)";
+    let into =
+        "audit (revision, position, committed_at, actor, address, command, record, id, what, organization)";
     insert_rows(connection, into, rows).await
 }
 

@@ -106,6 +106,7 @@ fn audit() -> AuditRecord {
         revision: None,
         actor: "the test".into(),
         address: None,
+        organization: None,
         command: "test".into(),
         record: "key".into(),
         id: "any".into(),

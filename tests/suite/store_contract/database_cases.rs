@@ -13,8 +13,8 @@ use keygate::{
     },
     policy::scope::Scopes,
     store::contract::{
-        Access, Acknowledgement, Changes, Committed, Database, Feed, Head, Heard, Heartbeat, Intake, Since,
-        UsageRow, WhenStale,
+        Access, Acknowledgement, Changes, Committed, Database, Feed, Head, Heard, Heartbeat, Intake,
+        Remembered, Since, Submission, UsageRow, WhenStale,
     },
     telemetry::usage::{LastUse, UseCounts},
 };
@@ -22,7 +22,9 @@ use uuid::Uuid;
 
 use super::{
     Case,
-    records::{ada, audit, digest, full_key, instant, key, key_id, organization, revocation, rotated},
+    records::{
+        ada, audit, digest, full_key, instant, key, key_id, organization, revocation, rotated, submission,
+    },
     store_cases::write,
 };
 use crate::harness::GUARD;
@@ -42,6 +44,7 @@ pub(super) const CASES: &[(&str, Case<dyn Database>)] = &[
     ("checksums are those of the records", |database| Box::pin(checksums_are_those_of_the_records(database))),
     ("replicas come and go", |database| Box::pin(replicas_come_and_go(database))),
     ("acknowledgements are told", |database| Box::pin(acknowledgements_are_told(database))),
+    ("what was submitted is made once", |database| Box::pin(what_was_submitted_is_made_once(database))),
     ("usage adds up", |database| Box::pin(usage_adds_up(database))),
     ("commits are heard", |database| Box::pin(commits_are_heard(database))),
 ];
@@ -321,6 +324,48 @@ async fn acknowledgements_are_told(database: Arc<dyn Database>) {
     assert_eq!(told(3).await, [(a, 3, 2)]);
     assert_eq!(told(4).await, []);
     assert_eq!(database.replicas().await.unwrap()[0].beat.revision, 3);
+}
+
+async fn what_was_submitted_is_made_once(database: Arc<dyn Database>) {
+    let known = async |actor: &str, name: &str| {
+        let mut look = database.begin(Access::Read).await.unwrap();
+        look.remembered(&submission(actor, name)).await.unwrap()
+    };
+    let make = async |actor: &str, number: usize, name: &str, commit: bool| {
+        let mut change = write(&*database).await;
+        change.insert_keys(&[key(number)]).await.unwrap();
+        change.remember(&submission(actor, name), "key", key_id(number).as_str()).await.unwrap();
+        if commit {
+            revision(change.commit(&[audit(key_id(number).as_str(), "made")]).await.unwrap());
+        }
+    };
+    make("ada", 1, "first", false).await;
+    assert_eq!(known("ada", "first").await, None, "it was not committed");
+    make("ada", 1, "first", true).await;
+    make("ada", 2, "second", true).await;
+    make("bob", 3, "first", true).await;
+    let found = |number: usize, revision| {
+        Some(Remembered {
+            request: [7; 32],
+            record: "key".to_owned(),
+            id: key_id(number).to_string(),
+            revision,
+        })
+    };
+    assert_eq!(known("ada", "first").await, found(1, 1));
+    assert_eq!(known("ada", "second").await, found(2, 2));
+    assert_eq!(known("bob", "first").await, found(3, 3));
+    assert_eq!((known("ada", "FIRST").await, known("eve", "first").await), (None, None));
+    // What is asked for is not what it is found by: whoever asks compares.
+    let other = Submission { request: [8; 32], ..submission("ada", "first") };
+    let mut change = write(&*database).await;
+    assert_eq!(change.remembered(&other).await.unwrap().unwrap().request, [7; 32]);
+    // Without a change there is no revision to remember.
+    change.remember(&submission("ada", "nothing"), "key", "key_000001").await.unwrap();
+    assert!(matches!(change.commit(&[]).await.unwrap(), Committed::Unchanged));
+    assert_eq!(known("ada", "nothing").await, None);
+    let mut look = database.begin(Access::Read).await.unwrap();
+    assert!(look.remember(&submission("ada", "look"), "key", "key_000001").await.is_err());
 }
 
 async fn usage_adds_up(database: Arc<dyn Database>) {

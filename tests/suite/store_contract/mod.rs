@@ -1,8 +1,9 @@
-//! One list of cases for every store: [`store_cases`] for what each of them promises, [`database_cases`] for what those
+//! One list of cases for every store: [`store_cases`] and [`query_cases`] for what each of them promises, [`database_cases`] for what those
 //! promise that several processes follow, [`accounts`] for what people sign in with. A new kind of store is a test that runs the lists.
 
 mod accounts;
 mod database_cases;
+mod query_cases;
 pub(crate) mod records;
 mod sql;
 pub(crate) mod store_cases;
@@ -49,10 +50,12 @@ async fn made_at(url: &DatabaseUrl) -> Arc<dyn Database> {
 
 /// Runs both lists on databases of one kind.
 fn run_lists(make: impl AsyncFn() -> Arc<dyn Database>) {
-    run_all(store_cases::CASES, async || {
-        let store: Arc<dyn Store> = make().await;
-        store
-    });
+    for cases in [store_cases::CASES, query_cases::CASES] {
+        run_all(cases, async || {
+            let store: Arc<dyn Store> = make().await;
+            store
+        });
+    }
     run_all(database_cases::CASES, &make);
     run_all(accounts::CASES, async || make().await.accounts());
 }
@@ -69,7 +72,7 @@ fn memory_keeps_what_it_promises() {
 fn key_files_keep_what_they_promise() {
     let folder = tempfile::tempdir().unwrap();
     let number = AtomicU32::new(0);
-    run_all(store_cases::CASES, async || {
+    let make = async || {
         let state = folder.path().join(number.fetch_add(1, Ordering::Relaxed).to_string());
         std::fs::create_dir(&state).unwrap();
         let store: Arc<dyn Store> = Arc::new(FileStore::new(FileStoreOptions {
@@ -80,7 +83,9 @@ fn key_files_keep_what_they_promise() {
             operator: Operator::of_process(),
         }));
         store
-    });
+    };
+    run_all(store_cases::CASES, make);
+    run_all(query_cases::CASES, make);
 }
 
 #[test]

@@ -24,6 +24,10 @@ pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
+pub(crate) fn email(text: &str) -> Email {
+    Email::parse(text).unwrap()
+}
+
 pub(crate) fn key_id(number: usize) -> KeyId {
     KeyId::parse(&format!("key_{number:06}")).unwrap()
 }
@@ -113,6 +117,7 @@ pub(crate) fn audit(id: &str, what: &str) -> AuditRecord {
         revision: None,
         actor: "ada (uid 1000)".to_owned(),
         address: None,
+        organization: None,
         command: "keys create".to_owned(),
         record: "key".to_owned(),
         id: id.to_owned(),

@@ -145,6 +145,30 @@ fn a_changed_row_that_makes_no_sense_is_told_with_its_id() {
 }
 
 #[test]
+fn what_was_submitted_is_forgotten_after_a_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = sqlite(folder.path());
+    block_on(async {
+        let database = made_at(&url).await;
+        let make = async |number: usize| {
+            let mut change = write(&*database).await;
+            let known = change.remembered(&submission("ada", "first")).await.unwrap();
+            change.insert_keys(&[key(number)]).await.unwrap();
+            change.remember(&submission("ada", "first"), "key", key_id(number).as_str()).await.unwrap();
+            (known, change.commit(&[audit(key_id(number).as_str(), "made")]).await)
+        };
+        let (known, committed) = make(1).await;
+        assert_eq!((known, revision(committed.unwrap())), (None, 1));
+        let (known, committed) = make(2).await;
+        assert!(known.is_some() && matches!(committed, Err(StoreError::Refused(_))), "{committed:?}");
+        sqlite_answer(&url, "UPDATE submissions SET committed_at = committed_at - 86400000000").await;
+        let (known, committed) = make(2).await;
+        assert_eq!((known, revision(committed.unwrap())), (None, 2));
+        assert_eq!(sqlite_answer(&url, "SELECT count(*) FROM submissions").await, "1");
+    });
+}
+
+#[test]
 fn many_changes_and_forgotten_ones_are_a_gap() {
     let folder = tempfile::tempdir().unwrap();
     let url = sqlite(folder.path());

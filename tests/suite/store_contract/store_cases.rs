@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use keygate::store::contract::{
-    Access, AuditFilter, AuditFrom, AuditPage, Committed, RevokedBefore, Store, StoreError, Taken,
-    Transaction,
+use keygate::{
+    keys::record::{KeyRecord, Organization, OrganizationId},
+    store::contract::{
+        Access, AuditFilter, AuditFrom, AuditPage, AuditRecord, Committed, RevokedBefore, Store, StoreError,
+        Taken, Transaction,
+    },
 };
 
 use super::{
@@ -25,6 +28,7 @@ pub(crate) const CASES: &[(&str, Case<dyn Store>)] = &[
     ("who looks changes nothing", |store| Box::pin(who_looks_changes_nothing(store))),
     ("a look sees one state", |store| Box::pin(a_look_sees_one_state(store))),
     ("who names a project is found", |store| Box::pin(who_names_a_project_is_found(store))),
+    ("the audit is of an organization", |store| Box::pin(the_audit_is_of_an_organization(store))),
     ("the audit goes with the change", |store| Box::pin(the_audit_goes_with_the_change(store))),
 ];
 
@@ -143,7 +147,7 @@ async fn ids_and_digests_are_unique(store: Arc<dyn Store>) {
 
     let mut change = write(&*store).await;
     assert_refused(change.insert_keys(&[key(2)]).await, "key_000002");
-    let same = |digest| keygate::keys::record::KeyRecord { digest, ..key(9) };
+    let same = |digest| KeyRecord { digest, ..key(9) };
     assert_refused(change.insert_keys(&[same(key(2).digest)]).await, "key_000002");
     assert_refused(change.insert_keys(&[same(digest("new"))]).await, "key_000001");
     assert_refused(change.insert_keys(&[same(key(1).digest)]).await, "key_000001");
@@ -217,6 +221,41 @@ async fn who_names_a_project_is_found(store: Arc<dyn Store>) {
     for nobody in ["gamma", "alph", "ALPHA", "%", "al%", "\"", "alpha\",\"beta"] {
         assert_eq!(look.who_names(&of, nobody).await.unwrap(), None, "{nobody}");
     }
+}
+
+async fn the_audit_is_of_an_organization(store: Arc<dyn Store>) {
+    let id = |text: &str| OrganizationId::parse(text).unwrap();
+    let made = async |number, of: Option<&str>, organizations: &[&str]| {
+        let mut change = write(&*store).await;
+        for organization in organizations {
+            let projects = Some(vec!["alpha".to_owned()]);
+            let organization = Organization { id: id(organization), name: None, projects };
+            change.put_organization(&organization).await.unwrap();
+        }
+        let organization =
+            Some(of.or(organizations.first().copied()).map_or_else(OrganizationId::default, id));
+        change.insert_keys(&[KeyRecord { organization, ..key(number) }]).await.unwrap();
+        let record = AuditRecord { organization: of.map(id), ..audit(key_id(number).as_str(), "made") };
+        let committed = change.commit(&[record]).await.unwrap();
+        assert!(matches!(committed, Committed::Revision(_) | Committed::Written(_)), "{committed:?}");
+    };
+    let seen = async |of: &str| {
+        let filter = AuditFilter { organization: Some(id(of)), limit: 10, ..AuditFilter::default() };
+        let records = store.audit(&filter).await.unwrap().records;
+        records.into_iter().map(|record| record.id).collect::<Vec<_>>()
+    };
+    made(1, None, &[]).await;
+    assert_eq!((seen("default").await, seen("acme").await), (vec!["key_000001".to_owned()], vec![]));
+    made(2, Some("default"), &["default"]).await;
+    assert_eq!(seen("default").await, ["key_000002", "key_000001"]);
+    made(3, Some("acme"), &["acme"]).await;
+    assert_eq!(
+        (seen("default").await, seen("acme").await),
+        (vec!["key_000002".to_owned()], vec!["key_000003".to_owned()])
+    );
+    let all = store.audit(&AuditFilter { limit: 10, ..AuditFilter::default() }).await.unwrap().records;
+    let organizations: Vec<_> = all.into_iter().map(|record| record.organization).collect();
+    assert_eq!(organizations, [Some(id("acme")), Some(id("default")), None]);
 }
 
 async fn the_audit_goes_with_the_change(store: Arc<dyn Store>) {
