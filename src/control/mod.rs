@@ -31,6 +31,7 @@ pub mod replica;
 pub mod replica_thread;
 pub mod report;
 mod revocations;
+pub mod sign_in;
 mod spare;
 pub mod term;
 pub mod usage_flush;

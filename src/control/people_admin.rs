@@ -18,7 +18,10 @@ use crate::{
 /// Where the id is taken, they contradict other records, whoever asks may not, or it could not be written; then
 /// nothing was changed.
 pub async fn create(administration: &Administration, person: &Person) -> Result<Committed, AdminError> {
-    let mut work = administration.change().await?;
+    create_in(administration.change().await?, person, "people create").await
+}
+
+async fn create_in(mut work: Work<'_>, person: &Person, command: &str) -> Result<Committed, AdminError> {
     let mut person = person.clone();
     let organization = work.organization_for_new(person.organization.as_ref()).await?;
     work.demand(Action::PutPerson { before: None, after: &person }, &organization.id)?;
@@ -31,7 +34,54 @@ pub async fn create(administration: &Administration, person: &Person) -> Result<
     }
     put(&mut work, &person).await?;
     let changed = Changed::new("person", &person.id, format!("created: role={}", person.role.as_str()));
-    work.commit("people create", &[changed]).await
+    work.commit(command, &[changed]).await
+}
+
+/// Adds the first owner, who did not come by anybody else.
+///
+/// # Errors
+/// As [`create`], and where there is an owner, disabled or not, or `person` is none.
+pub async fn create_first_owner(
+    administration: &Administration,
+    person: &Person,
+) -> Result<Committed, AdminError> {
+    let mut work = administration.change().await?;
+    if person.role != Role::Owner || has_owner(&mut work).await? {
+        return Err(AdminError::Forbidden("there is an owner already, who adds others".to_owned()));
+    }
+    create_in(work, person, "people create first owner").await
+}
+
+/// Whether anybody is owner. Cost: reads all people.
+async fn has_owner(work: &mut Work<'_>) -> Result<bool, AdminError> {
+    const PAGE: usize = 1000;
+    let mut after: Option<PersonId> = None;
+    loop {
+        let page = work.transaction.people(after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(false) };
+        if page.iter().any(|person| person.role == Role::Owner) {
+            return Ok(true);
+        }
+        after = Some(last.id.clone());
+    }
+}
+
+/// That whoever asks may let the person `id` choose a password, with which they could sign in as them.
+///
+/// # Errors
+/// Where there is no such person, they are disabled, or whoever asks may not change them.
+pub(super) async fn demand_invitable(
+    administration: &Administration,
+    id: &PersonId,
+) -> Result<(), AdminError> {
+    let mut work = administration.look().await?;
+    let person = find(&mut work, id).await?;
+    let organization = work.organization(person.organization.as_ref())?.id;
+    work.demand(Action::PutPerson { before: Some(&person), after: &person }, &organization)?;
+    if person.disabled {
+        return Err(AdminError::refused(format!("{id} is disabled and cannot sign in; enable them first")));
+    }
+    Ok(())
 }
 
 async fn put(work: &mut Work<'_>, person: &Person) -> Result<(), AdminError> {

@@ -4,6 +4,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    net::IpAddr,
     os::{fd::AsFd as _, unix::fs::OpenOptionsExt as _},
     path::Path,
     sync::{Mutex, PoisonError},
@@ -38,6 +39,23 @@ pub struct KeyChanges {
     pub removed: u64,
     /// That were good and are revoked.
     pub revoked: u64,
+}
+
+/// What happened to the way in to the admin listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignInEvent {
+    /// A session was begun.
+    SignedIn,
+    /// Somebody tried to sign in and may not.
+    Failed,
+    /// A session was ended.
+    SignedOut,
+    /// A person has another password.
+    PasswordChanged,
+    /// A one-time link was made.
+    LinkMade,
+    /// A one-time link was used.
+    LinkUsed,
 }
 
 /// What happened.
@@ -114,6 +132,19 @@ pub enum AuditEvent<'e> {
         /// What changed, as `revoked_at, revoked_reason`; never a secret or digest.
         what: &'e str,
     },
+    /// Somebody signed in or out, or tried to, or what they do it with changed.
+    SignIn {
+        /// What of it.
+        event: SignInEvent,
+        /// Who, if it is somebody; what was typed otherwise is not told, as it may be a password.
+        person: Option<&'e str>,
+        /// By which means: `password`, `key key_01…`; of a link, who made it.
+        by: &'e str,
+        /// From where, if not at this machine.
+        address: Option<IpAddr>,
+        /// So many like it were not told since the last one.
+        suppressed: Option<u64>,
+    },
 }
 
 impl AuditEvent<'_> {
@@ -126,6 +157,14 @@ impl AuditEvent<'_> {
             Self::RevocationsApplied { .. } => "revocations_applied",
             Self::RevocationsUndoneRefused { .. } => "revocations_undone_refused",
             Self::Changed { .. } => "changed",
+            Self::SignIn { event, .. } => match event {
+                SignInEvent::SignedIn => "signed_in",
+                SignInEvent::Failed => "sign_in_failed",
+                SignInEvent::SignedOut => "signed_out",
+                SignInEvent::PasswordChanged => "password_changed",
+                SignInEvent::LinkMade => "link_made",
+                SignInEvent::LinkUsed => "link_used",
+            },
         }
     }
 
@@ -186,6 +225,18 @@ impl AuditEvent<'_> {
                 line.foreign("record", record.as_bytes());
                 line.foreign("id", id.as_bytes());
                 line.foreign("what", what.as_bytes());
+            }
+            Self::SignIn { event: _, person, by, address, suppressed } => {
+                if let Some(person) = person {
+                    line.foreign("person", person.as_bytes());
+                }
+                line.foreign("by", by.as_bytes());
+                if let Some(address) = address {
+                    line.text("address", &address.to_string());
+                }
+                if let Some(suppressed) = suppressed {
+                    line.number("suppressed", suppressed);
+                }
             }
         }
     }
@@ -297,6 +348,13 @@ mod tests {
             AuditEvent::RevocationsApplied { source, revision: 3, key_ids: &["a", "b"] },
             AuditEvent::RevocationsUndoneRefused { source, revision: 3, key_ids: &["a"] },
             changed("key_1"),
+            AuditEvent::SignIn {
+                event: SignInEvent::Failed,
+                person: Some("ada\u{2028}"),
+                by: "password\n",
+                address: Some([192, 0, 2, 1].into()),
+                suppressed: Some(7),
+            },
         ];
         for event in events {
             let line = String::from_utf8(event.to_line(AT)).unwrap();
