@@ -23,6 +23,7 @@ use crate::{
     admin::{
         guard::Guard,
         health::{self, HealthState},
+        listener::connections_within,
         problem::Problem,
         thread::{AdminThread, AdminThreadParts},
     },
@@ -223,7 +224,7 @@ impl App {
         let shutdown = Shutdown::new();
         let workers = spawn_workers(sockets, &entrances, &live, &telemetry, &shutdown)
             .map_err(|error| format!("a worker cannot be started: {error}"))?;
-        let admin = admin.map(|door| door.open(admin_store, shutdown.clone())).transpose()?;
+        let admin = admin.map(|door| door.open(admin_store, open_files, shutdown.clone())).transpose()?;
         let reload = ReloadThread::spawn(reloader)
             .map_err(|error| format!("the thread that reloads cannot be started: {error}"))?;
         let health = health.map(|(_, socket)| socket);
@@ -489,10 +490,12 @@ impl AdminDoor {
     fn open(
         self,
         certificates: Option<Arc<CertificateStore>>,
+        open_files: usize,
         shutdown: Shutdown,
     ) -> Result<AdminThread, StartError> {
         let guard = Guard::new(&self.config, &self.address);
-        let parts = AdminThreadParts { socket: self.socket, guard, certificates, shutdown };
+        let connections = connections_within(open_files);
+        let parts = AdminThreadParts { socket: self.socket, guard, certificates, connections, shutdown };
         let router = || Router::new().route("/", any(async || Problem::not_found()));
         Ok(AdminThread::start(parts, router)
             .map_err(|error| format!("the admin listener cannot be served: {error}"))?)

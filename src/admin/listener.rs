@@ -49,7 +49,7 @@ use crate::{
     telemetry::throttle::Throttle,
 };
 
-/// Connections at once.
+/// Connections at once, where the process may open enough files.
 pub const CONNECTIONS_MAX: usize = 512;
 
 /// Connections at once from one address. Trusted proxies and Unix sockets stand for many and are not counted.
@@ -79,12 +79,19 @@ pub struct AdminService {
     pub guard: Guard,
     /// Its certificates; `None` is cleartext.
     pub certificates: Option<Arc<CertificateStore>>,
+    /// Connections at once.
+    pub connections: usize,
+}
+
+/// [`CONNECTIONS_MAX`], or less where only `open_files` may be open: these come out of what clients leave free.
+pub fn connections_within(open_files: usize) -> usize {
+    CONNECTIONS_MAX.min((open_files / 16).max(8))
 }
 
 /// Answers on `listener` until the phase is [`Phase::Draining`]; then requests under way end, until [`Phase::Forced`].
 /// A handler finds who asks as the extension [`Peer`](super::guard::Peer).
 pub async fn serve(mut listener: Listener, service: AdminService, mut phases: PhaseReceiver) {
-    let AdminService { router, guard, certificates } = service;
+    let AdminService { router, guard, certificates, connections } = service;
     let door = Door {
         router: router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
         guard: Arc::new(guard),
@@ -92,7 +99,7 @@ pub async fn serve(mut listener: Listener, service: AdminService, mut phases: Ph
         phases: phases.clone(),
     };
     let mut tasks = JoinSet::new();
-    let mut open = OpenConnections::default();
+    let mut open = OpenConnections { most: connections, open: Vec::new() };
     loop {
         tokio::select! {
             biased;
@@ -159,34 +166,37 @@ struct OpenConnection {
     task: AbortHandle,
 }
 
-/// The connections that are open, at most [`CONNECTIONS_MAX`].
-#[derive(Debug, Default)]
-struct OpenConnections(Vec<OpenConnection>);
+/// The connections that are open, at most `most`.
+#[derive(Debug)]
+struct OpenConnections {
+    most: usize,
+    open: Vec<OpenConnection>,
+}
 
 impl OpenConnections {
     /// Whether there is room for a connection of `address`, perhaps because an idle one was closed for it.
     fn make_room(&mut self, address: Option<IpAddr>) -> bool {
-        self.0.retain(|one| !one.task.is_finished());
+        self.open.retain(|one| !one.task.is_finished());
         let of_address = |one: &OpenConnection| address.is_some() && one.address == address;
-        if self.0.iter().filter(|one| of_address(one)).count() >= CONNECTIONS_PER_ADDRESS_MAX {
+        if self.open.iter().filter(|one| of_address(one)).count() >= CONNECTIONS_PER_ADDRESS_MAX {
             return self.close_idle(of_address);
         }
-        self.0.len() < CONNECTIONS_MAX || self.close_idle(|_| true)
+        self.open.len() < self.most || self.close_idle(|_| true)
     }
 
     /// Closes the connection that was idle for longest, among those that `may_go`.
     fn close_idle(&mut self, may_go: impl Fn(&OpenConnection) -> bool) -> bool {
-        let idle = self.0.iter().enumerate().filter(|(_, one)| may_go(one)).filter_map(|(at, one)| {
+        let idle = self.open.iter().enumerate().filter(|(_, one)| may_go(one)).filter_map(|(at, one)| {
             let (is_busy, since) = one.activity.get();
             (!is_busy).then_some((since, at))
         });
         let Some((_, at)) = idle.min() else { return false };
-        self.0.remove(at).task.abort();
+        self.open.remove(at).task.abort();
         true
     }
 
     fn add(&mut self, connection: OpenConnection) {
-        self.0.push(connection);
+        self.open.push(connection);
     }
 }
 

@@ -31,6 +31,8 @@ pub struct AdminThreadParts {
     pub guard: Guard,
     /// The certificates; `None` is cleartext.
     pub certificates: Option<Arc<CertificateStore>>,
+    /// Connections at once.
+    pub connections: usize,
     /// When it ends.
     pub shutdown: Shutdown,
 }
@@ -49,14 +51,14 @@ impl AdminThread {
         parts: AdminThreadParts,
         router: impl FnOnce() -> Router + Send + 'static,
     ) -> io::Result<Self> {
-        let AdminThreadParts { socket, guard, certificates, shutdown } = parts;
+        let AdminThreadParts { socket, guard, certificates, connections, shutdown } = parts;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _entered = runtime.enter();
             socket.into_listener()?
         };
         let serve = async move {
-            let service = AdminService { router: router(), guard, certificates };
+            let service = AdminService { router: router(), guard, certificates, connections };
             serve(listener, service, shutdown.subscribe()).await;
         };
         let run = move || {
