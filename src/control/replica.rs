@@ -30,6 +30,7 @@ use crate::{
     keys::{checksum::KeySums, snapshot::KeySnapshot, table::TableFull},
     live::{Live, Publication},
     store::{
+        backoff::{Backoff, jittered},
         contract::{Acknowledgement, Database, Feed, Head, Heartbeat, Signals, Since, StoreError, WhenStale},
         state::StateError,
     },
@@ -40,10 +41,6 @@ use crate::{
 const BEAT_EVERY: Duration = Duration::from_secs(2);
 /// The least time between two signs of life.
 const BEAT_EVERY_MIN: Duration = Duration::from_millis(500);
-/// How soon a database that could not be reached is tried again; doubles up to the other, with jitter, so that a fleet
-/// does not come back all at once.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
 /// How soon hearing of changes is tried again where only that is refused, as by a transaction pooler.
 const LISTEN_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How often what is in force is compared with what is stored.
@@ -224,7 +221,7 @@ impl Replica {
                 Err(error) => {
                     self.tell_outage(&error);
                     self.acknowledged.set(None);
-                    retry.next()
+                    retry.next_wait()
                 }
             };
             sleep(wait).await;
@@ -285,7 +282,7 @@ impl Replica {
             self.tell_outage(&error);
             // What comes back may have been restored: nothing is confirmed before it was looked at.
             self.acknowledged.set(None);
-            sleep(retry.next()).await;
+            sleep(retry.next_wait()).await;
         }
     }
 
@@ -568,25 +565,4 @@ fn too_many(_: TableFull) -> StoreError {
 
 fn beat_every(lease: Duration) -> Duration {
     (lease / 3).clamp(BEAT_EVERY_MIN, BEAT_EVERY)
-}
-
-/// Waits that double.
-#[derive(Debug, Default)]
-struct Backoff(u32);
-
-impl Backoff {
-    fn next(&mut self) -> Duration {
-        let wait = RETRY_AFTER.saturating_mul(1 << self.0.min(10)).min(RETRY_AFTER_MAX);
-        self.0 += 1;
-        jittered(wait)
-    }
-}
-
-/// Between half and all of `wait`.
-fn jittered(wait: Duration) -> Duration {
-    let mut random = [0; 2];
-    // Without randomness the whole wait is as good.
-    let share =
-        getrandom::fill(&mut random).map_or(1.0, |()| f64::from(u16::from_be_bytes(random)) / 65_536.0);
-    wait.mul_f64(0.5 + share / 2.0)
 }

@@ -9,6 +9,7 @@
 //! [`KeyFiles::accept`]: key_files::KeyFiles::accept
 
 pub mod accounts;
+pub(crate) mod backoff;
 pub mod contract;
 pub mod database_url;
 pub(crate) mod directory;

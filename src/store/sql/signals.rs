@@ -19,6 +19,7 @@ use super::{
     session::{Sessions, postgres_options},
 };
 use crate::store::{
+    backoff::Backoff,
     contract::{Heard, Signals, StoreError},
     database_url::{DatabaseUrl, PostgresUrl},
 };
@@ -28,9 +29,6 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 /// A connection that was silent for so long is asked whether it lives.
 const SILENCE: Duration = Duration::from_secs(10);
 const PING_PATIENCE: Duration = Duration::from_secs(3);
-/// How long to wait before connecting again: doubled from the first to the last, each with up to half as much again.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Where commits are heard.
@@ -60,7 +58,7 @@ impl SignalSource {
             Self::Postgres { name, options } => {
                 let listener = Some(connect(name, options).await?);
                 let (name, options) = (Arc::clone(name), options.clone());
-                Ok(Box::new(PostgresSignals { name, options, listener, pause: FIRST_PAUSE }))
+                Ok(Box::new(PostgresSignals { name, options, listener, retry: Backoff::default() }))
             }
             Self::Sqlite(sessions) => {
                 let mut connection = sessions.connect_to_any_schema().await?;
@@ -77,7 +75,7 @@ struct PostgresSignals {
     name: Arc<str>,
     options: Box<PgConnectOptions>,
     listener: Option<PgListener>,
-    pause: Duration,
+    retry: Backoff,
 }
 
 impl std::fmt::Debug for PostgresSignals {
@@ -125,20 +123,11 @@ impl PostgresSignals {
 
     async fn connect_again(&mut self) {
         while self.listener.is_none() {
-            sleep(self.pause + self.pause.mul_f64(0.5 * chance())).await;
-            self.pause = (self.pause * 2).min(LAST_PAUSE);
+            sleep(self.retry.next_wait()).await;
             self.listener = connect(&self.name, &self.options).await.ok();
         }
-        self.pause = FIRST_PAUSE;
+        self.retry = Backoff::default();
     }
-}
-
-/// A number between 0 and 1, so that many replicas do not come back in the same instant.
-fn chance() -> f64 {
-    let mut random = [0];
-    // Without randomness they do, which a database outlives.
-    let _ = getrandom::fill(&mut random);
-    f64::from(random[0]) / 255.0
 }
 
 impl Signals for PostgresSignals {
