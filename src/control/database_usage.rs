@@ -69,17 +69,12 @@ impl DatabaseUsage {
     fn add(&mut self, batch: &UsageBatch) {
         for UseRecord { key, secret, hour, counts, last_used, last_refused } in batch.records() {
             let Ok(key) = KeyId::parse(key) else { continue };
+            let row = UsageRow { key, secret: secret.clone(), hour, counts, last_used, last_refused };
             let is_full = self.waiting.len() >= ROWS_MAX;
-            match self.waiting.entry((key, secret.clone(), hour)) {
-                Entry::Occupied(mut row) => {
-                    let row = row.get_mut();
-                    row.counts.add(counts);
-                    row.last_used =
-                        [row.last_used, last_used].into_iter().flatten().max_by_key(|used| used.at);
-                    row.last_refused = row.last_refused.max(last_refused);
-                }
+            match self.waiting.entry((key, secret, hour)) {
+                Entry::Occupied(mut known) => known.get_mut().add(&row),
                 Entry::Vacant(free) if !is_full => {
-                    free.insert(UsageRow { key, secret, hour, counts, last_used, last_refused });
+                    free.insert(row);
                 }
                 Entry::Vacant(_) => self.metrics.drop_usage(counts.sum()),
             }

@@ -530,3 +530,12 @@ pub struct UsageRow {
     /// When it was last refused.
     pub last_refused: Option<Timestamp>,
 }
+
+impl UsageRow {
+    /// Adds the uses in `more`, which is of the same secret and hour.
+    pub fn add(&mut self, more: &Self) {
+        self.counts.add(more.counts);
+        self.last_used = [self.last_used, more.last_used].into_iter().flatten().max_by_key(|used| used.at);
+        self.last_refused = self.last_refused.max(more.last_refused);
+    }
+}

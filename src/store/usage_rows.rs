@@ -14,15 +14,8 @@ pub(super) fn merged(rows: &[UsageRow]) -> Vec<UsageRow> {
     for row in rows {
         merged
             .entry((row.key, &row.secret, row.hour))
-            .and_modify(|known| add(known, row))
+            .and_modify(|known| known.add(row))
             .or_insert_with(|| row.clone());
     }
     merged.into_values().collect()
-}
-
-/// Adds the uses in `more` to `row`, which is of the same secret and hour.
-pub(super) fn add(row: &mut UsageRow, more: &UsageRow) {
-    row.counts.add(more.counts);
-    row.last_used = [row.last_used, more.last_used].into_iter().flatten().max_by_key(|used| used.at);
-    row.last_refused = row.last_refused.max(more.last_refused);
 }
