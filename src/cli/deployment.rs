@@ -63,8 +63,7 @@ impl Reading {
                 return Self { deployment: None, problems, warnings };
             }
         };
-        let policy =
-            KeyPolicy { scopes: &config.policy.scopes, role_caps: &config.role_caps, brand: &config.brand };
+        let policy = config.key_policy();
         let Read { keys, key_files, problems, warnings: doubts } = match &config.keys {
             KeySource::File(path) => {
                 Read::files(Location::File(path.clone()), config.strict_permissions, &policy)

@@ -20,7 +20,7 @@ pub use crate::gate::identity::IdentityHeaders;
 use crate::{
     gate::Policy,
     http1::parse::HeadLimits,
-    keys::{caps::RoleCaps, secret::Brand},
+    keys::{build::KeyPolicy, caps::RoleCaps, secret::Brand},
     policy::reason::Reason,
     store::{
         contract::WhenStale,
@@ -78,6 +78,13 @@ pub struct Config {
     pub strict_permissions: bool,
     /// Number of workers; default one per core that the process may use.
     pub workers: NonZeroUsize,
+}
+
+impl Config {
+    /// What it says about keys.
+    pub fn key_policy(&self) -> KeyPolicy<'_> {
+        KeyPolicy { scopes: &self.policy.scopes, role_caps: &self.role_caps, brand: &self.brand }
+    }
 }
 
 /// One address where clients are served.

@@ -10,10 +10,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::{task::spawn_blocking, time::sleep};
 
-use super::{
-    database_keys::{DatabaseKeys, Position},
-    file_keys::policy,
-};
+use super::database_keys::{DatabaseKeys, Position};
 use crate::{
     clock::monotonic,
     keys::image::{Image, ImageOf},
@@ -44,7 +41,7 @@ impl ColdStart {
     /// anything.
     pub(super) fn begin(&self, keys: &DatabaseKeys, live: &Live) -> Option<Timestamp> {
         let config = Arc::clone(&live.current().config);
-        let image = match self.file().read(&policy(&config)) {
+        let image = match self.file().read(&config.key_policy()) {
             Ok(Some(image)) => image,
             Ok(None) => {
                 tracing::error!(

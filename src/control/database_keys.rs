@@ -9,10 +9,7 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{
-    file_keys::policy,
-    revocations::{Revocations, revoked_in},
-};
+use super::revocations::{Revocations, revoked_in};
 use crate::{
     config::Config,
     keys::{
@@ -105,7 +102,7 @@ impl DatabaseKeys {
     pub(super) fn take_config(&self, config: Arc<Config>) -> Publication {
         let mut state = self.state();
         if let Some(editor) = &mut state.editor {
-            editor.with_policy(&policy(&config));
+            editor.with_policy(&config.key_policy());
         }
         self.publish(&state, config)
     }
@@ -120,7 +117,7 @@ impl DatabaseKeys {
         let mut state = self.state();
         let current = Arc::clone(&self.0.live.current().config);
         if !Arc::ptr_eq(config, &current) {
-            editor.with_policy(&policy(&current));
+            editor.with_policy(&current.key_policy());
         }
         let snapshot = editor.snapshot().clone();
         state.undone = state.revocations.undone_by(&snapshot);

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    keys::{build::KeyPolicy, snapshot::KeySnapshot},
+    keys::snapshot::KeySnapshot,
     live::Published,
     policy::principal::KeyIdText,
     store::{
@@ -96,11 +96,11 @@ impl FileKeys {
         problems: &mut Vec<String>,
         config_path: &Path,
     ) -> Option<Resolved> {
-        let with_current = |keys: &KeyFiles| keys.resolve(&policy(&current.config));
+        let with_current = |keys: &KeyFiles| keys.resolve(&current.config.key_policy());
         let Some(config) = candidate.take() else {
             return with_current(&self.files).ok().map(|resolution| Resolved { config: None, resolution });
         };
-        let wrong: Vec<FileProblem> = match self.files.resolve(&policy(&config)) {
+        let wrong: Vec<FileProblem> = match self.files.resolve(&config.key_policy()) {
             Ok(resolution) if resolution.wrong.is_empty() => {
                 return Some(Resolved { config: Some(config), resolution });
             }
@@ -253,11 +253,6 @@ impl FileKeys {
             self.told.unsaved = Some(error);
         }
     }
-}
-
-/// What `config` says about keys.
-pub(super) fn policy(config: &Config) -> KeyPolicy<'_> {
-    KeyPolicy { scopes: &config.policy.scopes, role_caps: &config.role_caps, brand: &config.brand }
 }
 
 fn read_options(config: &Config) -> ReadOptions {

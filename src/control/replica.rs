@@ -21,7 +21,6 @@ use uuid::Uuid;
 use super::{
     cold_start::ColdStart,
     database_keys::{DatabaseKeys, InForce, Position},
-    file_keys::policy,
     loading::Loading,
 };
 use crate::{
@@ -361,7 +360,7 @@ impl Replica {
     async fn load(&self) -> Result<(), StoreError> {
         let config = Arc::clone(&self.live.current().config);
         let keys = self.live.current().keys.as_ref().map_or(0, |keys| keys.table().len());
-        let mut loading = Loading::new(&policy(&config), keys);
+        let mut loading = Loading::new(&config.key_policy(), keys);
         let head = self.database.load(&mut loading).await?;
         let loaded = loading.finish().map_err(too_many)?;
         let in_force = self.keys.take_load(loaded, &config, head);

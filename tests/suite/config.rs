@@ -13,7 +13,6 @@ use keygate::{
         model::{IdentityHeaders, KeySource, TemplatePart, UpstreamAddress, UpstreamHost},
         parse, schema,
     },
-    keys::build::KeyPolicy,
     policy::principal::Role,
     store::{
         key_file_schema,
@@ -153,8 +152,8 @@ fn every_example_loads_without_warnings() {
 fn the_keys_of_every_example_are_right_with_it() {
     for (name, keys) in [("minimal", 1), ("full", 3), ("organizations", 2)] {
         let config = load_file(&root().join(format!("config/{name}.yaml"))).result.unwrap();
-        let KeySource::File(path) = config.keys else { panic!("{name}") };
-        assert_eq!(path, root().join(format!("config/{name}.keys.yaml")));
+        let KeySource::File(path) = &config.keys else { panic!("{name}") };
+        assert_eq!(*path, root().join(format!("config/{name}.keys.yaml")));
         // A copy, since a checkout may be writable for others, which is another test's subject.
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("keys.yaml");
@@ -162,9 +161,7 @@ fn the_keys_of_every_example_are_right_with_it() {
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
         let mut files = KeyFiles::new(Location::File(copy), ReadOptions::default());
         files.look_once(Moment { monotonic: keygate::clock::monotonic(), wall: jiff::Timestamp::now() });
-        let policy =
-            KeyPolicy { scopes: &config.policy.scopes, role_caps: &config.role_caps, brand: &config.brand };
-        let resolution = files.resolve(&policy).unwrap();
+        let resolution = files.resolve(&config.key_policy()).unwrap();
         assert!(resolution.wrong.is_empty(), "{name}: {:?}", resolution.wrong);
         assert_eq!(resolution.files[0].keys.len(), keys, "{name}");
     }

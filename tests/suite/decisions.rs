@@ -13,7 +13,6 @@ use keygate::{
     config::{self, Surroundings, model::Config},
     control::explain::{Asker, Decision, NoSuchKey, Question, Undecided, Unfit, decide_in_force},
     keys::{
-        build::KeyPolicy,
         secret::{Brand, Environment, KeySecret},
         snapshot::KeySnapshot,
     },
@@ -56,9 +55,7 @@ impl Table {
         let config = config::load(&path, &Surroundings::of_process("keygate")).result.unwrap();
         let mut files = KeyFiles::new(Location::File(tests().join(self.keys)), ReadOptions::default());
         files.look_once(Moment { monotonic: clock::monotonic(), wall: Timestamp::now() });
-        let policy =
-            KeyPolicy { scopes: &config.policy.scopes, role_caps: &config.role_caps, brand: &config.brand };
-        let resolution = files.resolve(&policy).unwrap();
+        let resolution = files.resolve(&config.key_policy()).unwrap();
         assert!(resolution.wrong.is_empty(), "{:?}", resolution.wrong);
         let keys = resolution.snapshot.unwrap();
         (config, keys)

@@ -13,7 +13,6 @@ use keygate::{
     admin::health::{self, CONNECTIONS_MAX, HealthState, Unhealthy, healthcheck},
     config::{Config, Surroundings, parse},
     keys::{
-        build::KeyPolicy,
         record::{KeyRecord, Organization, Person},
         snapshot::KeySnapshot,
     },
@@ -73,8 +72,7 @@ impl Health {
     }
 
     fn publish_keys(&self, revision: u64) {
-        let Config { policy, role_caps, brand, .. } = &*self.config;
-        let policy = KeyPolicy { scopes: &policy.scopes, role_caps, brand };
+        let policy = self.config.key_policy();
         let keys = KeySnapshot::build::<KeyRecord, Person, Organization>(&[], &[], &[], &policy).unwrap();
         self.state.live.publish(Published { revision, config: Arc::clone(&self.config), keys: Some(keys) });
     }

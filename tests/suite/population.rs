@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use keygate::{
     config::{self, Surroundings, model::Config},
     keys::{
-        build::KeyPolicy,
         digest::KeyDigest,
         record::{Email, KeyId, KeyRecord, Name, Organization, Person, PersonId},
         snapshot::KeySnapshot,
@@ -56,9 +55,7 @@ pub(crate) fn project(number: usize) -> String {
 pub(crate) fn snapshot(config: &Config, count: usize) -> KeySnapshot {
     let people: Vec<_> = (0..PEOPLE).map(person).collect();
     let records: Vec<_> = (0..count).map(record).collect();
-    let policy =
-        KeyPolicy { scopes: &config.policy.scopes, role_caps: &config.role_caps, brand: &config.brand };
-    good(KeySnapshot::build(&records, &people, &[] as &[Organization], &policy))
+    good(KeySnapshot::build(&records, &people, &[] as &[Organization], &config.key_policy()))
 }
 
 fn person(number: usize) -> Person {
