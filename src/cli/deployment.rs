@@ -9,6 +9,7 @@ use std::{
 use super::{
     Exit,
     finding::{Finding, tell_all},
+    key_store::in_runtime,
 };
 use crate::{
     clock::{Clock as _, SystemClock, monotonic},
@@ -125,7 +126,8 @@ impl Read {
             let too_many = |_| StoreError::Failed(format!("{}: more keys than a table can hold", source.url));
             loading.finish().map_err(too_many)
         };
-        match in_runtime(loading) {
+        let no_runtime = |error| Err(StoreError::Failed(format!("no runtime: {error}")));
+        match in_runtime(loading).unwrap_or_else(no_runtime) {
             Ok((editor, problems)) => {
                 let doubt =
                     |problem: &BuildProblem| Finding::of_file(config, &format!("{}: {problem}", source.url));
@@ -160,12 +162,6 @@ impl Deployment {
         let route = document.root().get("routes")?.items().nth(at)?;
         Some(route.place().line)
     }
-}
-
-/// What `task` comes to, in a runtime of its own.
-fn in_runtime<T>(task: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| StoreError::Failed(format!("no runtime: {error}")))?.block_on(task)
 }
 
 fn look_at(location: Location, strict_permissions: bool) -> KeyFiles {

@@ -1,6 +1,7 @@
 //! Which store a command works on, and on whose behalf.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -254,13 +255,22 @@ impl ListLimit {
 
 /// Runs what waits for a store.
 pub(super) fn block_on(task: impl Future<Output = Result<Exit, Stopped>>) -> Exit {
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(task).unwrap_or_else(|stopped| stopped),
+    match in_runtime(task) {
+        Ok(ended) => ended.unwrap_or_else(|stopped| stopped),
         Err(error) => {
             tell(&format!("the system gives no room to work: {error}"));
             Exit::Failed
         }
     }
+}
+
+/// What `task` comes to, in a runtime of its own.
+///
+/// # Errors
+/// What the operating system says if it gives none.
+pub(super) fn in_runtime<T>(task: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(task))
 }
 
 /// What a config says about records.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     Exit,
+    key_store::block_on,
     output::{Output, answer_json, tell},
 };
 use crate::{
@@ -54,23 +55,14 @@ impl Migrate {
             Ok(url) => url,
             Err(exit) => return exit,
         };
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                tell(&format!("no runtime: {error}"));
-                return Exit::Failed;
-            }
-        };
-        match runtime.block_on(sql::migrate(&url, self.dry_run)) {
-            Ok(report) => {
-                self.answer(&url, report);
-                Exit::Done
-            }
-            Err(error) => {
+        block_on(async {
+            let report = sql::migrate(&url, self.dry_run).await.map_err(|error| {
                 tell(&error.to_string());
                 Exit::Failed
-            }
-        }
+            })?;
+            self.answer(&url, report);
+            Ok(Exit::Done)
+        })
     }
 
     fn answer(&self, url: &DatabaseUrl, report: MigrationReport) {
