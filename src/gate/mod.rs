@@ -67,8 +67,6 @@ pub struct Judgement<'s, 'b> {
     pub route: Option<&'s Route>,
     /// The key, where the digest of a secret matched, also one that is refused.
     pub key: Option<FoundKey>,
-    /// What a permitted request stands on for as long as it is under way; `None` without a key, and of a refusal.
-    pub ground: Option<Ground>,
     /// Whether the credential fields are for us and must not reach the upstream.
     pub strip_credential: bool,
 }
@@ -76,17 +74,8 @@ pub struct Judgement<'s, 'b> {
 impl Judgement<'_, '_> {
     /// Whether the request was permitted without asking for a key.
     pub fn is_keyless(&self) -> bool {
-        self.verdict.is_ok() && self.ground.is_none()
+        self.verdict.is_ok() && self.key.is_none()
     }
-}
-
-/// What a permitted request stands on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ground {
-    /// The digest it authenticated with.
-    pub digest: KeyDigest,
-    /// When that secret stops working; `None`: never.
-    pub ends_at: Option<Timestamp>,
 }
 
 /// The key that a secret belongs to, whether it may be used or not.
@@ -98,6 +87,8 @@ pub struct FoundKey {
     pub digest: KeyDigest,
     /// Whether it is admitted as the secret from before the last rotation.
     pub is_previous_secret: bool,
+    /// When an admitted secret stops working; `None`: never.
+    pub ends_at: Option<Timestamp>,
 }
 
 /// Judges `request`, sent by `client`, with `keys` (`None` while there is no snapshot or it is too stale) at `now`.
@@ -145,16 +136,15 @@ fn judge_by<'s, 'b>(
     request: &Request<'b>,
     authenticate: impl FnOnce(&'s KeySnapshot, Credential<'b>) -> Result<Authenticated<'s>, Unauthenticated>,
 ) -> Judgement<'s, 'b> {
-    let mut learnt = Learnt { route: None, key: None, ground: None, strip_credential: true };
+    let mut learnt = Learnt { route: None, key: None, strip_credential: true };
     let verdict = rows(policy, keys, request, authenticate, &mut learnt);
-    let Learnt { route, key, ground, strip_credential } = learnt;
-    Judgement { verdict, route, key, ground, strip_credential }
+    let Learnt { route, key, strip_credential } = learnt;
+    Judgement { verdict, route, key, strip_credential }
 }
 
 struct Learnt<'s> {
     route: Option<&'s Route>,
     key: Option<FoundKey>,
-    ground: Option<Ground>,
     strip_credential: bool,
 }
 
@@ -195,6 +185,7 @@ fn rows<'s, 'b>(
                 id,
                 digest: KeyDigest::of(secret.unwrap_or_default()),
                 is_previous_secret: false,
+                ends_at: None,
             });
             Denial::key_refused(&refused)
         }
@@ -203,11 +194,10 @@ fn rows<'s, 'b>(
         id: authenticated.principal.key_id,
         digest: authenticated.digest,
         is_previous_secret: authenticated.is_previous_secret,
+        ends_at: authenticated.expires_at,
     });
-    let (digest, ends_at) = (authenticated.digest, authenticated.expires_at);
     let permit =
         decide(authenticated.principal, found, &asked).map_err(|refusal| Denial::refused(refusal, policy))?;
-    learnt.ground = Some(Ground { digest, ends_at });
     Ok(Verdict::Forward(permit))
 }
 

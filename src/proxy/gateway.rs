@@ -226,7 +226,7 @@ impl Gateway {
             judgement = gate::judge(policy, None, &request, address, SystemClock.now());
         }
         outcome.decided(published.revision, judgement.key.map(key_use));
-        let Judgement { verdict, route, ground, strip_credential, .. } = judgement;
+        let Judgement { verdict, route, key, strip_credential } = judgement;
         let admission = match verdict {
             Err(denial) => {
                 outcome.routed(route.map_or("", |route| &route.pattern), None);
@@ -249,8 +249,7 @@ impl Gateway {
                 match composed {
                     Ok(mut outgoing) => {
                         // In the same step as the verdict, so that no publication passes between them.
-                        outgoing.underway =
-                            ground.map(|ground| self.register.enter(&ground, &permit, address, &site));
+                        outgoing.underway = key.map(|key| self.register.enter(&key, &permit, address, &site));
                         Admission::Forward(Box::new(outgoing))
                     }
                     Err(denial) => context.refuse_for(&denial, Some(permit.route()), &head),
@@ -484,7 +483,7 @@ fn trusted_request_id(head: &RequestHead<'_>, peer: &Peer) -> Option<RequestId> 
     RequestId::accept(head.fields.only("x-request-id").ok().flatten()?)
 }
 
-fn key_use(FoundKey { id, digest, is_previous_secret }: FoundKey) -> KeyUse {
+fn key_use(FoundKey { id, digest, is_previous_secret, .. }: FoundKey) -> KeyUse {
     let secret = if is_previous_secret { SecretSlot::Previous } else { SecretSlot::Current };
     KeyUse { id, secret, digest }
 }

@@ -24,7 +24,7 @@ use tokio::{
 use crate::{
     clock::{self, Clock, SystemClock},
     config::model::Streams,
-    gate::Ground,
+    gate::FoundKey,
     keys::{digest::KeyDigest, snapshot::Standing},
     live::{Enforcer, LiveReader, Published},
     policy::{decide::Permit, reason::Reason, scope::ScopeSet},
@@ -77,18 +77,18 @@ pub(super) struct Underway {
 }
 
 impl Register {
-    /// Enters a request that was just permitted.
+    /// Enters a request that was just permitted with `key`.
     pub(super) fn enter(
         self: &Rc<Self>,
-        ground: &Ground,
+        key: &FoundKey,
         permit: &Permit<'_, '_>,
         client: IpAddr,
         site: &Rc<Site>,
     ) -> Underway {
         let needs = permit.needs();
-        let ends_ms = unix_ms(ground.ends_at);
+        let ends_ms = unix_ms(key.ends_at);
         let at = self.entries.borrow_mut().insert(Entry {
-            digest: ground.digest,
+            digest: key.digest,
             client,
             site: Rc::clone(site),
             scopes: needs.scopes,
