@@ -1,6 +1,5 @@
 //! The records, through the same store that the gateway uses.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
@@ -128,21 +127,13 @@ impl Intake for Loading {
 
 fn record(id: &str, secret: &str) -> Result<KeyRecord, Box<dyn Error>> {
     Ok(KeyRecord {
-        id: KeyId::parse(id).map_err(|error| error.to_string())?,
         name: Some(Name::parse(&format!("name of the key {id}")).map_err(|error| error.to_string())?),
-        labels: BTreeMap::new(),
-        organization: None,
-        owner: None,
-        digest: KeyDigest::of(secret.as_bytes()),
-        previous: None,
-        prefix: None,
         scopes: vec!["admin".to_owned()],
         projects: ProjectSet::All,
-        created_at: None,
-        not_before: None,
-        expires_at: None,
-        addresses: Vec::new(),
-        revoked: None,
+        ..KeyRecord::new(
+            KeyId::parse(id).map_err(|error| error.to_string())?,
+            KeyDigest::of(secret.as_bytes()),
+        )
     })
 }
 

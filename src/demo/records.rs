@@ -1,7 +1,5 @@
 //! The people and keys of the demo, of each kind one, and how they come into its database.
 
-use std::collections::BTreeMap;
-
 use ipnet::IpNet;
 use jiff::{Timestamp, ToSpan as _};
 
@@ -148,13 +146,9 @@ fn key(fixture: &Fixture, keyring: &Keyring, now: Timestamp) -> Result<KeyRecord
         day(YESTERDAY)?.map(by_ada).transpose()
     };
     Ok(KeyRecord {
-        id: KeyId::parse(fixture.holder.id()).map_err(told)?,
         name: Some(named(fixture.name)?),
-        labels: BTreeMap::new(),
         organization: Some(OrganizationId::default()),
         owner: Some(PersonId::parse(fixture.owner).map_err(told)?),
-        digest: keyring.digest(fixture.holder),
-        previous: None,
         prefix: Some(named(keyring.prefix(fixture.holder))?),
         scopes: vec![fixture.scope.to_owned()],
         projects: fixture.project.map_or(ProjectSet::All, |project| ProjectSet::only([project])),
@@ -168,6 +162,7 @@ fn key(fixture: &Fixture, keyring: &Keyring, now: Timestamp) -> Result<KeyRecord
             .collect::<Result<_, _>>()
             .map_err(told)?,
         revoked: if fixture.is_revoked { revoked()? } else { None },
+        ..KeyRecord::new(KeyId::parse(fixture.holder.id()).map_err(told)?, keyring.digest(fixture.holder))
     })
 }
 

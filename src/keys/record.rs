@@ -265,6 +265,27 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
+    /// A key with the current secret of `digest` and nothing else: granted nothing, owned by nobody, without end.
+    pub fn new(id: KeyId, digest: KeyDigest) -> Self {
+        Self {
+            id,
+            name: None,
+            labels: BTreeMap::new(),
+            organization: None,
+            owner: None,
+            digest,
+            previous: None,
+            prefix: None,
+            scopes: Vec::new(),
+            projects: ProjectSet::only::<_, &str>([]),
+            created_at: None,
+            not_before: None,
+            expires_at: None,
+            addresses: Vec::new(),
+            revoked: None,
+        }
+    }
+
     /// Whether `scope` is among the granted ones, by this name.
     pub fn is_granted(&self, scope: &str) -> bool {
         self.scopes.iter().any(|name| name == scope)

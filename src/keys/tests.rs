@@ -1,7 +1,5 @@
 //! Snapshots as their users see them: what is refused when one is built, and who is let in.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -30,21 +28,10 @@ pub(super) fn at(second: i64) -> Timestamp {
 
 pub(super) fn key(id: &str, secret: &str) -> KeyRecord {
     KeyRecord {
-        id: KeyId::parse(id).unwrap(),
         name: Some(Name::parse("deploy bot").unwrap()),
-        labels: BTreeMap::new(),
-        organization: None,
-        owner: None,
-        digest: KeyDigest::of(secret.as_bytes()),
-        previous: None,
-        prefix: None,
         scopes: vec!["write".into()],
         projects: ProjectSet::All,
-        created_at: None,
-        not_before: None,
-        expires_at: None,
-        addresses: Vec::new(),
-        revoked: None,
+        ..KeyRecord::new(KeyId::parse(id).unwrap(), KeyDigest::of(secret.as_bytes()))
     }
 }
 

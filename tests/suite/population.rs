@@ -1,7 +1,7 @@
 //! A deployment of many keys, for counting what one decision costs; shared with the benches.
 #![allow(dead_code, reason = "shared by a test and two benches, each of which uses some of it")]
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::Path};
+use std::{num::NonZeroUsize, path::Path};
 
 use jiff::Timestamp;
 use keygate::{
@@ -72,21 +72,15 @@ fn person(number: usize) -> Person {
 
 fn record(number: usize) -> KeyRecord {
     KeyRecord {
-        id: good(KeyId::generate(Timestamp::UNIX_EPOCH)),
         name: Some(good(Name::parse(&format!("deploy bot number {number:06}")[..24]))),
-        labels: BTreeMap::new(),
-        organization: None,
         owner: Some(good(PersonId::parse(&format!("person{}", number % PEOPLE)))),
-        digest: KeyDigest::of(secret(number).as_bytes()),
-        previous: None,
-        prefix: None,
         scopes: vec!["write".to_owned()],
         projects: ProjectSet::only([project(number)]),
-        created_at: None,
-        not_before: None,
         expires_at: Timestamp::from_second(4_102_444_800).ok(),
-        addresses: Vec::new(),
-        revoked: None,
+        ..KeyRecord::new(
+            good(KeyId::generate(Timestamp::UNIX_EPOCH)),
+            KeyDigest::of(secret(number).as_bytes()),
+        )
     }
 }
 

@@ -46,21 +46,10 @@ fn permission(live: &Live, secret: &str) -> String {
 /// The secret of the key `id` is its id.
 fn key(id: &str, owner: Option<&str>) -> KeyRecord {
     KeyRecord {
-        id: KeyId::parse(id).unwrap(),
-        name: None,
-        labels: std::collections::BTreeMap::new(),
-        organization: None,
         owner: owner.map(|owner| PersonId::parse(owner).unwrap()),
-        digest: KeyDigest::of(id.as_bytes()),
-        previous: None,
-        prefix: None,
         scopes: vec!["admin".to_owned()],
         projects: ProjectSet::All,
-        created_at: None,
-        not_before: None,
-        expires_at: None,
-        addresses: Vec::new(),
-        revoked: None,
+        ..KeyRecord::new(KeyId::parse(id).unwrap(), KeyDigest::of(id.as_bytes()))
     }
 }
 

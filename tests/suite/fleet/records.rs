@@ -1,6 +1,5 @@
 //! The records of a fleet, written by the same store that commands write with.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -117,21 +116,10 @@ fn audit() -> AuditRecord {
 /// A key that may do everything and belongs to nobody.
 pub(super) fn record((id, secret): (&str, &str)) -> KeyRecord {
     KeyRecord {
-        id: KeyId::parse(id).unwrap(),
         name: Some(Name::parse(id).unwrap()),
-        labels: BTreeMap::new(),
-        organization: None,
-        owner: None,
-        digest: KeyDigest::of(secret.as_bytes()),
-        previous: None,
-        prefix: None,
         scopes: vec!["admin".to_owned()],
         projects: ProjectSet::All,
-        created_at: None,
-        not_before: None,
-        expires_at: None,
-        addresses: Vec::new(),
-        revoked: None,
+        ..KeyRecord::new(KeyId::parse(id).unwrap(), KeyDigest::of(secret.as_bytes()))
     }
 }
 

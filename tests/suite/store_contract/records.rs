@@ -39,21 +39,9 @@ pub(crate) fn digest(text: &str) -> KeyDigest {
 /// A key with nothing but what it must have.
 pub(crate) fn key(number: usize) -> KeyRecord {
     KeyRecord {
-        id: key_id(number),
-        name: None,
-        labels: BTreeMap::new(),
-        organization: None,
-        owner: None,
-        digest: digest(&format!("secret {number}")),
-        previous: None,
-        prefix: None,
         scopes: vec!["read".to_owned()],
         projects: ProjectSet::All,
-        created_at: None,
-        not_before: None,
-        expires_at: None,
-        addresses: Vec::new(),
-        revoked: None,
+        ..KeyRecord::new(key_id(number), digest(&format!("secret {number}")))
     }
 }
 
