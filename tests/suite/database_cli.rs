@@ -372,12 +372,20 @@ routes: [{path: '/{*rest}', methods: {'*': read}}]
     let (unowned, _) = place.key(&[]);
     let (of_ada, _) = place.key(&["--owner", "ada"]);
     std::fs::write(place.folder.path().join("keygate.yaml"), CONFIG).unwrap();
+    std::fs::write(
+        place.folder.path().join("brought.csv"),
+        format!("name,hash\nbrought,sha256:{:064x}\n", 7),
+    )
+    .unwrap();
     let create = ["keys", "create", "--name", "x", "--all-projects", "--scope"];
+    let import = ["keys", "import", "brought.csv", "--all-projects", "--expires", "never", "--scope", "read"];
     let add = ["people", "create", "new", "--email", "a@b", "--role"];
     let table: &[(&str, &[&str], bool)] = &[
         ("mia", &[&create[..], &["write"]].concat(), true),
         ("mia", &[&create[..], &["admin"]].concat(), false),
         ("mia", &[&create[..], &["read", "--owner", "ada"]].concat(), false),
+        ("mia", &[&import[..], &["--owner", "ada"]].concat(), false),
+        ("mia", &import, true),
         ("mia", &["keys", "revoke", &unowned], false),
         ("mia", &["keys", "rotate", &of_ada], false),
         ("mia", &["keys", "show", &of_ada], false),
@@ -411,7 +419,7 @@ routes: [{path: '/{*rest}', methods: {'*': read}}]
     }
     let seen = place.json(&["keys", "list", "--as", "mia", "--config", "keygate.yaml"]);
     let owners: Vec<_> = seen.as_array().unwrap().iter().map(|key| key["owner"].clone()).collect();
-    assert_eq!(owners, ["mia", "mia"]);
+    assert_eq!(owners, ["mia", "mia", "mia"], "what she brings without an owner is hers too");
     let revoked = place.json(&["keys", "show", &of_ada]);
     assert_eq!(revoked["revoked_by"], "adam");
 }

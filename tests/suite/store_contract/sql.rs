@@ -208,6 +208,24 @@ fn commits_of_another_process_are_heard() {
     });
 }
 
+#[test]
+fn a_file_that_was_replaced_is_opened_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, backup) = (sqlite(folder.path()), DatabaseUrl::Sqlite(folder.path().join("backup.db")));
+    block_on(async {
+        let ours = made_at(&url).await;
+        insert(&*ours, &[key(1)]).await;
+        assert!(load(&*ours).await.1.keys.into_keys().eq([key_id(1)]));
+        insert(&*made_at(&backup).await, &[key(2), key(3)]).await;
+        assert_eq!(sqlite_answer(&backup, "PRAGMA wal_checkpoint(TRUNCATE)").await, "0");
+        for suffix in ["-wal", "-shm"] {
+            fs::remove_file(folder.path().join(format!("keygate.db{suffix}"))).unwrap();
+        }
+        fs::rename(folder.path().join("backup.db"), folder.path().join("keygate.db")).unwrap();
+        assert!(load(&*ours).await.1.keys.into_keys().eq([key_id(2), key_id(3)]));
+    });
+}
+
 /// Not a test by itself: writes until it is killed, where another test asks it to.
 #[test]
 fn a_writer_for_another_test() {
