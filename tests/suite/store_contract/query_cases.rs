@@ -41,16 +41,13 @@ fn person(id: &str, of: Option<&str>) -> Person {
         email: email(&format!("{id}@example.com")),
         name: None,
         organization: of.map(organization_id),
+        projects: ProjectSet::All,
         ..ada()
     }
 }
 
 fn organization(id: &str) -> Organization {
-    Organization {
-        id: organization_id(id),
-        name: None,
-        projects: Some(vec!["alpha".to_owned(), "beta".to_owned(), "al%\"".to_owned()]),
-    }
+    Organization { id: organization_id(id), name: None, projects: Some(vec![id.to_owned()]) }
 }
 
 /// Every key, as of instant 50.
@@ -122,7 +119,7 @@ async fn keys_are_found(store: Arc<dyn Store>) {
         KeyRecord { revoked: Some(revocation(1)), ..may(&[], of("ada", ends(40, key(5)))) },
         ends(70, key(6)),
     ];
-    put(&*store, &[organization("default")], &[person("ada", None), off.clone()], &keys).await;
+    put(&*store, &[], &[person("ada", None), off.clone()], &keys).await;
     let owners: Vec<_> = found(&*store, &all()).await.into_iter().map(|owned| owned.owner).collect();
     let ada = Some(person("ada", None));
     assert_eq!(owners, [None, ada.clone(), None, None, Some(off), ada]);

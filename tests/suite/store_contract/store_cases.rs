@@ -228,7 +228,7 @@ async fn the_audit_is_of_an_organization(store: Arc<dyn Store>) {
     let made = async |number, of: Option<&str>, organizations: &[&str]| {
         let mut change = write(&*store).await;
         for organization in organizations {
-            let projects = Some(vec!["alpha".to_owned()]);
+            let projects = Some(vec![organization.to_string()]);
             let organization = Organization { id: id(organization), name: None, projects };
             change.put_organization(&organization).await.unwrap();
         }
