@@ -3,6 +3,7 @@
 use super::{
     connection::{Connection, Driver, Row, Value},
     record_row::{self, KEY_COLUMN_COUNT, KEY_COLUMNS, PERSON_COLUMN_COUNT, PERSON_COLUMNS, floor_us},
+    transaction::escaped,
 };
 use crate::{
     keys::record::{KeyStatus, Organization, OrganizationId, Person, PersonId},
@@ -146,8 +147,7 @@ impl<'q> Conditions<'q> {
     /// Those of `query`, whatever its page and `expires_before`.
     fn of_keys(driver: &Driver, query: &'q KeyQuery, organizations: &[Organization]) -> Self {
         let mut conditions = Self::new(driver);
-        let organization = "coalesce(keys.organization, people.organization)";
-        conditions.member(organization, query.organization.as_ref(), organizations);
+        conditions.member_by_owner(query.organization.as_ref(), organizations);
         if let Some(owner) = &query.owner {
             conditions.compare("keys.owner =", PersonId::as_str(owner));
         }
@@ -155,8 +155,7 @@ impl<'q> Conditions<'q> {
             conditions.project(project);
         }
         if let Some(status) = query.status {
-            let found = conditions.status(query);
-            conditions.clauses.push(format!("{found} = '{}'", status.as_str()));
+            conditions.has_status(status, query);
         }
         if query.never_expires {
             conditions.clauses.push("keys.expires_at IS NULL".to_owned());
@@ -200,6 +199,55 @@ impl<'q> Conditions<'q> {
         }
     }
 
+    /// As [`Conditions::member`] of a key: its own organization or else its owner's. Written so that PostgreSQL knows how
+    /// many keys name one, and looks at the newest first.
+    fn member_by_owner(&mut self, wanted: Option<&OrganizationId>, organizations: &[Organization]) {
+        let (id, owners) = match Membership::new(wanted, organizations) {
+            Membership::Any => return,
+            Membership::Nobody => return self.clauses.push("FALSE".to_owned()),
+            Membership::Named(id) => (self.value(id.as_str().to_owned()), "people.organization".to_owned()),
+            Membership::NamedOrUnnamed(id) => {
+                let id = self.value(id.as_str().to_owned());
+                (id.clone(), format!("coalesce(people.organization, {id})"))
+            }
+        };
+        let by_owner = format!("keys.organization IS NULL AND {owners} = {id}");
+        self.clauses.push(format!("(keys.organization = {id} OR ({by_owner}))"));
+    }
+
+    /// That the key has this status, in the order of [`Conditions::status`].
+    fn has_status(&mut self, status: KeyStatus, query: &KeyQuery) {
+        let now = self.value(floor_us(query.now));
+        let reasons = [
+            (
+                KeyStatus::Revoked,
+                "keys.revoked_at IS NOT NULL".to_owned(),
+                "keys.revoked_at IS NULL".to_owned(),
+            ),
+            (
+                KeyStatus::Expired,
+                format!("keys.expires_at <= {now}"),
+                format!("(keys.expires_at IS NULL OR keys.expires_at > {now})"),
+            ),
+            (
+                KeyStatus::NotYetValid,
+                format!("keys.not_before > {now}"),
+                format!("(keys.not_before IS NULL OR keys.not_before <= {now})"),
+            ),
+            (
+                KeyStatus::OwnerDisabled,
+                "people.disabled IS TRUE".to_owned(),
+                "people.disabled IS NOT TRUE".to_owned(),
+            ),
+        ];
+        for (reason, holds, holds_not) in reasons {
+            if reason == status {
+                return self.clauses.push(holds);
+            }
+            self.clauses.push(holds_not);
+        }
+    }
+
     /// That the key was granted `project`.
     fn project(&mut self, project: &'q str) {
         if project.contains('\0') {
@@ -218,6 +266,9 @@ impl<'q> Conditions<'q> {
     /// That `text`, if any, is in one of `columns`.
     fn text(&mut self, text: Option<&str>, columns: &[&str]) {
         let Some(text) = text else { return };
+        if text.is_ascii() && !text.contains('\0') && !self.is_sqlite {
+            return self.ascii_text(text, columns);
+        }
         let Some(text) = SearchText::new(text) else {
             self.clauses.push("FALSE".to_owned());
             return;
@@ -229,6 +280,14 @@ impl<'q> Conditions<'q> {
         };
         let pattern = self.value(pattern);
         let is_in: Vec<_> = columns.iter().map(|column| format!("{column} {operator} {pattern}")).collect();
+        self.clauses.push(format!("({})", is_in.join(" OR ")));
+    }
+
+    /// As [`Conditions::text`] in PostgreSQL, where this is six times as fast as a regular expression.
+    fn ascii_text(&mut self, text: &str, columns: &[&str]) {
+        let pattern = self.value(format!("%{}%", escaped(&text.to_ascii_lowercase())));
+        let is_in = |column: &&str| format!("lower({column} COLLATE \"C\") LIKE {pattern} ESCAPE '!'");
+        let is_in: Vec<_> = columns.iter().map(is_in).collect();
         self.clauses.push(format!("({})", is_in.join(" OR ")));
     }
 

@@ -413,7 +413,7 @@ fn names(projects: &ProjectSet, project: &str) -> bool {
 }
 
 /// Text that `LIKE … ESCAPE '!'` takes as it stands.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.chars().flat_map(|c| matches!(c, '!' | '%' | '_').then_some('!').into_iter().chain([c])).collect()
 }
 
