@@ -1,34 +1,33 @@
 //! The composition root: the only file that knows everyone. [`App::start`] puts the parts together, [`App::run`] keeps
 //! them going until the operator stops them.
 
+mod admin;
 mod certificates;
 
 use std::{
     fmt, fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
-use axum::{Router, routing::any};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use self::certificates::ListenerCertificates;
+use self::{
+    admin::{AdminDoor, AdminSources},
+    certificates::ListenerCertificates,
+};
 use crate::{
     admin::{
-        guard::Guard,
         health::{self, HealthState},
-        listener::connections_within,
-        problem::Problem,
-        thread::{AdminThread, AdminThreadParts},
+        thread::AdminThread,
     },
     clock::{Clock, SystemClock},
-    config::model::{AccessLogMode, AccessLogPath, AdminConfig, Config, KeySource, ListenerTls},
+    config::model::{AccessLogMode, AccessLogPath, Config, KeySource, ListenerTls},
     control::{
         config_file::ConfigFile,
         reload::{CertificateSource, Reloader, ReloaderParts},
@@ -42,7 +41,6 @@ use crate::{
         drain::{Phase, Shutdown, ShutdownTimes, StopSignals},
         limits::{ConnectionBounds, ConnectionLimit},
         listener::{Bound, ListenAddress, ListenOptions, ListeningSocket, bind},
-        tls::CertificateStore,
     },
     proxy::{
         Upstreams,
@@ -224,9 +222,11 @@ impl App {
         let shutdown = Shutdown::new();
         let workers = spawn_workers(sockets, &entrances, &live, &telemetry, &shutdown)
             .map_err(|error| format!("a worker cannot be started: {error}"))?;
-        let admin = admin.map(|door| door.open(admin_store, open_files, shutdown.clone())).transpose()?;
         let reload = ReloadThread::spawn(reloader)
             .map_err(|error| format!("the thread that reloads cannot be started: {error}"))?;
+        let sources = AdminSources { keys: source, live: live.clone(), reload: reload.handle() };
+        let admin =
+            admin.map(|door| door.open(admin_store, open_files, shutdown.clone(), sources)).transpose()?;
         let health = health.map(|(_, socket)| socket);
         Ok(Self {
             live,
@@ -472,34 +472,6 @@ fn bind_one(name: &str, address: ListenAddress) -> Result<(ListenAddress, Listen
         bind(&options).map_err(|problem| format!("the {name} listener: {problem}"))?;
     let socket = sockets.pop().ok_or_else(|| format!("the {name} listener has no socket"))?;
     Ok((address, socket))
-}
-
-/// The admin listener, bound and not yet served.
-struct AdminDoor {
-    config: AdminConfig,
-    address: ListenAddress,
-    socket: ListeningSocket,
-}
-
-impl AdminDoor {
-    fn bind(config: AdminConfig) -> Result<Self, StartError> {
-        let (address, socket) = bind_one("admin", config.address.clone())?;
-        Ok(Self { config, address, socket })
-    }
-
-    fn open(
-        self,
-        certificates: Option<Arc<CertificateStore>>,
-        open_files: usize,
-        shutdown: Shutdown,
-    ) -> Result<AdminThread, StartError> {
-        let guard = Guard::new(&self.config, &self.address);
-        let connections = connections_within(open_files);
-        let parts = AdminThreadParts { socket: self.socket, guard, certificates, connections, shutdown };
-        let router = || Router::new().route("/", any(async || Problem::not_found()));
-        Ok(AdminThread::start(parts, router)
-            .map_err(|error| format!("the admin listener cannot be served: {error}"))?)
-    }
 }
 
 fn spawn_workers(

@@ -8,11 +8,12 @@ use serde::Serialize;
 use super::{
     Exit,
     key_store::Opened,
-    output::{Output, answer_json, counted, tell},
+    output::{Output, answer_json, tell},
 };
 use crate::{
     control::{
-        receipt::{self, Confirmation, Receipt},
+        receipt::{self, Receipt},
+        receipt_view::ReceiptView,
         term::{self, shown},
     },
     store::contract::{Committed, Database, Patch, StoreError},
@@ -162,21 +163,7 @@ fn tell_unconfirmed(committed: &Committed, error: &StoreError) -> Exit {
 }
 
 fn tell_receipt(receipt: &Receipt) {
-    let (confirmed, all) = (receipt.confirmed.len(), receipt.confirmed.len() + receipt.pending.len());
-    if all == 0 {
-        tell("no replica is registered; in force when one starts");
-        return;
-    }
-    let streams = usize::try_from(receipt.streams_closed).unwrap_or(usize::MAX);
-    let told = [
-        Some(format!("revision {} in force on {confirmed}/{all} replicas", receipt.revision)),
-        receipt.slowest().map(|slowest| format!("slowest {} ms", slowest.as_millis())),
-        (streams > 0).then(|| format!("{} closed", counted(streams, "open stream", "open streams"))),
-        Some(receipt.lapsed())
-            .filter(|lapsed| *lapsed > 0)
-            .map(|lapsed| format!("{lapsed} of them silent beyond the lease and answering 503")),
-    ];
-    tell(&told.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    tell(&receipt.to_string());
     for pending in &receipt.pending {
         tell(&format!(
             "not confirmed: replica {} at {}, heard of {} ago; once it is certain that it is gone: keygate replicas \
@@ -186,57 +173,6 @@ fn tell_receipt(receipt: &Receipt) {
             shown(pending.silent),
             pending.replica
         ));
-    }
-}
-
-/// A receipt as JSON.
-#[derive(Serialize)]
-struct ReceiptView<'r> {
-    revision: u64,
-    confirmed: Vec<ConfirmedView<'r>>,
-    pending: Vec<PendingView<'r>>,
-    streams_closed: u64,
-}
-
-#[derive(Serialize)]
-struct ConfirmedView<'r> {
-    replica: &'r str,
-    /// From the commit to the acknowledgement; `null` where it is known otherwise.
-    ms: Option<u64>,
-    /// Its lease is over: it answers 503.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    lapsed: bool,
-}
-
-#[derive(Serialize)]
-struct PendingView<'r> {
-    replica: &'r str,
-    address: &'r str,
-    silent_ms: u64,
-}
-
-impl<'r> ReceiptView<'r> {
-    fn new(receipt: &'r Receipt) -> Self {
-        let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let confirmed = receipt.confirmed.iter().map(|confirmed| ConfirmedView {
-            replica: &confirmed.replica,
-            ms: match confirmed.by {
-                Confirmation::Acknowledgement(after) => Some(ms(after)),
-                Confirmation::Heartbeat | Confirmation::Lapsed => None,
-            },
-            lapsed: confirmed.by == Confirmation::Lapsed,
-        });
-        let pending = receipt.pending.iter().map(|pending| PendingView {
-            replica: &pending.replica,
-            address: &pending.address,
-            silent_ms: ms(pending.silent),
-        });
-        Self {
-            revision: receipt.revision,
-            confirmed: confirmed.collect(),
-            pending: pending.collect(),
-            streams_closed: receipt.streams_closed,
-        }
     }
 }
 

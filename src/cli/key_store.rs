@@ -35,9 +35,8 @@ use crate::{
         file_store::{FileStore, FileStoreOptions},
         key_files::Location,
         sql,
-        state::StateFolder,
     },
-    telemetry::{operator::Operator, usage::UsageTotals},
+    telemetry::operator::Operator,
 };
 
 /// The config that is taken where nothing is said.
@@ -73,8 +72,6 @@ pub(super) struct KeyStore {
 pub(super) struct Opened {
     /// The store, its rules, and who asks.
     pub(super) administration: Administration,
-    /// The `state:` folder, where the gateway keeps what it knows of key files.
-    state: Option<PathBuf>,
 }
 
 impl KeyStore {
@@ -178,8 +175,9 @@ impl KeyStore {
             key_creation: settings.map_or(KeyCreation::Admins, |settings| settings.key_creation),
             actor,
             address: None,
+            submission: None,
         };
-        Ok(Opened { administration, state: None })
+        Ok(Opened { administration })
     }
 
     /// Whether a person is named on whose behalf something is done.
@@ -192,13 +190,14 @@ impl KeyStore {
         let store = FileStore::new(options);
         let rules = store.rules().map_err(|error| stopped(&error.into()))?;
         let administration = Administration {
-            kept: Kept::Files(Arc::new(store)),
+            kept: Kept::Files { store: Arc::new(store), state: state },
             rules: Some(rules),
             key_creation,
             actor: self.actor()?,
             address: None,
+            submission: None,
         };
-        Ok(Opened { administration, state })
+        Ok(Opened { administration })
     }
 
     fn actor(&self) -> Result<Actor, Stopped> {
@@ -217,17 +216,7 @@ impl Opened {
         keys: &[OwnedKey],
         now: Timestamp,
     ) -> Result<Option<KnownUses>, Stopped> {
-        let counted =
-            listing::usage(&self.administration, keys, now).await.map_err(|error| stopped(&error))?;
-        if let Some(keys) = counted {
-            return Ok(Some(KnownUses { since: None, keys }));
-        }
-        let Some(state) = self.state.as_ref().filter(|state| state.is_dir()) else { return Ok(None) };
-        let totals: Option<UsageTotals> = StateFolder::to_read(state).read_usage().unwrap_or_else(|error| {
-            tell(&format!("warning: uses are not shown: {error}"));
-            None
-        });
-        Ok(totals.map(|totals| KnownUses { since: Some(totals.since), keys: totals.keys }))
+        listing::known_uses(&self.administration, keys, now).await.map_err(|error| stopped(&error))
     }
 }
 
@@ -314,7 +303,8 @@ pub(super) fn stopped(error: &AdminError) -> Stopped {
         AdminError::Refused(_)
         | AdminError::NotFound(_)
         | AdminError::Forbidden(_)
-        | AdminError::Stale(_) => Exit::WrongInput,
+        | AdminError::Stale(_)
+        | AdminError::Done(_) => Exit::WrongInput,
         AdminError::Store(error) | AdminError::Commit(error) => match error {
             StoreError::Refused(_) | StoreError::WrongFiles(_) => Exit::WrongInput,
             StoreError::Unavailable(_)

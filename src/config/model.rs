@@ -20,7 +20,7 @@ pub use crate::gate::identity::IdentityHeaders;
 use crate::{
     gate::Policy,
     http1::parse::HeadLimits,
-    keys::{build::KeyPolicy, caps::RoleCaps, secret::Brand},
+    keys::{build::KeyPolicy, caps::RoleCaps, rules::KeyRules, secret::Brand},
     policy::reason::Reason,
     store::{
         contract::WhenStale,
@@ -404,6 +404,15 @@ pub enum Streams {
 }
 
 impl Config {
+    /// What it says about records, for those who change them.
+    pub fn key_rules(&self) -> KeyRules {
+        KeyRules {
+            scopes: self.policy.scopes.clone(),
+            role_caps: self.role_caps.clone(),
+            brand: self.brand.clone(),
+        }
+    }
+
     /// The template for `reason`, if the API has its own envelope.
     pub fn error_template(&self, reason: Reason) -> Option<&ErrorTemplate> {
         self.error_templates.get(&Some(reason.status())).or_else(|| self.error_templates.get(&None))

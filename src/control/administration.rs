@@ -1,7 +1,7 @@
 //! What all use cases share: which store, by which rules, and who asks. The use cases themselves are in `key_admin`,
 //! `people_admin`, `project_admin` and `organization_admin`, written once for every store.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc};
 
 use super::{
     actor::{Acting, Action, Actor, may},
@@ -14,7 +14,9 @@ use crate::{
         rules::KeyRules,
     },
     store::{
-        contract::{Access, AuditRecord, Committed, Database, Store, StoreError, Transaction},
+        contract::{
+            Access, AuditRecord, Committed, Database, Remembered, Store, StoreError, Submission, Transaction,
+        },
         file::FileProblem,
     },
 };
@@ -23,7 +25,12 @@ use crate::{
 #[derive(Debug, Clone)]
 pub enum Kept {
     /// In key files: the commits of others come by other ways, and nobody confirms anything.
-    Files(Arc<dyn Store>),
+    Files {
+        /// The files.
+        store: Arc<dyn Store>,
+        /// The `state:` folder, where the gateway keeps what it knows of keys in files.
+        state: Option<PathBuf>,
+    },
     /// In a database.
     Database(Arc<dyn Database>),
 }
@@ -41,6 +48,8 @@ pub struct Administration {
     pub actor: Actor,
     /// From where, if not at this machine.
     pub address: Option<IpAddr>,
+    /// What whoever asks calls this change, so that it is done once.
+    pub submission: Option<Submission>,
 }
 
 /// Why nothing was changed or found.
@@ -54,6 +63,8 @@ pub enum AdminError {
     Forbidden(String),
     /// The record is another than the one that whoever asks has seen.
     Stale(String),
+    /// It was done before, when it was asked for under the same name; nothing was done now.
+    Done(Remembered),
     /// The store says no; nothing was changed.
     Store(StoreError),
     /// The store could not put the change in force; what it says tells whether that is certain.
@@ -109,6 +120,9 @@ impl fmt::Display for AdminError {
                 formatter.write_str(&reasons.join("\n"))
             }
             Self::NotFound(what) | Self::Forbidden(what) | Self::Stale(what) => formatter.write_str(what),
+            Self::Done(done) => {
+                write!(formatter, "{} {} was made by this request before", done.record, done.id)
+            }
             Self::Store(error) | Self::Commit(error) => error.fmt(formatter),
         }
     }
@@ -138,7 +152,7 @@ impl Administration {
     /// The store.
     pub fn store(&self) -> &dyn Store {
         match &self.kept {
-            Kept::Files(store) => &**store,
+            Kept::Files { store, .. } => &**store,
             Kept::Database(database) => &**database,
         }
     }
@@ -146,7 +160,7 @@ impl Administration {
     /// The database, if it is one.
     pub fn database(&self) -> Option<&dyn Database> {
         match &self.kept {
-            Kept::Files(_) => None,
+            Kept::Files { .. } => None,
             Kept::Database(database) => Some(&**database),
         }
     }
@@ -179,7 +193,11 @@ impl Administration {
     /// # Errors
     /// As [`Administration::look`].
     pub async fn change_wrong(&self) -> Result<Work<'_>, AdminError> {
-        Work::begin(self, Access::Write).await
+        let mut work = Work::begin(self, Access::Write).await?;
+        if let Some(submission) = &self.submission {
+            work.demand_new(submission).await?;
+        }
+        Ok(work)
     }
 }
 
@@ -210,6 +228,17 @@ impl<'a> Work<'a> {
             }
         };
         Ok(Self { administration, transaction, organizations, acting })
+    }
+
+    /// That `submission` was not made before. Writers come one after the other, so that of two at once one is first.
+    async fn demand_new(&mut self, submission: &Submission) -> Result<(), AdminError> {
+        match self.transaction.remembered(submission).await? {
+            None => Ok(()),
+            Some(before) if before.request == submission.request => Err(AdminError::Done(before)),
+            Some(_) => Err(AdminError::refused(
+                "this Idempotency-Key was used for another request; choose a new one for each change",
+            )),
+        }
     }
 
     /// That `found` is what whoever asks has seen; `None`: they do not say.
@@ -299,7 +328,14 @@ impl<'a> Work<'a> {
     }
 
     /// Puts everything in force, told as `command`.
-    pub(super) async fn commit(self, command: &str, changes: &[Changed]) -> Result<Committed, AdminError> {
+    pub(super) async fn commit(
+        mut self,
+        command: &str,
+        changes: &[Changed],
+    ) -> Result<Committed, AdminError> {
+        if let (Some(submission), Some(first)) = (&self.administration.submission, changes.first()) {
+            self.transaction.remember(submission, first.record, &first.id).await?;
+        }
         let actor = self.administration.actor.in_full();
         let record = |changed: &Changed| AuditRecord {
             at: jiff::Timestamp::UNIX_EPOCH,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     actor::{Acting, Action},
-    administration::{AdminError, Administration, Work},
+    administration::{AdminError, Administration, Kept, Work},
 };
 use crate::{
     keys::{
@@ -15,8 +15,11 @@ use crate::{
         record::{KeyId, KeyRecord, KeyStatus, Organization, OrganizationId, Person, PersonId},
     },
     policy::project::ProjectSet,
-    store::contract::{OwnedKey, Taken, UsageRow},
-    telemetry::usage::{KeyUsage, SecretUsage, secret_mark},
+    store::{
+        contract::{Database, KeyQuery, KeyTally, OwnedKey, Taken, UsageRow},
+        state::{StateError, StateFolder},
+    },
+    telemetry::usage::{KeyUsage, SecretUsage, UsageTotals, secret_mark},
 };
 
 /// How many records are read at once.
@@ -86,6 +89,47 @@ pub async fn keys(
             records.push(OwnedKey { key, owner });
         }
     }
+}
+
+/// The page of keys that `query` asks for, as far as whoever asks may see them.
+///
+/// # Errors
+/// Where the store cannot be read, or whoever asks may see no key at all.
+pub async fn keys_page(work: &mut Work<'_>, query: KeyQuery) -> Result<Listing<OwnedKey>, AdminError> {
+    let limit = query.limit;
+    let Some(query) = within_sight(work, KeyQuery { limit: limit.saturating_add(1), ..query })? else {
+        return Ok(Listing { records: Vec::new(), has_more: false });
+    };
+    let mut records = work.transaction.keys_matching(&query).await?;
+    let has_more = records.len() > limit;
+    records.truncate(limit);
+    Ok(Listing { records, has_more })
+}
+
+/// How many keys there are of those that whoever asks may see.
+///
+/// # Errors
+/// As [`keys_page`].
+pub async fn key_tally(work: &mut Work<'_>, query: KeyQuery) -> Result<KeyTally, AdminError> {
+    match within_sight(work, query)? {
+        Some(query) => Ok(work.transaction.key_tally(&query).await?),
+        None => Ok(KeyTally::default()),
+    }
+}
+
+/// `query`, for no more than whoever asks may see; `None`: nothing is left of it.
+fn within_sight(work: &Work<'_>, query: KeyQuery) -> Result<Option<KeyQuery>, AdminError> {
+    let Acting::Person(person, own) = &work.acting else { return Ok(Some(query)) };
+    work.demand(Action::SeeKey(Some(&person.id)), own)?;
+    if query.organization.as_ref().is_some_and(|organization| organization != own) {
+        return Ok(None);
+    }
+    let sees_all = work.permits(Action::SeeKey(None), own);
+    if !sees_all && query.owner.as_ref().is_some_and(|owner| *owner != person.id) {
+        return Ok(None);
+    }
+    let owner = if sees_all { query.owner } else { Some(person.id.clone()) };
+    Ok(Some(KeyQuery { organization: Some(own.clone()), owner, ..query }))
 }
 
 /// Owners that were looked up already.
@@ -279,17 +323,38 @@ pub struct KnownUses {
     pub keys: BTreeMap<String, KeyUsage>,
 }
 
-/// The uses that a database counted of these keys, old and new secret apart while a rotation overlaps; `None` of key
-/// files, whose uses the gateway keeps in its `state:` folder.
+/// The uses that are known of `keys`; `None`: nobody keeps any. Where what a gateway keeps of key files cannot be read,
+/// the log says so.
 ///
 /// # Errors
-/// Where the database cannot be read.
-pub async fn usage(
+/// Where a database cannot be read.
+pub async fn known_uses(
     administration: &Administration,
     keys: &[OwnedKey],
     now: Timestamp,
-) -> Result<Option<BTreeMap<String, KeyUsage>>, AdminError> {
-    let Some(database) = administration.database() else { return Ok(None) };
+) -> Result<Option<KnownUses>, AdminError> {
+    let folder = match &administration.kept {
+        Kept::Database(database) => {
+            let keys = usage(&**database, keys, now).await?;
+            return Ok(Some(KnownUses { since: None, keys }));
+        }
+        Kept::Files { state, .. } => state.as_ref().filter(|state| state.is_dir()),
+    };
+    let totals = folder.and_then(|folder| {
+        StateFolder::to_read(folder).read_usage().unwrap_or_else(|error: StateError| {
+            tracing::warn!(%error, "uses are not shown");
+            None
+        })
+    });
+    Ok(totals.map(|totals: UsageTotals| KnownUses { since: Some(totals.since), keys: totals.keys }))
+}
+
+/// The uses that a database counted of these keys, old and new secret apart while a rotation overlaps.
+async fn usage(
+    database: &dyn Database,
+    keys: &[OwnedKey],
+    now: Timestamp,
+) -> Result<BTreeMap<String, KeyUsage>, AdminError> {
     let mut usage: BTreeMap<String, KeyUsage> = BTreeMap::new();
     for page in keys.chunks(PAGE) {
         let ids: Vec<_> = page.iter().map(|listed| listed.key.id).collect();
@@ -301,7 +366,7 @@ pub async fn usage(
             }
         }
     }
-    Ok(Some(usage))
+    Ok(usage)
 }
 
 fn count(usage: &mut KeyUsage, key: &KeyRecord, row: &UsageRow, now: Timestamp) {

@@ -1,0 +1,80 @@
+//! What became of a change, and where it is in force.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    control::{
+        administration::Administration,
+        receipt::{self, Receipt},
+        receipt_view::ReceiptView,
+    },
+    store::contract::Committed,
+};
+
+/// What became of a change.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct Change {
+    /// Whether anything is another than before.
+    pub changed: bool,
+    /// The revision it is in the database as.
+    pub revision: Option<u64>,
+    /// Where that is in force, if it was waited for; ask `/receipts/{revision}` for more.
+    pub receipt: Option<ReceiptView>,
+    /// The receipt in one sentence.
+    pub summary: Option<String>,
+}
+
+impl Change {
+    /// What became of `committed`, after waiting for its receipt.
+    pub async fn confirmed(
+        administration: &Administration,
+        committed: &Committed,
+        patience: Duration,
+    ) -> Self {
+        let change = Self::of(committed);
+        let Some(database) = administration.database().filter(|_| !patience.is_zero()) else { return change };
+        // Who repeats a revocation wants to know where it is in force.
+        let revision = match change.revision {
+            Some(revision) => Ok(revision),
+            None => database.head().await.map(|head| head.revision),
+        };
+        let asked = match revision {
+            Ok(revision) => receipt::wait(database, revision, patience).await,
+            Err(error) => Err(error),
+        };
+        match asked {
+            Ok(receipt) => change.with(&receipt),
+            Err(error) => {
+                tracing::warn!(%error, "a receipt could not be asked for");
+                change
+            }
+        }
+    }
+
+    /// What became of `committed`.
+    pub fn of(committed: &Committed) -> Self {
+        match committed {
+            Committed::Unchanged | Committed::ToCommit(_) => Self::default(),
+            Committed::Revision(revision) => {
+                Self { changed: true, revision: Some(*revision), ..Self::default() }
+            }
+            Committed::Written(_) | Committed::Unaudited(..) => Self { changed: true, ..Self::default() },
+        }
+    }
+
+    fn with(self, receipt: &Receipt) -> Self {
+        Self { receipt: Some(ReceiptView::new(receipt)), summary: Some(receipt.to_string()), ..self }
+    }
+
+    /// 200 where it is in force wherever it was waited for; 202 where somebody has not confirmed it.
+    pub fn status(&self) -> StatusCode {
+        match &self.receipt {
+            Some(receipt) if !receipt.pending.is_empty() => StatusCode::ACCEPTED,
+            Some(_) | None => StatusCode::OK,
+        }
+    }
+}
