@@ -33,6 +33,7 @@ pub mod replica;
 pub mod replica_thread;
 pub mod report;
 mod revocations;
+pub mod route_list;
 pub mod sign_in;
 mod spare;
 pub mod term;

@@ -218,16 +218,22 @@ impl Scopes {
     /// What `set`, which is of this table, is in `other`: the scopes of the same names, with what they imply there. `None`
     /// if one of them is not defined there.
     pub fn carried_to(&self, other: &Self, set: ScopeSet) -> Option<ScopeSet> {
-        // What another scope of the set implies was not asked for by its own name.
-        let is_implied = |at: usize| {
+        self.least_names(set).try_fold(ScopeSet::EMPTY, |carried, name| Some(carried.union(other.get(name)?)))
+    }
+
+    /// The names in `set` that no other of them implies, in the order of the config: the shortest list that gives `set`.
+    pub fn least_names(&self, set: ScopeSet) -> impl Iterator<Item = &str> {
+        let is_implied = move |at: usize| {
             self.closures
                 .iter()
                 .enumerate()
                 .any(|(by, closure)| by != at && set.contains(*closure) && closure.0 & (1 << at) != 0)
         };
-        (0..self.names.len())
-            .filter(|at| set.0 & (1 << at) != 0 && !is_implied(*at))
-            .try_fold(ScopeSet::EMPTY, |carried, at| Some(carried.union(other.get(&self.names[at])?)))
+        self.names
+            .iter()
+            .enumerate()
+            .filter(move |(at, _)| set.0 & (1 << at) != 0 && !is_implied(*at))
+            .map(|(_, name)| name.as_str())
     }
 
     /// The name of the scope whose closure is exactly `set`, if one is: what a refusal names as missing.
