@@ -38,7 +38,7 @@ BEGIN
     REVOKE ALL ON ALL TABLES IN SCHEMA public FROM keygate_gateway, keygate_admin;
 
     GRANT SELECT ON schema_version, head, organizations, people, keys, commits, changes TO keygate_gateway;
-    GRANT SELECT, INSERT, UPDATE, DELETE ON usage, replicas, acknowledgements TO keygate_gateway;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON usage, usage_scopes, replicas, acknowledgements TO keygate_gateway;
 
     GRANT SELECT ON ALL TABLES IN SCHEMA public TO keygate_admin;
     GRANT UPDATE ON head TO keygate_admin;

@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     keys::record::KeyId,
-    store::contract::{Database, UsageRow},
+    store::contract::{Database, ScopeUse, UsageRow},
     telemetry::{
         metrics::Metrics,
         usage::{UsageBatch, UseRecord},
@@ -38,12 +38,14 @@ pub(super) struct DatabaseUsage {
     database: Arc<dyn Database>,
     batches: Receiver<UsageBatch>,
     waiting: BTreeMap<(KeyId, String, Timestamp), UsageRow>,
+    /// When scopes were last needed; as many as rows at most.
+    scopes: BTreeMap<(KeyId, String), Timestamp>,
     metrics: Metrics,
 }
 
 impl DatabaseUsage {
     pub(super) fn new(database: Arc<dyn Database>, batches: Receiver<UsageBatch>, metrics: Metrics) -> Self {
-        Self { database, batches, waiting: BTreeMap::new(), metrics }
+        Self { database, batches, waiting: BTreeMap::new(), scopes: BTreeMap::new(), metrics }
     }
 
     /// Adds and writes until every worker has ended, and a last time then.
@@ -53,13 +55,23 @@ impl DatabaseUsage {
         loop {
             tokio::select! {
                 batch = self.batches.recv() => match batch {
-                    Some(batch) => self.add(&batch),
+                    Some(batch) => {
+                        self.add(&batch);
+                        self.add_scopes(&batch);
+                    }
                     None => break,
                 },
-                _ = ticks.tick() => self.write().await,
+                _ = ticks.tick() => {
+                    self.write().await;
+                    self.write_scopes().await;
+                }
             }
         }
-        let _ = timeout(FAREWELL, self.write()).await;
+        let _ = timeout(FAREWELL, async {
+            self.write().await;
+            self.write_scopes().await;
+        })
+        .await;
         let lost: u64 = self.waiting.values().map(|row| row.counts.sum()).sum();
         if lost > 0 {
             tracing::warn!("{lost} uses of keys were not written, since the database does not answer");
@@ -91,6 +103,40 @@ impl DatabaseUsage {
             }
             for row in part {
                 self.waiting.remove(&(row.key, row.secret, row.hour));
+            }
+        }
+    }
+
+    fn add_scopes(&mut self, batch: &UsageBatch) {
+        for (key, scope, at) in batch.needed_scopes() {
+            let Ok(key) = KeyId::parse(key) else { continue };
+            let is_full = self.scopes.len() >= ROWS_MAX;
+            match self.scopes.entry((key, scope.to_owned())) {
+                Entry::Occupied(mut known) => *known.get_mut() = at.max(*known.get()),
+                Entry::Vacant(free) if !is_full => {
+                    free.insert(at);
+                }
+                // The key's next use tells it again.
+                Entry::Vacant(_) => {}
+            }
+        }
+    }
+
+    /// Writes which scopes were needed, as [`DatabaseUsage::write`] does.
+    async fn write_scopes(&mut self) {
+        while !self.scopes.is_empty() {
+            let part: Vec<ScopeUse> = self
+                .scopes
+                .iter()
+                .take(ROWS_AT_ONCE)
+                .map(|((key, scope), at)| ScopeUse { key: *key, scope: scope.clone(), last_used: *at })
+                .collect();
+            if let Err(error) = self.database.add_scope_uses(&part).await {
+                tracing::warn!(%error, "the scopes that keys needed were not written; they are kept and tried again");
+                return;
+            }
+            for one in part {
+                self.scopes.remove(&(one.key, one.scope));
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     },
     policy::project::ProjectSet,
     store::{
-        contract::{Database, KeyQuery, KeyTally, OwnedKey, Taken, UsageRow},
+        contract::{Database, KeyQuery, KeyTally, OwnedKey, ScopeUse, Taken, UsageRow},
         state::{StateError, StateFolder},
     },
     telemetry::usage::{KeyUsage, SecretUsage, UsageTotals, secret_mark},
@@ -360,10 +360,13 @@ async fn usage(
         let ids: Vec<_> = page.iter().map(|listed| listed.key.id).collect();
         let by_id: HashMap<KeyId, &KeyRecord> =
             page.iter().map(|listed| (listed.key.id, &listed.key)).collect();
-        for row in database.usage(&ids).await? {
+        for row in database.usage_totals(&ids).await? {
             if let Some(key) = by_id.get(&row.key) {
                 count(usage.entry(row.key.to_string()).or_default(), key, &row, now);
             }
+        }
+        for ScopeUse { key, scope, last_used } in database.scopes_used(&ids).await? {
+            usage.entry(key.to_string()).or_default().need(&scope, last_used);
         }
     }
     Ok(usage)

@@ -248,6 +248,7 @@ impl Gateway {
                 );
                 match composed {
                     Ok(mut outgoing) => {
+                        outcome.permitted(permit.needs().scopes);
                         // In the same step as the verdict, so that no publication passes between them.
                         outgoing.underway = key.map(|key| self.register.enter(&key, &permit, address, &site));
                         Admission::Forward(Box::new(outgoing))
@@ -429,6 +430,7 @@ impl Site {
         telemetry: &WorkerTelemetry,
         old: Option<&Self>,
     ) -> Self {
+        telemetry.set_scopes(&config.policy.scopes);
         let pools = config
             .upstreams
             .iter()

@@ -363,6 +363,20 @@ pub trait Database: Store {
 
     /// The uses of these keys, of all where none is named; of each secret one row per hour, newest first.
     fn usage<'a>(&'a self, keys: &'a [KeyId]) -> Task<'a, Vec<UsageRow>>;
+
+    /// The uses of these keys; of each secret one row with their sums, whose hour is the first. By key and secret. Cost:
+    /// that of the rows that are summed up, where they are stored.
+    fn usage_totals<'a>(&'a self, keys: &'a [KeyId]) -> Task<'a, Vec<UsageRow>>;
+
+    /// The uses of the key in the hours that began at `since` or later; of each secret one row per hour, newest first.
+    fn usage_since<'a>(&'a self, key: &'a KeyId, since: Timestamp) -> Task<'a, Vec<UsageRow>>;
+
+    /// Notes that requests needed scopes. All of them or none; of one that is known the later time stays, so that nothing
+    /// is lost by doing it again.
+    fn add_scope_uses<'a>(&'a self, uses: &'a [ScopeUse]) -> Task<'a, ()>;
+
+    /// Which scopes requests of these keys needed; by key and scope.
+    fn scopes_used<'a>(&'a self, keys: &'a [KeyId]) -> Task<'a, Vec<ScopeUse>>;
 }
 
 /// Takes records, one after the other.
@@ -512,6 +526,17 @@ pub struct Acknowledgement {
     pub after: Duration,
     /// Open streams that were closed for it.
     pub streams_closed: u64,
+}
+
+/// That requests of a key needed a scope; also one that another scope they needed implies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeUse {
+    /// The key.
+    pub key: KeyId,
+    /// The scope's name, by the config that permitted the requests.
+    pub scope: String,
+    /// When last, to a few seconds.
+    pub last_used: Timestamp,
 }
 
 /// Uses of one secret within one hour.

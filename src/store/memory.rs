@@ -14,13 +14,13 @@ use super::{
     contract::{
         Access, Acknowledgement, AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, Changes,
         Checksum, Committed, Database, Feed, Head, Heard, Heartbeat, Intake, KeyQuery, KeyTally,
-        ListedPerson, OwnedKey, PersonQuery, Remembered, Replica, RevokedBefore, Signals, Since, Store,
-        StoreError, Submission, Taken, Task, Transaction, UsageRow,
+        ListedPerson, OwnedKey, PersonQuery, Remembered, Replica, RevokedBefore, ScopeUse, Signals, Since,
+        Store, StoreError, Submission, Taken, Task, Transaction, UsageRow,
     },
     memory_accounts::MemoryAccounts,
     query::Membership,
     scan::Scan,
-    usage_rows,
+    usage_rows::KeptUsage,
 };
 use crate::{
     keys::{
@@ -76,7 +76,7 @@ enum Change {
 struct Followers {
     replicas: BTreeMap<String, Replica>,
     acknowledgements: BTreeMap<(String, u64), Acknowledgement>,
-    usage: Vec<UsageRow>,
+    usage: KeptUsage,
 }
 
 impl Default for MemoryDatabase {
@@ -567,19 +567,29 @@ impl Database for MemoryDatabase {
     }
 
     fn add_usage<'a>(&'a self, rows: &'a [UsageRow]) -> Task<'a, ()> {
-        self.followers(|followers| {
-            followers.usage.extend_from_slice(rows);
-            followers.usage = usage_rows::merged(&followers.usage);
-        });
+        self.followers(|followers| followers.usage.add(rows));
         done(())
     }
 
     fn usage<'a>(&'a self, keys: &'a [KeyId]) -> Task<'a, Vec<UsageRow>> {
-        let asked_for = |row: &&UsageRow| keys.is_empty() || keys.contains(&row.key);
-        let mut rows: Vec<_> =
-            self.followers(|followers| followers.usage.iter().filter(asked_for).cloned().collect());
-        rows.sort_by_key(|row| std::cmp::Reverse(row.hour));
-        done(rows)
+        done(self.followers(|followers| followers.usage.rows(keys)))
+    }
+
+    fn usage_totals<'a>(&'a self, keys: &'a [KeyId]) -> Task<'a, Vec<UsageRow>> {
+        done(self.followers(|followers| followers.usage.totals(keys)))
+    }
+
+    fn usage_since<'a>(&'a self, key: &'a KeyId, since: Timestamp) -> Task<'a, Vec<UsageRow>> {
+        done(self.followers(|followers| followers.usage.since(key, since)))
+    }
+
+    fn add_scope_uses<'a>(&'a self, uses: &'a [ScopeUse]) -> Task<'a, ()> {
+        self.followers(|followers| followers.usage.add_scopes(uses));
+        done(())
+    }
+
+    fn scopes_used<'a>(&'a self, keys: &'a [KeyId]) -> Task<'a, Vec<ScopeUse>> {
+        done(self.followers(|followers| followers.usage.scopes(keys)))
     }
 }
 

@@ -12,10 +12,14 @@ use super::{
     access_log::{Choice, LineText},
     metrics::UpstreamMetrics,
     trace_context::{RequestId, TraceId},
-    usage::SecretSlot,
+    usage::{NeededScopes, SecretSlot},
     worker::WorkerTelemetry,
 };
-use crate::{clock, keys::digest::KeyDigest, policy::reason::Reason};
+use crate::{
+    clock,
+    keys::digest::KeyDigest,
+    policy::{reason::Reason, scope::ScopeSet},
+};
 
 /// A key's id, inline: at most 64 bytes.
 pub type KeyId = ArrayString<64>;
@@ -102,6 +106,8 @@ pub struct RequestOutcome {
     pub client: IpAddr,
     /// The key, where one was found.
     pub key: Option<KeyUse>,
+    /// The scopes it needed of the key, where it was permitted.
+    pub needed: NeededScopes,
     /// The request id.
     pub request_id: RequestId,
     /// The trace it belongs to.
@@ -144,6 +150,7 @@ impl OutcomeGuard {
             revision: 0,
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             key: None,
+            needed: NeededScopes::default(),
             request_id: RequestId::default(),
             trace_id: TraceId::default(),
             received_bytes: 0,
@@ -170,6 +177,11 @@ impl OutcomeGuard {
     /// States the revision that decides it, and the key if its digest was found (also one that is refused).
     pub fn decided(&mut self, revision: u64, key: Option<KeyUse>) {
         (self.outcome.revision, self.outcome.key) = (revision, key);
+    }
+
+    /// It is permitted, and needs `scopes` of its key, by the table that [`WorkerTelemetry::set_scopes`] was last told of.
+    pub fn permitted(&mut self, scopes: ScopeSet) {
+        self.outcome.needed = self.worker.needed(scopes);
     }
 
     /// States the route's pattern and the project it names.

@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     hash::{BuildHasherDefault, Hash, Hasher},
     net::IpAddr,
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -18,7 +19,15 @@ use super::{
     metrics::WorkerMetrics,
     outcome::{End, KeyUse, RequestOutcome},
 };
-use crate::keys::digest::KeyDigest;
+use crate::{
+    keys::digest::KeyDigest,
+    policy::scope::{SCOPES_MAX, ScopeSet, Scopes},
+};
+
+mod needed;
+
+pub use needed::NeededScopes;
+use needed::ScopeTables;
 
 /// Secrets that one worker can record between two hand-overs; uses of further ones are dropped and counted.
 const BATCH_MAX: usize = 65_536;
@@ -26,6 +35,8 @@ const BATCH_MAX: usize = 65_536;
 const WAITING_BATCHES: usize = 64;
 /// Hours that are kept of each secret; older ones are in its total alone.
 const HOURS_KEPT: usize = 48;
+/// Names of scopes that are kept of each key, also of those that the config defines no longer.
+const SCOPES_KEPT: usize = 2 * SCOPES_MAX;
 const MS_PER_HOUR: i64 = 3_600_000;
 
 /// Which of a key's secrets: two are good while a rotation overlaps.
@@ -96,6 +107,9 @@ struct Uses {
     last_used: Option<(i64, IpAddr)>,
     last_refused_ms: Option<i64>,
     counts: UseCounts,
+    /// Of the batch's table.
+    needed: ScopeSet,
+    needed_ms: i64,
 }
 
 type UseMap = HashMap<KeyUse, Uses, BuildHasherDefault<IdHasher>>;
@@ -105,6 +119,8 @@ type UseMap = HashMap<KeyUse, Uses, BuildHasherDefault<IdHasher>>;
 pub struct UsageBatch {
     hour: i64,
     uses: UseMap,
+    /// The table that says what the needed scopes are called.
+    scopes: Arc<Scopes>,
 }
 
 /// What one worker saw of one secret within an hour.
@@ -137,6 +153,15 @@ impl UsageBatch {
             last_refused: uses.last_refused_ms.map(timestamp),
         })
     }
+
+    /// The scopes that permitted requests needed, those among them that others imply: key, scope, and when the key last
+    /// needed any. In any order; a key with two secrets comes twice.
+    pub fn needed_scopes(&self) -> impl Iterator<Item = (&str, &str, Timestamp)> {
+        self.uses.iter().flat_map(|(key, uses)| {
+            let at = timestamp(uses.needed_ms);
+            self.scopes.names(uses.needed).map(move |scope| (key.id.as_str(), scope, at))
+        })
+    }
 }
 
 /// What tells a secret from others in the record of its uses. Digests do not leave the store: the beginning of a digest
@@ -155,12 +180,31 @@ pub(super) fn usage_channel() -> (Sender<UsageBatch>, Receiver<UsageBatch>) {
 #[derive(Debug)]
 pub(super) struct WorkerUsage {
     batch: UsageBatch,
+    tables: ScopeTables,
     batches: Sender<UsageBatch>,
 }
 
 impl WorkerUsage {
     pub(super) fn new(batches: Sender<UsageBatch>) -> Self {
-        Self { batch: UsageBatch::default(), batches }
+        Self { batch: UsageBatch::default(), tables: ScopeTables::default(), batches }
+    }
+
+    /// From now on requests are permitted by this table of scopes. Cost: a comparison where it is the same as before.
+    pub(super) fn set_scopes(&mut self, scopes: &Scopes) {
+        if *self.batch.scopes == *scopes {
+            return;
+        }
+        self.hand_over();
+        let old = std::mem::replace(&mut self.batch.scopes, Arc::new(scopes.clone()));
+        for uses in self.batch.uses.values_mut() {
+            uses.needed = needed::by_name(&old, &self.batch.scopes, uses.needed);
+        }
+        self.tables.retire(old);
+    }
+
+    /// That a request needs `scopes` of the table in force.
+    pub(super) fn needed(&self, scopes: ScopeSet) -> NeededScopes {
+        self.tables.needed(scopes)
     }
 
     /// Records the use that `outcome` tells of, if a key was found. Cost: a look-up by hash; never waits.
@@ -174,10 +218,11 @@ impl WorkerUsage {
                 self.batch.hour = hour;
             }
         }
+        let needed = self.tables.in_force(outcome.needed, &self.batch.scopes);
         if let Some(uses) = self.batch.uses.get_mut(key) {
-            uses.count(outcome, now_ms);
+            uses.count(outcome, needed, now_ms);
         } else if self.batch.uses.len() < BATCH_MAX {
-            self.batch.uses.entry(*key).or_default().count(outcome, now_ms);
+            self.batch.uses.entry(*key).or_default().count(outcome, needed, now_ms);
         } else {
             metrics.usage_dropped.add(1);
         }
@@ -196,7 +241,8 @@ impl WorkerUsage {
         if let Ok(place) = self.batches.try_reserve() {
             let uses = UseMap::with_capacity_and_hasher(self.batch.uses.len(), BuildHasherDefault::default());
             let uses = std::mem::replace(&mut self.batch.uses, uses);
-            place.send(UsageBatch { hour: self.batch.hour, uses });
+            let scopes = Arc::clone(&self.batch.scopes);
+            place.send(UsageBatch { hour: self.batch.hour, uses, scopes });
         }
     }
 }
@@ -206,8 +252,11 @@ impl Uses {
         self.last_used.map(|(ms, client)| LastUse { at: timestamp(ms), client })
     }
 
-    fn count(&mut self, outcome: &RequestOutcome, now_ms: i64) {
+    fn count(&mut self, outcome: &RequestOutcome, needed: ScopeSet, now_ms: i64) {
         self.counts.count(outcome);
+        if !needed.is_empty() {
+            (self.needed, self.needed_ms) = (self.needed.union(needed), now_ms);
+        }
         match outcome.end {
             End::Refused(_) => self.last_refused_ms = Some(now_ms),
             End::Forwarded | End::Answered | End::Aborted(_) | End::Cut(_) => {
@@ -263,9 +312,25 @@ pub struct KeyUsage {
     /// Of the secret before, while a rotation overlaps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<SecretUsage>,
+    /// The scopes that its requests needed, those among them that others imply, and when it last needed each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub scopes: BTreeMap<String, Timestamp>,
 }
 
 impl KeyUsage {
+    /// Notes that a request needed `scope` at `at`. Of too many scopes the one that was not needed for longest goes.
+    pub fn need(&mut self, scope: &str, at: Timestamp) {
+        if let Some(last) = self.scopes.get_mut(scope) {
+            *last = at.max(*last);
+            return;
+        }
+        self.scopes.insert(scope.to_owned(), at);
+        while self.scopes.len() > SCOPES_KEPT {
+            let oldest = self.scopes.iter().min_by_key(|(_, at)| **at).map(|(scope, _)| scope.clone());
+            oldest.and_then(|oldest| self.scopes.remove(&oldest));
+        }
+    }
+
     /// When the key was last used with either secret, and from where; what was refused is no use.
     pub fn last_used(&self) -> Option<LastUse> {
         [self.previous.as_ref(), Some(&self.current)]
@@ -334,6 +399,11 @@ impl UsageTotals {
                 SecretSlot::Previous => usage.previous.get_or_insert_default(),
             };
             secret.add(start, uses);
+        }
+        for (key, scope, at) in batch.needed_scopes() {
+            if let Some(usage) = self.keys.get_mut(key) {
+                usage.need(scope, at);
+            }
         }
     }
 

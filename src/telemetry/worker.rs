@@ -15,9 +15,12 @@ use super::{
     metrics::{Metrics, UpstreamMetrics, WorkerMetrics},
     outcome::{OutcomeGuard, RequestOutcome},
     trace_context::{IdSource, RequestId, TraceParent},
-    usage::{UsageBatch, WorkerUsage, usage_channel},
+    usage::{NeededScopes, UsageBatch, WorkerUsage, usage_channel},
 };
-use crate::clock;
+use crate::{
+    clock,
+    policy::scope::{ScopeSet, Scopes},
+};
 
 /// How often a worker should call [`WorkerTelemetry::tick`].
 pub const TICK: Duration = Duration::from_millis(200);
@@ -122,6 +125,15 @@ impl WorkerTelemetry {
     /// This worker's cells of an upstream; for when a config is taken into force.
     pub fn upstream(&self, name: &str) -> UpstreamMetrics {
         self.metrics.upstream(name)
+    }
+
+    /// States the table of scopes that requests are permitted by from now on; for when a config is taken into force.
+    pub fn set_scopes(&self, scopes: &Scopes) {
+        self.usage.borrow_mut().set_scopes(scopes);
+    }
+
+    pub(super) fn needed(&self, scopes: ScopeSet) -> NeededScopes {
+        self.usage.borrow().needed(scopes)
     }
 
     /// A request id for a request that began at `started`. Cost: about 45 ns, no system call.

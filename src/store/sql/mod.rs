@@ -30,6 +30,7 @@ mod usage;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use self::{
@@ -43,7 +44,7 @@ use super::{
     accounts::Accounts,
     contract::{
         Access, Acknowledgement, AuditFilter, AuditPage, Checksum, Database, Feed, Head, Heartbeat, Intake,
-        Replica, Signals, Since, Store, StoreError, Task, Transaction, UsageRow,
+        Replica, ScopeUse, Signals, Since, Store, StoreError, Task, Transaction, UsageRow,
     },
     database_url::{DatabaseUrl, PostgresUrl},
 };
@@ -170,5 +171,21 @@ impl Database for SqlDatabase {
 
     fn usage<'a>(&'a self, keys: &'a [KeyId]) -> Task<'a, Vec<UsageRow>> {
         Box::pin(usage::rows(&self.sessions, keys))
+    }
+
+    fn usage_totals<'a>(&'a self, keys: &'a [KeyId]) -> Task<'a, Vec<UsageRow>> {
+        Box::pin(usage::totals(&self.sessions, keys))
+    }
+
+    fn usage_since<'a>(&'a self, key: &'a KeyId, since: Timestamp) -> Task<'a, Vec<UsageRow>> {
+        Box::pin(usage::since(&self.sessions, key, since))
+    }
+
+    fn add_scope_uses<'a>(&'a self, uses: &'a [ScopeUse]) -> Task<'a, ()> {
+        Box::pin(usage::add_scopes(&self.sessions, uses))
+    }
+
+    fn scopes_used<'a>(&'a self, keys: &'a [KeyId]) -> Task<'a, Vec<ScopeUse>> {
+        Box::pin(usage::scopes(&self.sessions, keys))
     }
 }

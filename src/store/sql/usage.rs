@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::{
     connection::{Row, Value, placeholders, rows_of_placeholders},
     record_row::{floor_us, instant},
@@ -10,7 +12,7 @@ use super::{
 use crate::{
     keys::record::KeyId,
     store::{
-        contract::{StoreError, UsageRow},
+        contract::{ScopeUse, StoreError, UsageRow},
         usage_rows,
     },
     telemetry::usage::{LastUse, UseCounts},
@@ -86,9 +88,94 @@ pub(super) async fn rows(sessions: &Arc<Sessions>, keys: &[KeyId]) -> Result<Vec
     Ok(found)
 }
 
+/// Sums of what [`COLUMNS`] are, of each secret one row.
+const TOTALS: &str = "key, secret, min(hour), CAST(sum(ok) AS BIGINT), CAST(sum(client_error) AS BIGINT), \
+     CAST(sum(server_error) AS BIGINT), CAST(sum(refused) AS BIGINT), CAST(sum(aborted) AS BIGINT), max(last_used), \
+     (SELECT newest.last_client FROM usage AS newest \
+         WHERE newest.key = usage.key AND newest.secret = usage.secret AND newest.last_used IS NOT NULL \
+         ORDER BY newest.last_used DESC LIMIT 1), \
+     max(last_refused)";
+
+/// See [`Database::usage_totals`](crate::store::contract::Database::usage_totals).
+pub(super) async fn totals(sessions: &Arc<Sessions>, keys: &[KeyId]) -> Result<Vec<UsageRow>, StoreError> {
+    let mut found = Vec::new();
+    let mut session = sessions.begin(Begin::Read).await?;
+    let connection = session.connection()?;
+    let at_once = connection.rows_at_once(1);
+    for keys in keys.chunks(at_once) {
+        let list = placeholders(1, keys.len());
+        let statement = format!("SELECT {TOTALS} FROM usage WHERE key IN {list} GROUP BY key, secret");
+        let values = keys.iter().map(|key| key.as_str().into()).collect();
+        for row in connection.rows(statement, values).await? {
+            found.push(usage_row(&row)?);
+        }
+    }
+    found.sort_by(|a, b| (a.key, &a.secret).cmp(&(b.key, &b.secret)));
+    Ok(found)
+}
+
+/// See [`Database::usage_since`](crate::store::contract::Database::usage_since).
+pub(super) async fn since(
+    sessions: &Arc<Sessions>,
+    key: &KeyId,
+    since: Timestamp,
+) -> Result<Vec<UsageRow>, StoreError> {
+    let mut session = sessions.begin(Begin::Read).await?;
+    let statement =
+        format!("SELECT {COLUMNS} FROM usage WHERE key = $1 AND hour >= $2 ORDER BY hour DESC, secret");
+    let values = vec![key.as_str().into(), floor_us(since).into()];
+    session.connection()?.rows(statement, values).await?.iter().map(usage_row).collect()
+}
+
+/// See [`Database::add_scope_uses`](crate::store::contract::Database::add_scope_uses).
+pub(super) async fn add_scopes(sessions: &Arc<Sessions>, uses: &[ScopeUse]) -> Result<(), StoreError> {
+    if uses.is_empty() {
+        return Ok(());
+    }
+    let mut session = sessions.begin(Begin::Note).await?;
+    let at_once = session.connection()?.rows_at_once(3);
+    for uses in usage_rows::latest(uses).chunks(at_once) {
+        let placeholders = rows_of_placeholders(uses.len(), 3);
+        let statement = format!(
+            "INSERT INTO usage_scopes (key, scope, last_used) VALUES {placeholders} \
+             ON CONFLICT (key, scope) DO UPDATE SET last_used = excluded.last_used \
+             WHERE excluded.last_used > usage_scopes.last_used"
+        );
+        session.connection()?.execute(statement, uses.iter().flat_map(scope_values).collect()).await?;
+    }
+    session.commit().await
+}
+
+fn scope_values(one: &ScopeUse) -> [Value<'_>; 3] {
+    [one.key.as_str().into(), one.scope.as_str().into(), floor_us(one.last_used).into()]
+}
+
+/// See [`Database::scopes_used`](crate::store::contract::Database::scopes_used).
+pub(super) async fn scopes(sessions: &Arc<Sessions>, keys: &[KeyId]) -> Result<Vec<ScopeUse>, StoreError> {
+    let mut found = Vec::new();
+    let mut session = sessions.begin(Begin::Read).await?;
+    let connection = session.connection()?;
+    let at_once = connection.rows_at_once(1);
+    for keys in keys.chunks(at_once) {
+        let list = placeholders(1, keys.len());
+        let statement = format!("SELECT key, scope, last_used FROM usage_scopes WHERE key IN {list}");
+        let values = keys.iter().map(|key| key.as_str().into()).collect();
+        for row in connection.rows(statement, values).await? {
+            let (key, scope, last_used) = (key_of(&row)?, row.get(1)?, instant(row.get(2)?));
+            found.push(ScopeUse { key, scope, last_used });
+        }
+    }
+    found.sort_by(|a, b| (a.key, &a.scope).cmp(&(b.key, &b.scope)));
+    Ok(found)
+}
+
+fn key_of(row: &Row) -> Result<KeyId, StoreError> {
+    KeyId::parse(row.get(0)?)
+        .map_err(|error| StoreError::Failed(format!("usage is of a key whose id makes no sense: {error}")))
+}
+
 fn usage_row(row: &Row) -> Result<UsageRow, StoreError> {
-    let key = KeyId::parse(row.get(0)?)
-        .map_err(|error| StoreError::Failed(format!("usage is of a key whose id makes no sense: {error}")))?;
+    let key = key_of(row)?;
     let counts = UseCounts {
         ok: row.number(3)?,
         client_error: row.number(4)?,

@@ -18,6 +18,7 @@ use crate::{
         metrics::BuildInfo,
         outcome::{KeyId, KeyUse},
         trace_context::{RequestId, TraceId},
+        usage::NeededScopes,
     },
 };
 
@@ -39,6 +40,7 @@ fn outcome() -> RequestOutcome {
             secret: SecretSlot::Current,
             digest: KeyDigest::of(b"k"),
         }),
+        needed: NeededScopes::default(),
         request_id: RequestId::accept(b"r").unwrap(),
         trace_id: TraceId([1; 16]),
         received_bytes: 1,

@@ -9,6 +9,7 @@ use crate::{
         metrics::{BuildInfo, WorkerMetrics},
         outcome::{AbortedBy, End, RequestOutcome},
         trace_context::{RequestId, TraceId},
+        usage::NeededScopes,
     },
 };
 
@@ -24,6 +25,7 @@ fn request(worker: &WorkerMetrics, end: End, status: u16, milliseconds: u64) {
         revision: 1,
         client: Ipv4Addr::LOCALHOST.into(),
         key: None,
+        needed: NeededScopes::default(),
         request_id: RequestId::default(),
         trace_id: TraceId::default(),
         received_bytes: 0,

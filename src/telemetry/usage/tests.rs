@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    policy::reason::Reason,
+    policy::{reason::Reason, scope::ScopeDefinition},
     telemetry::{
         metrics::{BuildInfo, Metrics},
         outcome::{AbortedBy, KeyId},
@@ -29,6 +29,7 @@ fn outcome(id: &str, secret: SecretSlot, end: End, status: u16) -> RequestOutcom
         revision: 1,
         client: Ipv4Addr::LOCALHOST.into(),
         key: Some(KeyUse { id: KeyId::from(id).unwrap(), secret, digest: digest_of(id, secret) }),
+        needed: NeededScopes::default(),
         request_id: RequestId::default(),
         trace_id: TraceId::default(),
         received_bytes: 0,
@@ -162,4 +163,80 @@ proptest! {
         let sum = |key: &KeyUsage| key.current.total.sum() + key.previous.as_ref().map_or(0, |old| old.total.sum());
         prop_assert_eq!(seen.keys.values().map(sum).sum::<u64>(), count);
     }
+}
+
+fn scopes(names: &[&str]) -> Scopes {
+    let definitions =
+        names.iter().map(|name| ScopeDefinition { name: (*name).to_owned(), implies: Vec::new() });
+    Scopes::build(&definitions.collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn scopes_that_requests_needed_are_kept_by_name_whatever_the_table_becomes() {
+    let (sender, mut received) = usage_channel();
+    let (mut usage, metrics) = (WorkerUsage::new(sender), metrics());
+    let [old, new] = [scopes(&["read", "write", "gone"]), scopes(&["write", "new", "read"])];
+    let permitted = |usage: &WorkerUsage, table: &Scopes, name: &str| RequestOutcome {
+        needed: usage.needed(table.get(name).unwrap()),
+        ..outcome("k", SecretSlot::Current, End::Forwarded, 200)
+    };
+    let known = |received: &mut Receiver<UsageBatch>| {
+        let totals = totals(received);
+        let scopes = totals.keys.get("k").map(|key| key.scopes.clone()).unwrap_or_default();
+        scopes.into_iter().map(|(scope, at)| (scope, at.as_millisecond())).collect::<Vec<_>>()
+    };
+    usage.set_scopes(&old);
+    let [late_write, late_gone] = ["write", "gone"].map(|name| permitted(&usage, &old, name));
+    usage.record(&permitted(&usage, &old, "gone"), 1, &metrics);
+    usage.record(
+        &outcome("k", SecretSlot::Current, End::Refused(Reason::ScopeInsufficient), 403),
+        2,
+        &metrics,
+    );
+    // What was gathered is handed over by the names that it was gathered under.
+    usage.set_scopes(&new);
+    assert_eq!(known(&mut received), [("gone".to_owned(), 1)]);
+
+    usage.set_scopes(&new.clone());
+    usage.record(&permitted(&usage, &new, "new"), 3, &metrics);
+    // Requests that began under the old table: same bits, other names.
+    usage.record(&late_write, 4, &metrics);
+    usage.record(&late_gone, 5, &metrics);
+    usage.hand_over();
+    assert_eq!(known(&mut received), ["new", "write"].map(|name| (name.to_owned(), 4)));
+
+    for n in 0..20 {
+        usage.set_scopes(&scopes(&[&format!("s{n}"), "write"]));
+    }
+    usage.record(&late_write, 6, &metrics);
+    usage.hand_over();
+    assert_eq!(known(&mut received), [], "so old a request tells nothing, and nothing wrong");
+}
+
+#[test]
+fn of_a_batch_that_cannot_be_handed_over_no_scope_gets_a_wrong_name() {
+    let (sender, mut received) = usage_channel();
+    let (mut usage, metrics) = (WorkerUsage::new(sender), metrics());
+    let full: Vec<_> =
+        (0..WAITING_BATCHES).map(|_| usage.batches.clone().try_reserve_owned().unwrap()).collect();
+    usage.set_scopes(&scopes(&["read", "write"]));
+    let needed = usage.needed(scopes(&["read", "write"]).get("write").unwrap());
+    let permitted = RequestOutcome { needed, ..outcome("k", SecretSlot::Current, End::Forwarded, 200) };
+    usage.record(&permitted, 1, &metrics);
+    usage.set_scopes(&scopes(&["admin", "other", "write"]));
+    drop(full);
+    usage.hand_over();
+    let totals = totals(&mut received);
+    assert_eq!(totals.keys["k"].scopes.keys().collect::<Vec<_>>(), ["write"]);
+}
+
+#[test]
+fn too_many_scopes_forget_the_one_not_needed_for_longest() {
+    let mut usage = KeyUsage::default();
+    for n in 0..SCOPES_KEPT + 2 {
+        usage.need(&format!("s{n}"), timestamp(i64::try_from(n).unwrap() + 10));
+    }
+    usage.need("s5", timestamp(3));
+    assert_eq!((usage.scopes.len(), usage.scopes.contains_key("s1")), (SCOPES_KEPT, false));
+    assert_eq!(usage.scopes["s5"], timestamp(15), "what is known to be later stays");
 }

@@ -14,7 +14,7 @@ use keygate::{
     policy::scope::Scopes,
     store::contract::{
         Access, Acknowledgement, Changes, Committed, Database, Feed, Head, Heard, Heartbeat, Intake,
-        Remembered, Since, Submission, UsageRow, WhenStale,
+        Remembered, ScopeUse, Since, Submission, UsageRow, WhenStale,
     },
     telemetry::usage::{LastUse, UseCounts},
 };
@@ -46,6 +46,8 @@ pub(super) const CASES: &[(&str, Case<dyn Database>)] = &[
     ("acknowledgements are told", |database| Box::pin(acknowledgements_are_told(database))),
     ("what was submitted is made once", |database| Box::pin(what_was_submitted_is_made_once(database))),
     ("usage adds up", |database| Box::pin(usage_adds_up(database))),
+    ("usage is summed up by secret", |database| Box::pin(usage_is_summed_up_by_secret(database))),
+    ("scopes that were needed are kept", |database| Box::pin(needed_scopes_are_kept(database))),
     ("commits are heard", |database| Box::pin(commits_are_heard(database))),
 ];
 
@@ -405,6 +407,54 @@ async fn usage_adds_up(database: Arc<dyn Database>) {
     assert_eq!((found[0].last_used, found[0].last_refused), (None, None));
     assert_eq!(database.usage(&[key_id(2)]).await.unwrap(), found[2..]);
     assert_eq!(database.usage(&[key_id(3)]).await.unwrap(), []);
+}
+
+async fn usage_is_summed_up_by_secret(database: Arc<dyn Database>) {
+    let row = |number, secret: &str, hour: i64, used: Option<(i64, &str)>, refused: Option<i64>| UsageRow {
+        key: key_id(number),
+        secret: secret.to_owned(),
+        hour: instant(hour * 3600),
+        counts: UseCounts { ok: 1, client_error: 2, server_error: 3, refused: 4, aborted: 5 },
+        last_used: used.map(|(at, client)| LastUse { at: instant(at), client: client.parse().unwrap() }),
+        last_refused: refused.map(instant),
+    };
+    let rows = [
+        row(1, "new", 5, Some((18_001, "192.0.2.5")), None),
+        row(1, "new", 6, None, Some(21_602)),
+        row(1, "new", 7, Some((25_201, "2001:db8::7")), Some(25_202)),
+        row(1, "old", 4, Some((14_401, "192.0.2.4")), None),
+        row(2, "only", 9, None, None),
+        row(3, "other", 9, None, None),
+    ];
+    database.add_usage(&rows).await.unwrap();
+
+    let thrice = UseCounts { ok: 3, client_error: 6, server_error: 9, refused: 12, aborted: 15 };
+    let total = UsageRow { hour: instant(5 * 3600), counts: thrice, ..rows[2].clone() };
+    let totals = database.usage_totals(&[key_id(2), key_id(1), key_id(4)]).await.unwrap();
+    assert_eq!(totals, [total, rows[3].clone(), rows[4].clone()]);
+    assert_eq!(database.usage_totals(&[]).await.unwrap(), []);
+
+    let since = database.usage_since(&key_id(1), instant(5 * 3600)).await.unwrap();
+    assert_eq!(since, [rows[2].clone(), rows[1].clone(), rows[0].clone()]);
+    assert_eq!(database.usage_since(&key_id(1), instant(8 * 3600)).await.unwrap(), []);
+}
+
+async fn needed_scopes_are_kept(database: Arc<dyn Database>) {
+    let need = |number, scope: &str, at| ScopeUse {
+        key: key_id(number),
+        scope: scope.to_owned(),
+        last_used: instant(at),
+    };
+    database.add_scope_uses(&[]).await.unwrap();
+    database.add_scope_uses(&[need(2, "read", 1), need(1, "write", 5), need(1, "read", 3)]).await.unwrap();
+    // Later, earlier, and twice at once.
+    let more = [need(1, "write", 4), need(1, "read", 9), need(1, "read", 7), need(1, "admin", 2)];
+    database.add_scope_uses(&more).await.unwrap();
+    database.add_scope_uses(&more).await.unwrap();
+    let expected = [need(1, "admin", 2), need(1, "read", 9), need(1, "write", 5)];
+    assert_eq!(database.scopes_used(&[key_id(1), key_id(3)]).await.unwrap(), expected);
+    assert_eq!(database.scopes_used(&[key_id(2)]).await.unwrap(), [need(2, "read", 1)]);
+    assert_eq!(database.scopes_used(&[]).await.unwrap(), []);
 }
 
 async fn commits_are_heard(database: Arc<dyn Database>) {

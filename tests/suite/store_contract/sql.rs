@@ -16,8 +16,8 @@ use keygate::{
     store::{
         accounts::PasswordHash,
         contract::{
-            Access, Acknowledgement, AuditFilter, Committed, Database, Feed, Heard, Heartbeat, Since,
-            StoreError, WhenStale,
+            Access, Acknowledgement, AuditFilter, Committed, Database, Feed, Heard, Heartbeat, ScopeUse,
+            Since, StoreError, WhenStale,
         },
         database_url::DatabaseUrl,
         sql::{migrate, open},
@@ -29,7 +29,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _, sqlite::SqliteConnect
 use super::{
     database_cases::{changes, insert, load, revision},
     made_at,
-    records::{audit, full_key, key, key_id, revocation, rotated, submission},
+    records::{audit, full_key, instant, key, key_id, revocation, rotated, submission},
     store_cases::write,
 };
 use crate::harness::{GUARD, Postgres, run::keygate};
@@ -383,6 +383,9 @@ fn roles_permit_what_their_work_needs_and_nothing_else() {
             Acknowledgement { replica: "a".to_owned(), revision: 2, after, streams_closed: 0 };
         gateway.acknowledge(&acknowledgement).await.unwrap();
         gateway.add_usage(&[]).await.unwrap();
+        let need = ScopeUse { key: key_id(1), scope: "read".to_owned(), last_used: instant(1) };
+        gateway.add_scope_uses(std::slice::from_ref(&need)).await.unwrap();
+        assert_eq!(admin.scopes_used(&[key_id(1)]).await.unwrap(), [need]);
         gateway.checksum().await.unwrap();
         gateway.signals().await.unwrap();
         assert!(gateway.forget("a").await.unwrap());

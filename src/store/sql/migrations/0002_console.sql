@@ -53,3 +53,11 @@ CREATE INDEX audit_by_organization ON audit (organization, revision);
 CREATE INDEX keys_newest ON keys (coalesce(created_at, -1000000000000000000) DESC, id DESC);
 CREATE INDEX keys_by_owner ON keys (owner);
 CREATE INDEX people_by_email ON people (lower(email COLLATE "C"));
+
+-- Which scopes the requests of a key needed, and when last: tells a key that may do more than it does.
+CREATE TABLE usage_scopes (
+    key TEXT COLLATE "C" NOT NULL,
+    scope TEXT COLLATE "C" NOT NULL,
+    last_used BIGINT NOT NULL,
+    PRIMARY KEY (key, scope)
+);
