@@ -79,9 +79,10 @@ fn read<T: DeserializeOwned>(bytes: &[u8], is_json: bool) -> Result<T, Problem> 
         }
     };
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text)).map_err(|error| {
-        let pointer: String = error.path().iter().map(|part| format!("/{part}")).collect();
+        let parts: Vec<_> = error.path().iter().map(ToString::to_string).collect();
+        let pointer = format!("/{}", parts.join("/"));
         let problem = Problem::of(Reason::BadRequest, "The body is not what this operation takes.");
-        problem.with_error(if pointer == "/." { String::new() } else { pointer }, error.inner().to_string())
+        problem.with_error(if parts.is_empty() { String::new() } else { pointer }, error.inner().to_string())
     })
 }
 

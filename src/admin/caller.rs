@@ -98,10 +98,8 @@ async fn identify(
 fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Unknown> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let (Some(field), None) = (fields.next(), fields.next()) else {
-        return match headers.contains_key(AUTHORIZATION) {
-            true => Err(Unknown::Malformed("there are two Authorization fields; send one")),
-            false => Ok(None),
-        };
+        let twice = Unknown::Malformed("there are two Authorization fields; send one");
+        return if headers.contains_key(AUTHORIZATION) { Err(twice) } else { Ok(None) };
     };
     let (scheme, secret) = field.as_bytes().split_at_checked(7).unwrap_or_default();
     if !scheme.eq_ignore_ascii_case(b"bearer ") || secret.is_empty() {

@@ -190,7 +190,7 @@ impl KeyStore {
         let store = FileStore::new(options);
         let rules = store.rules().map_err(|error| stopped(&error.into()))?;
         let administration = Administration {
-            kept: Kept::Files { store: Arc::new(store), state: state },
+            kept: Kept::Files { store: Arc::new(store), state },
             rules: Some(rules),
             key_creation,
             actor: self.actor()?,

@@ -406,11 +406,7 @@ pub enum Streams {
 impl Config {
     /// What it says about records, for those who change them.
     pub fn key_rules(&self) -> KeyRules {
-        KeyRules {
-            scopes: self.policy.scopes.clone(),
-            role_caps: self.role_caps.clone(),
-            brand: self.brand.clone(),
-        }
+        KeyRules { scopes: self.policy.scopes.clone(), role_caps: self.role_caps, brand: self.brand.clone() }
     }
 
     /// The template for `reason`, if the API has its own envelope.

@@ -80,7 +80,7 @@ pub(in crate::admin) async fn update_key(
     let (now, id) = (state.clock.now(), key_id(&id)?);
     let administration = state.administration(&caller, asked.submission(caller.actor.in_full()));
     let Asked { body, seen, .. } = asked;
-    let update = body.form()?.read(now).map_err(AdminError::Refused)?;
+    let update = body.form().read(now).map_err(AdminError::Refused)?;
     let change = match key_admin::update(&administration, &id, &update, seen.as_ref()).await {
         Ok(committed) => Change::confirmed(&administration, &committed, wait.unwrap_or(Duration::ZERO)).await,
         Err(AdminError::Done(before)) => Change { revision: Some(before.revision), ..Change::default() },
@@ -91,19 +91,10 @@ pub(in crate::admin) async fn update_key(
 }
 
 impl KeyChange {
-    fn form(self) -> Result<KeyUpdateForm, Problem> {
-        let projects = match self.projects.map(ProjectsAsked::ids) {
-            // All is more than anything, or what it has already.
-            Some(None) | None => None,
-            Some(Some(ids)) => Some(ids),
-        };
-        Ok(KeyUpdateForm {
-            name: self.name,
-            labels: self.labels,
-            scopes: self.scopes,
-            projects,
-            expires: self.expires,
-            addresses: self.addresses,
-        })
+    fn form(self) -> KeyUpdateForm {
+        let Self { name, labels, scopes, projects, expires, addresses } = self;
+        // All is what it has already, or more than it may get.
+        let projects = projects.and_then(ProjectsAsked::ids);
+        KeyUpdateForm { name, labels, scopes, projects, expires, addresses }
     }
 }
