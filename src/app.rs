@@ -170,7 +170,7 @@ impl App {
         let (certificates, admin_certificates) = load_certificates(&config)?;
         let metrics = Metrics::new(BUILD, SystemClock.now());
         let state = open_state(&config)?;
-        let audit = open_audit(&config)?;
+        let (audit, admin_audit) = (open_audit(&config)?, open_audit(&config)?);
         let access_log = AccessLog::open(&access_log_settings(&config), &metrics)
             .map_err(|error| format!("the access log cannot be opened: {error}"))?;
         let (telemetry, batches) = Telemetry::new(metrics.clone(), access_log);
@@ -224,7 +224,13 @@ impl App {
             .map_err(|error| format!("a worker cannot be started: {error}"))?;
         let reload = ReloadThread::spawn(reloader)
             .map_err(|error| format!("the thread that reloads cannot be started: {error}"))?;
-        let sources = AdminSources { keys: source, live: live.clone(), reload: reload.handle() };
+        let sources = AdminSources {
+            keys: source,
+            live: live.clone(),
+            reload: reload.handle(),
+            metrics: telemetry.metrics().clone(),
+            audit: admin_audit,
+        };
         let admin =
             admin.map(|door| door.open(admin_store, open_files, shutdown.clone(), sources)).transpose()?;
         let health = health.map(|(_, socket)| socket);

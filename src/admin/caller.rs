@@ -12,14 +12,21 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{guard::Peer, problem::Problem, state::AdminState};
+use super::{
+    guard::Peer,
+    problem::Problem,
+    session_cookie::{self, TwoSessions},
+    state::AdminState,
+};
 use crate::{
     control::{
         actor::Actor,
         managing_key::{self, Unfit},
+        sign_in::{self, Resumed, Token},
     },
     keys::record::{KeyStatus, Person},
     policy::reason::Reason,
+    store::accounts::Session,
 };
 
 /// Who sends a request.
@@ -36,12 +43,12 @@ pub struct Caller {
 }
 
 /// How a caller is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum KnownBy {
     /// By a key.
     Key,
-    /// By a session, as lists call it.
-    Session(String),
+    /// By a session.
+    Session(Box<Session>),
 }
 
 /// Why a caller is not known. Each says as much as helps whoever holds a good credential.
@@ -61,8 +68,7 @@ impl FromRequestParts<AdminState> for Caller {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Response> {
-        let address = parts.extensions.get::<Peer>().and_then(|peer| peer.address);
-        let caller = identify(&parts.headers, address, state).await;
+        let caller = identify(&parts.headers, peer(parts), state).await;
         caller.map_err(IntoResponse::into_response)
     }
 }
@@ -72,8 +78,7 @@ impl OptionalFromRequestParts<AdminState> for Caller {
 
     /// `None` for whoever shows nothing, or an ended session.
     async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Option<Self>, Response> {
-        let address = parts.extensions.get::<Peer>().and_then(|peer| peer.address);
-        match identify(&parts.headers, address, state).await {
+        match identify(&parts.headers, peer(parts), state).await {
             Ok(caller) => Ok(Some(caller)),
             Err(Unknown::NoCredential | Unknown::NoSession) => Ok(None),
             Err(unknown) => Err(unknown.into_response()),
@@ -81,13 +86,34 @@ impl OptionalFromRequestParts<AdminState> for Caller {
     }
 }
 
-/// Who sends a request with these headers from `address`.
-async fn identify(
-    headers: &HeaderMap,
-    address: Option<IpAddr>,
-    state: &AdminState,
-) -> Result<Caller, Unknown> {
-    let secret = bearer(headers)?.ok_or(Unknown::NoCredential)?;
+/// Where a request comes from; nowhere that is trusted, if nothing says it.
+fn peer(parts: &Parts) -> Peer {
+    let nowhere = Peer { address: None, is_loopback: false, is_secure: false };
+    parts.extensions.get::<Peer>().copied().unwrap_or(nowhere)
+}
+
+/// Who sends a request with these headers.
+async fn identify(headers: &HeaderMap, peer: Peer, state: &AdminState) -> Result<Caller, Unknown> {
+    let token = session_cookie::token(headers, peer).map_err(|TwoSessions| {
+        Unknown::Malformed("there are two session cookies; delete them and sign in")
+    })?;
+    match (bearer(headers)?, token) {
+        (Some(_), Some(_)) => Err(Unknown::Malformed("show a key or a session, not both")),
+        (Some(secret), None) => by_key(secret, peer.address, state).await,
+        (None, Some(token)) => by_session(&token, peer.address, state).await,
+        (None, None) => Err(Unknown::NoCredential),
+    }
+}
+
+async fn by_session(token: &Token, address: Option<IpAddr>, state: &AdminState) -> Result<Caller, Unknown> {
+    let resumed = state.sign_in.resume(token, address).await;
+    let resumed = resumed.map_err(|error| Unknown::Key(Unfit::Store(error.into())))?;
+    let Resumed { session, person } = resumed.ok_or(Unknown::NoSession)?;
+    let actor = sign_in::actor(&session);
+    Ok(Caller { actor, person, address, by: KnownBy::Session(Box::new(session)) })
+}
+
+async fn by_key(secret: &[u8], address: Option<IpAddr>, state: &AdminState) -> Result<Caller, Unknown> {
     let listener = state.on_its_own(address);
     let found = managing_key::of_secret(&listener, secret, address, state.clock.now()).await;
     let managing = found.map_err(Unknown::Key)?;

@@ -8,10 +8,11 @@ use crate::{
         actor::Actor,
         administration::{Administration, Kept},
         reload_thread::ReloadHandle,
+        sign_in::SignIn,
     },
     live::{Live, Published},
     store::contract::Submission,
-    telemetry::operator::Operator,
+    telemetry::{history::History, metrics::Metrics, operator::Operator},
 };
 
 use super::caller::Caller;
@@ -29,8 +30,14 @@ pub struct AdminParts {
     pub live: Live,
     /// Asks this process to look at its sources.
     pub reload: ReloadHandle,
+    /// Signs people in.
+    pub sign_in: SignIn,
+    /// This process's traffic.
+    pub history: Arc<History>,
+    /// What is counted, and how each source stands.
+    pub metrics: Metrics,
     /// What time it is.
-    pub clock: Box<dyn Clock>,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl AdminState {

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use axum::Router;
+use jiff::SignedDuration;
 
 use super::{StartError, bind_one};
 use crate::{
@@ -13,9 +14,13 @@ use crate::{
         state::{AdminParts, AdminState},
         thread::{AdminThread, AdminThreadParts},
     },
-    clock::SystemClock,
-    config::model::{AdminConfig, KeySource},
-    control::{administration::Kept, reload_thread::ReloadHandle},
+    clock::{Clock, SystemClock},
+    config::model::{AdminConfig, KeySource, SessionLifetimes},
+    control::{
+        administration::Kept,
+        reload_thread::ReloadHandle,
+        sign_in::{Lifetimes, SignIn, SignInParts},
+    },
     live::Live,
     net::{
         drain::Shutdown,
@@ -23,11 +28,13 @@ use crate::{
         tls::CertificateStore,
     },
     store::{
+        accounts::Accounts,
         file_store::{FileStore, FileStoreOptions},
         key_files::Location,
+        memory_accounts::MemoryAccounts,
         sql,
     },
-    telemetry::operator::Operator,
+    telemetry::{audit::AuditLog, history::History, metrics::Metrics, operator::Operator},
 };
 
 /// The admin listener, bound and not yet served.
@@ -45,6 +52,10 @@ pub(super) struct AdminSources {
     pub(super) live: Live,
     /// What looks at the sources.
     pub(super) reload: ReloadHandle,
+    /// What is counted.
+    pub(super) metrics: Metrics,
+    /// Where sign-ins are told.
+    pub(super) audit: AuditLog,
 }
 
 impl AdminDoor {
@@ -63,26 +74,41 @@ impl AdminDoor {
         let guard = Guard::new(&self.config, &self.address);
         let connections = connections_within(open_files);
         let parts = AdminThreadParts { socket: self.socket, guard, certificates, connections, shutdown };
-        let kept = kept(&sources)?;
-        let router = move || router(sources, kept);
+        let (kept, accounts) = kept(&sources)?;
+        let SessionLifetimes { idle, absolute } = self.config.sessions;
+        let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        let lifetimes = Lifetimes { idle: signed(idle), absolute: signed(absolute) };
+        let router = move || router(sources, kept, accounts, lifetimes);
         Ok(AdminThread::start(parts, router)
             .map_err(|error| format!("the admin listener cannot be served: {error}"))?)
     }
 }
 
-fn router(sources: AdminSources, kept: Kept) -> Router {
-    let AdminSources { live, reload, .. } = sources;
-    let state = AdminState::new(AdminParts { kept, live, reload, clock: Box::new(SystemClock) });
-    admin::router(state)
+fn router(sources: AdminSources, kept: Kept, accounts: Arc<dyn Accounts>, lifetimes: Lifetimes) -> Router {
+    let AdminSources { live, reload, metrics, audit, .. } = sources;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let history = Arc::new(History::new(metrics.clone(), clock.now()));
+    let samples = Arc::clone(&history);
+    tokio::spawn(async move { samples.run().await });
+    let sign_in = SignIn::new(SignInParts {
+        kept: kept.clone(),
+        accounts,
+        audit: Arc::new(audit),
+        clock: Arc::clone(&clock),
+        lifetimes,
+    });
+    admin::router(AdminState::new(AdminParts { kept, live, reload, sign_in, history, metrics, clock }))
 }
 
 /// Where the admin listener looks and writes. A database of its own: nothing is said to it before the first request.
-fn kept(sources: &AdminSources) -> Result<Kept, StartError> {
+fn kept(sources: &AdminSources) -> Result<(Kept, Arc<dyn Accounts>), StartError> {
     let config = &sources.live.current().config;
     let location = match &sources.keys {
         KeySource::Database(source) => {
             let database = sql::database(&source.url, source.listen_url.as_ref());
-            return Ok(Kept::Database(database.map_err(|error| error.to_string())?));
+            let database = database.map_err(|error| error.to_string())?;
+            let accounts = database.accounts();
+            return Ok((Kept::Database(database), accounts));
         }
         KeySource::File(path) => Location::File(path.clone()),
         KeySource::Directory(path) => Location::Directory(path.clone()),
@@ -95,5 +121,6 @@ fn kept(sources: &AdminSources) -> Result<Kept, StartError> {
         new_records: None,
         operator: Operator::of_process(),
     };
-    Ok(Kept::Files { store: Arc::new(FileStore::new(options)), state })
+    let kept = Kept::Files { store: Arc::new(FileStore::new(options)), state };
+    Ok((kept, Arc::new(MemoryAccounts::default())))
 }

@@ -188,6 +188,7 @@ impl From<AdminError> for SignInError {
             | AdminError::NotFound(_)
             | AdminError::Forbidden(_)
             | AdminError::Stale(_)
+            | AdminError::Done(_)
             | AdminError::Commit(_)) => Self::Admin(error),
         }
     }
@@ -352,7 +353,7 @@ impl SignIn {
 
     async fn look(&self) -> Result<Box<dyn Transaction>, StoreError> {
         let store: &dyn Store = match &self.parts.kept {
-            Kept::Files(store) => &**store,
+            Kept::Files { store, .. } => &**store,
             Kept::Database(database) => &**database,
         };
         store.begin(Access::Read).await
