@@ -104,6 +104,8 @@ pub enum Action<'a> {
         /// As they will be.
         after: &'a Person,
     },
+    /// See what was changed.
+    SeeAudit,
     /// Declare or remove projects.
     ManageProjects,
     /// Make or change organizations.
@@ -137,7 +139,7 @@ pub fn may(
             below(person, owner.map(|owner| owner.role))
         }
         Action::SeePerson(seen) if seen == id => Ok(()),
-        Action::SeePerson(_) => managed(person),
+        Action::SeePerson(_) | Action::SeeAudit => managed(person),
         // Declaring or removing one project changes what every key may see.
         Action::ManageProjects => {
             managed(person)?;

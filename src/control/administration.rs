@@ -139,12 +139,19 @@ pub struct Changed {
     pub id: String,
     /// What of it.
     pub what: String,
+    /// Whose it is, where that is known.
+    pub organization: Option<OrganizationId>,
 }
 
 impl Changed {
     /// The record `id` of this kind, of which `what` changed.
     pub fn new(record: &'static str, id: impl fmt::Display, what: impl Into<String>) -> Self {
-        Self { record, id: id.to_string(), what: what.into() }
+        Self { record, id: id.to_string(), what: what.into(), organization: None }
+    }
+
+    /// It belongs to this organization.
+    pub fn within(self, organization: &OrganizationId) -> Self {
+        Self { organization: Some(organization.clone()), ..self }
     }
 }
 
@@ -337,12 +344,17 @@ impl<'a> Work<'a> {
             self.transaction.remember(submission, first.record, &first.id).await?;
         }
         let actor = self.administration.actor.in_full();
+        let own = match (&self.acting, &self.organizations[..]) {
+            (Acting::Person(_, own), _) => Some(own),
+            (Acting::Operator, [only]) => Some(&only.id),
+            (Acting::Operator, _) => None,
+        };
         let record = |changed: &Changed| AuditRecord {
             at: jiff::Timestamp::UNIX_EPOCH,
             revision: None,
             actor: actor.clone(),
             address: self.administration.address,
-            organization: None,
+            organization: changed.organization.as_ref().or(own).cloned(),
             command: command.to_owned(),
             record: changed.record.to_owned(),
             id: changed.id.clone(),

@@ -1,20 +1,26 @@
-//! What was changed, by whom: for operators, since records of every organization stand in one trail.
+//! What was changed, by whom: all of it for operators, for owners and admins that of their organization.
 
 use super::{
-    actor::Actor,
+    actor::{Acting, Action},
     administration::{AdminError, Administration},
 };
 use crate::store::contract::{AuditFilter, AuditPage};
 
-/// A page of the changes that `filter` asks for.
+/// A page of the changes that `filter` asks for, as far as whoever asks may see them.
 ///
 /// # Errors
-/// Where the store cannot be read, keeps no trail, or whoever asks is no operator.
+/// Where the store cannot be read, keeps no trail, or whoever asks manages nothing.
 pub async fn page(administration: &Administration, filter: &AuditFilter) -> Result<AuditPage, AdminError> {
-    match &administration.actor {
-        Actor::Operator(_) | Actor::FirstOwnerLink => Ok(administration.store().audit(filter).await?),
-        Actor::Person(id) | Actor::Key(id, _) => Err(AdminError::Forbidden(format!(
-            "{id} may not see the audit trail; operators may, without --as"
-        ))),
-    }
+    let organization = {
+        let work = administration.look().await?;
+        match &work.acting {
+            Acting::Operator => filter.organization.clone(),
+            Acting::Person(_, own) => {
+                work.demand(Action::SeeAudit, own)?;
+                Some(own.clone())
+            }
+        }
+    };
+    let filter = AuditFilter { organization, ..filter.clone() };
+    Ok(administration.store().audit(&filter).await?)
 }

@@ -102,7 +102,8 @@ pub async fn create(
         return Err(AdminError::Refused(problems));
     }
     work.transaction.insert_keys(std::slice::from_ref(&key)).await?;
-    let changed = Changed::new("key", key.id, granted(&key));
+    let organization = work.organization_of_key(&key, owner.as_ref())?.id;
+    let changed = Changed::new("key", key.id, granted(&key)).within(&organization);
     let committed = work.commit("keys create", &[changed]).await?;
     Ok(Issued { id: key.id, secret, committed })
 }
@@ -204,7 +205,8 @@ pub async fn update(
         return Err(AdminError::Refused(refusals));
     }
     work.transaction.update_key(&after).await?;
-    work.commit("keys update", &[Changed::new("key", id, differences(&before, &after))]).await
+    work.commit("keys update", &[Changed::new("key", id, differences(&before, &after)).within(&organization)])
+        .await
 }
 
 /// In what `after` is more than `before`.
@@ -346,7 +348,8 @@ pub async fn rotate(
     key.prefix = secret.prefix().and_then(|prefix| Name::parse(prefix).ok()).or(key.prefix);
     work.transaction.update_key(&key).await?;
     let what = format!("rotated: previous_until={}", record_yaml::instant(old_until));
-    let committed = work.commit("keys rotate", &[Changed::new("key", id, what)]).await?;
+    let committed =
+        work.commit("keys rotate", &[Changed::new("key", id, what).within(&organization)]).await?;
     let ended = before.map(|previous| previous.until).filter(|until| *until > now);
     Ok(Rotated { issued: Issued { id: *id, secret, committed }, old_until, ended })
 }

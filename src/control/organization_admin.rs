@@ -27,5 +27,6 @@ pub async fn create(administration: &Administration, new: &Organization) -> Resu
         return Err(AdminError::Refused(problems));
     }
     work.transaction.put_organization(new).await?;
-    work.commit("organizations create", &[Changed::new("organization", &new.id, "created")]).await
+    work.commit("organizations create", &[Changed::new("organization", &new.id, "created").within(&new.id)])
+        .await
 }

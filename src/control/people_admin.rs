@@ -33,7 +33,8 @@ async fn create_in(mut work: Work<'_>, person: &Person, command: &str) -> Result
         )));
     }
     put(&mut work, &person).await?;
-    let changed = Changed::new("person", &person.id, format!("created: role={}", person.role.as_str()));
+    let what = format!("created: role={}", person.role.as_str());
+    let changed = Changed::new("person", &person.id, what).within(&organization.id);
     work.commit(command, &[changed]).await
 }
 
@@ -164,7 +165,8 @@ pub async fn update(
         return Ok(Committed::Unchanged);
     }
     put(&mut work, &after).await?;
-    work.commit(command, &[Changed::new("person", id, differences(&before, &after))]).await
+    work.commit(command, &[Changed::new("person", id, differences(&before, &after)).within(&organization)])
+        .await
 }
 
 /// The person `id`, to be shown.

@@ -58,7 +58,7 @@ pub async fn create(administration: &Administration, new: &NewProject) -> Result
         }
     }
     let what = format!("declared by {}", after.id);
-    work.commit("projects create", &[Changed::new("project", &new.id, what)]).await
+    work.commit("projects create", &[Changed::new("project", &new.id, what).within(&after.id)]).await
 }
 
 async fn put(work: &mut Work<'_>, after: &Organization) -> Result<(), AdminError> {
@@ -142,5 +142,5 @@ pub async fn remove(administration: &Administration, id: &str) -> Result<Committ
     let after = Organization { projects: Some(projects), ..organization };
     put(&mut work, &after).await?;
     let what = format!("no longer declared by {}", after.id);
-    work.commit("projects remove", &[Changed::new("project", id, what)]).await
+    work.commit("projects remove", &[Changed::new("project", id, what).within(&after.id)]).await
 }
