@@ -3,6 +3,7 @@
 
 mod admin;
 mod certificates;
+mod first_owner;
 
 use std::{
     fmt, fs, io,
@@ -230,6 +231,7 @@ impl App {
             reload: reload.handle(),
             metrics: telemetry.metrics().clone(),
             audit: admin_audit,
+            place: place(&bound),
         };
         let admin =
             admin.map(|door| door.open(admin_store, open_files, shutdown.clone(), sources)).transpose()?;

@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     fmt,
     io::{self, Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -35,6 +35,7 @@ use tokio::{
 
 use crate::{
     clock,
+    config::reachable,
     live::Live,
     net::{
         drain::{Phase, Shutdown},
@@ -215,16 +216,6 @@ pub fn healthcheck(address: SocketAddr) -> Result<(), Unhealthy> {
         Some((status, detail)) => Err(Unhealthy::NotReady(status, detail.to_owned())),
         None => Err(Unhealthy::NotHttp(address)),
     }
-}
-
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        });
-    }
-    address
 }
 
 fn ask(address: SocketAddr) -> io::Result<Vec<u8>> {

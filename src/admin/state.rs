@@ -36,6 +36,8 @@ pub struct AdminParts {
     pub history: Arc<History>,
     /// What is counted, and how each source stands.
     pub metrics: Metrics,
+    /// Where people find the console, as `https://keys.example.com`; `None` behind a Unix socket.
+    pub url: Option<String>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use axum::Router;
 use jiff::SignedDuration;
 
-use super::{StartError, bind_one};
+use super::{StartError, bind_one, first_owner};
 use crate::{
     admin::{
         self,
@@ -56,6 +56,8 @@ pub(super) struct AdminSources {
     pub(super) metrics: Metrics,
     /// Where sign-ins are told.
     pub(super) audit: AuditLog,
+    /// What tells this gateway from others of its database.
+    pub(super) place: String,
 }
 
 impl AdminDoor {
@@ -78,13 +80,28 @@ impl AdminDoor {
         let SessionLifetimes { idle, absolute } = self.config.sessions;
         let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
         let lifetimes = Lifetimes { idle: signed(idle), absolute: signed(absolute) };
-        let router = move || router(sources, kept, accounts, lifetimes);
+        let place = Place { url: self.config.url(&self.address), name: sources.place.clone() };
+        let router = move || router(sources, kept, accounts, lifetimes, place);
         Ok(AdminThread::start(parts, router)
             .map_err(|error| format!("the admin listener cannot be served: {error}"))?)
     }
 }
 
-fn router(sources: AdminSources, kept: Kept, accounts: Arc<dyn Accounts>, lifetimes: Lifetimes) -> Router {
+/// Where this listener is.
+struct Place {
+    /// For people.
+    url: Option<String>,
+    /// Among all gateways of a database.
+    name: String,
+}
+
+fn router(
+    sources: AdminSources,
+    kept: Kept,
+    accounts: Arc<dyn Accounts>,
+    lifetimes: Lifetimes,
+    place: Place,
+) -> Router {
     let AdminSources { live, reload, metrics, audit, .. } = sources;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let history = Arc::new(History::new(metrics.clone(), clock.now()));
@@ -97,7 +114,11 @@ fn router(sources: AdminSources, kept: Kept, accounts: Arc<dyn Accounts>, lifeti
         clock: Arc::clone(&clock),
         lifetimes,
     });
-    admin::router(AdminState::new(AdminParts { kept, live, reload, sign_in, history, metrics, clock }))
+    let folder = live.current().config.state.clone();
+    let url = place.url;
+    let state = AdminState::new(AdminParts { kept, live, reload, sign_in, history, metrics, url, clock });
+    tokio::spawn(first_owner::offer(state.clone(), place.name, folder));
+    admin::router(state)
 }
 
 /// Where the admin listener looks and writes. A database of its own: nothing is said to it before the first request.

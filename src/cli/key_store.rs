@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     config::{
-        self, Surroundings,
-        model::{Config, KeyCreation, KeySource},
+        self, ListenAddress, Surroundings,
+        model::{AdminConfig, Config, KeyCreation, KeySource},
     },
     control::{
         actor::Actor,
@@ -72,6 +72,8 @@ pub(super) struct KeyStore {
 pub(super) struct Opened {
     /// The store, its rules, and who asks.
     pub(super) administration: Administration,
+    /// Where people find the console, if the config says it.
+    pub(super) console: Option<String>,
 }
 
 impl KeyStore {
@@ -177,7 +179,8 @@ impl KeyStore {
             address: None,
             submission: None,
         };
-        Ok(Opened { administration })
+        let console = settings.and_then(|settings| settings.console.clone());
+        Ok(Opened { administration, console })
     }
 
     /// Whether a person is named on whose behalf something is done.
@@ -197,7 +200,7 @@ impl KeyStore {
             address: None,
             submission: None,
         };
-        Ok(Opened { administration })
+        Ok(Opened { administration, console: None })
     }
 
     fn actor(&self) -> Result<Actor, Stopped> {
@@ -268,20 +271,25 @@ struct Settings {
     rules: KeyRules,
     key_creation: KeyCreation,
     state: Option<PathBuf>,
+    /// Where people find the console, if that can be told before it listens.
+    console: Option<String>,
 }
 
 fn settings(path: &Path) -> Result<Settings, Stopped> {
     let loaded = config::load(path, &Surroundings::of_process("keygate"));
-    let Config { keys, state, brand, role_caps, policy, key_creation, .. } =
-        loaded.result.map_err(|problems| {
-            for problem in &problems {
-                tell(&problem.to_string());
-            }
-            tell("to edit a key file whatever the configuration, name it by --file alone");
-            Exit::WrongInput
-        })?;
-    let rules = KeyRules { scopes: policy.scopes, role_caps, brand };
-    Ok(Settings { keys, rules, key_creation, state })
+    let config = loaded.result.map_err(|problems| {
+        for problem in &problems {
+            tell(&problem.to_string());
+        }
+        tell("to edit a key file whatever the configuration, name it by --file alone");
+        Exit::WrongInput
+    })?;
+    let rules = config.key_rules();
+    let Config { keys, state, key_creation, admin, .. } = config;
+    let has_port = |admin: &AdminConfig| !matches!(&admin.address, ListenAddress::Tcp(at) if at.port() == 0);
+    let console = admin.filter(|admin| admin.public_url.is_some() || has_port(admin));
+    let console = console.and_then(|admin| admin.url(&admin.address));
+    Ok(Settings { keys, rules, key_creation, state, console })
 }
 
 /// A bare name of a file that the gateway would read in a directory.

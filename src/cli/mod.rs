@@ -11,6 +11,7 @@ mod deployment;
 mod explain;
 mod finding;
 mod healthcheck;
+mod invite;
 mod key_store;
 mod keys;
 mod migrate;

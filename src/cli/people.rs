@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     Exit,
     committed::AfterChange,
+    invite::Invite,
     key_store::{
         KeyStore, ListLimit, Opened, Stopped, block_on, not_changed, parsed, parsed_if, projects, stopped,
         tell_wrong, wrong_input,
@@ -26,7 +27,7 @@ use crate::{
     store::contract::Committed,
 };
 
-/// Create, list, change and disable the people who own keys.
+/// Create, list, change, invite and disable the people who own keys.
 #[derive(Debug, Args)]
 pub(super) struct People {
     #[command(subcommand)]
@@ -39,6 +40,7 @@ enum PeopleCommand {
     List(List),
     Show(Show),
     Update(Update),
+    Invite(Invite),
     /// Stop every key of a person.
     Disable(Switch),
     /// Let the keys of a person work again.
@@ -52,6 +54,7 @@ impl People {
             PeopleCommand::List(command) => block_on(command.run()),
             PeopleCommand::Show(command) => block_on(command.run()),
             PeopleCommand::Update(command) => block_on(command.run()),
+            PeopleCommand::Invite(command) => block_on(command.run()),
             PeopleCommand::Disable(switch) => block_on(switch.run(true, "people disable")),
             PeopleCommand::Enable(switch) => block_on(switch.run(false, "people enable")),
         }

@@ -1,6 +1,11 @@
 //! Where to listen, as the operator writes it.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 /// `127.0.0.1:8080`, `[::]:8443` (both families) or `unix:/run/keygate.sock`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +67,17 @@ impl fmt::Display for ListenAddress {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// Where a listener is found that listens at `address`: an unspecified one means this machine.
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    address
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod resolve;
 mod schema;
 
 pub use self::{
-    address::ListenAddress,
+    address::{ListenAddress, reachable},
     authority::{Authority, PublicUrl},
     load::{LIMITS, Loaded, Surroundings, load, parse},
     model::Config,

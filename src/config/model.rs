@@ -13,7 +13,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    address::ListenAddress,
+    address::{ListenAddress, reachable},
     authority::{Authority, PublicUrl},
 };
 pub use crate::gate::identity::IdentityHeaders;
@@ -119,6 +119,18 @@ pub struct AdminConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// How long one stays signed in.
     pub sessions: SessionLifetimes,
+}
+
+impl AdminConfig {
+    /// Where people find the console when it listens at `bound`; `None` behind a Unix socket without `public_url`.
+    pub fn url(&self, bound: &ListenAddress) -> Option<String> {
+        if let Some(url) = &self.public_url {
+            return Some(url.to_string());
+        }
+        let ListenAddress::Tcp(address) = bound else { return None };
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Some(format!("{scheme}://{}", reachable(*address)))
+    }
 }
 
 /// How long one stays signed in to the console.

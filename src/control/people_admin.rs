@@ -47,14 +47,21 @@ pub async fn create_first_owner(
     person: &Person,
 ) -> Result<Committed, AdminError> {
     let mut work = administration.change().await?;
-    if person.role != Role::Owner || has_owner(&mut work).await? {
+    if person.role != Role::Owner || is_owned(&mut work).await? {
         return Err(AdminError::Forbidden("there is an owner already, who adds others".to_owned()));
     }
     create_in(work, person, "people create first owner").await
 }
 
-/// Whether anybody is owner. Cost: reads all people.
-async fn has_owner(work: &mut Work<'_>) -> Result<bool, AdminError> {
+/// Whether anybody is owner. Cost: reads all people, until one is found.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub async fn has_owner(administration: &Administration) -> Result<bool, AdminError> {
+    is_owned(&mut administration.look().await?).await
+}
+
+async fn is_owned(work: &mut Work<'_>) -> Result<bool, AdminError> {
     const PAGE: usize = 1000;
     let mut after: Option<PersonId> = None;
     loop {

@@ -19,6 +19,7 @@ mod demo;
 mod deploy;
 mod enforcement;
 mod exchanges;
+mod first_owner;
 mod fixture;
 mod fleet;
 mod fuzz_http1;

@@ -99,6 +99,19 @@ impl SignIn {
         Ok(token)
     }
 
+    /// A link for the first owner, in the place of one that `place` made before; `None` where another gateway of the same
+    /// database has shown one that still works.
+    ///
+    /// # Errors
+    /// Where the store cannot be read or written.
+    pub async fn first_owner_link(&self, place: &str) -> Result<Option<Token>, StoreError> {
+        let pending = self.parts.accounts.link_for(&LinkPurpose::FirstOwner, self.now()).await?;
+        if pending.is_some_and(|link| link.made_by != place) {
+            return Ok(None);
+        }
+        self.make_link(LinkPurpose::FirstOwner, place, FIRST_OWNER_VALID).await.map(Some)
+    }
+
     /// What the link of `token` is for, so that a page can ask for what it takes. Changes nothing.
     ///
     /// # Errors
