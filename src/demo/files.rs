@@ -10,6 +10,8 @@ pub(super) const ACCESS_LOG: &str = "log/access.log";
 pub(super) struct Addresses {
     /// The gateway, for clients.
     pub(super) listen: SocketAddr,
+    /// The console.
+    pub(super) admin: SocketAddr,
     /// The sample API.
     pub(super) api: SocketAddr,
     /// Its events.
@@ -20,6 +22,7 @@ pub(super) struct Addresses {
 pub(super) fn write(folder: &Path, addresses: &Addresses) -> io::Result<()> {
     let config = include_str!("files/keygate.yaml")
         .replace("{listen}", &addresses.listen.to_string())
+        .replace("{admin}", &addresses.admin.to_string())
         .replace("{api}", &format!("http://{}", addresses.api))
         .replace("{events}", &format!("http://{}", addresses.events));
     fs::create_dir(folder.join("log"))?;

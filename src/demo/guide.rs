@@ -10,16 +10,25 @@ use super::{
 };
 
 const LIST: Command = Command(&["keys", "list"]);
+const INVITE: Command = Command(&["people", "invite", "bob"]);
 
 pub(super) fn write(out: &mut dyn io::Write, demo: &Demo) -> io::Result<()> {
     let folder = demo.folder().display();
     writeln!(out, "A sample API behind Keygate. Ctrl-C ends it and removes its folder.\n")?;
+    writeln!(out, "  console        http://{}", demo.console)?;
+    writeln!(
+        out,
+        "  sign in        http://{}/link/{}  (as ada, once, within 15 minutes)\n",
+        demo.console,
+        demo.link.expose()
+    )?;
     writeln!(out, "  gateway        http://{}", demo.gateway)?;
     writeln!(out, "  metrics        http://{}/metrics", demo.health)?;
     writeln!(out, "  configuration  {folder}/{}", files::CONFIG)?;
     writeln!(out, "  database       {folder}/{}", files::DATABASE)?;
     writeln!(out, "  access log     {folder}/{}", files::ACCESS_LOG)?;
     writeln!(out, "  keys           {}", LIST.shell(demo.folder())?)?;
+    writeln!(out, "  as another     {}  # prints a link for bob, a member", INVITE.shell(demo.folder())?)?;
     for chapter in CHAPTERS {
         writeln!(out, "\n{}", chapter.title)?;
         for step in chapter.steps {

@@ -20,12 +20,18 @@ pub(super) enum Holder {
     Elsewhere,
     Leaving,
     Demoted,
+    Manage,
+    Forgotten,
+    Ending,
+    Rotating,
+    /// The secret that Rotating had before.
+    RotatingBefore,
     /// Of the right form, and nobody's.
     Stranger,
 }
 
 impl Holder {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 18] = [
         Self::Admin,
         Self::Write,
         Self::Read,
@@ -38,6 +44,11 @@ impl Holder {
         Self::Elsewhere,
         Self::Leaving,
         Self::Demoted,
+        Self::Manage,
+        Self::Forgotten,
+        Self::Ending,
+        Self::Rotating,
+        Self::RotatingBefore,
         Self::Stranger,
     ];
 
@@ -56,6 +67,10 @@ impl Holder {
             Self::Elsewhere => "demo-elsewhere",
             Self::Leaving => "demo-leaving",
             Self::Demoted => "demo-demoted",
+            Self::Manage => "demo-manage",
+            Self::Forgotten => "demo-forgotten",
+            Self::Ending => "demo-ending",
+            Self::Rotating | Self::RotatingBefore => "demo-rotating",
             Self::Stranger => "demo-stranger",
         }
     }

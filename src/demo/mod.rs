@@ -1,5 +1,5 @@
 //! The demo: a whole set-up in one process, in a temporary folder. A sample API, a gateway in front of it with a real
-//! configuration and an SQLite database, and steps that show each kind of answer.
+//! configuration, an SQLite database and the console, and steps that show each kind of answer.
 
 mod command;
 mod events;
@@ -7,34 +7,42 @@ mod exchange;
 mod files;
 mod guide;
 mod keyring;
+mod past;
 mod records;
 mod sample_api;
 mod socket;
 mod steps;
+mod traffic;
 mod walk;
 
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
 use tempfile::TempDir;
 
-use self::{files::Addresses, keyring::Keyring, sample_api::SampleApi};
+use self::{files::Addresses, keyring::Keyring, sample_api::SampleApi, traffic::Traffic};
 use crate::{
     app::{App, StartError, Stopper},
     clock::{Clock as _, SystemClock},
+    control::sign_in::Token,
     net::listener::ListenAddress,
     store::database_url::DatabaseUrl,
 };
 
-/// Where the gateway listens if nobody else does.
-const PREFERRED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// Where the gateway and its console listen if nobody else does.
+const PREFERRED: [SocketAddr; 2] = [on_loopback(8080), on_loopback(8081)];
 
-/// A port that the system chooses.
-const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// Ports that the system chooses.
+const ANY: [SocketAddr; 2] = [on_loopback(0); 2];
+
+const fn on_loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
 
 /// Why the demo cannot go on.
 #[derive(Debug)]
@@ -68,7 +76,9 @@ pub fn serve(out: &mut dyn io::Write) -> Result<(), DemoError> {
     let demo = Demo::set_up(PREFERRED).or_else(|_| Demo::set_up(ANY))?;
     guide::write(out, &demo)?;
     out.flush()?;
+    let traffic = Traffic::start(demo.gateway, Arc::clone(&demo.keyring))?;
     demo.wait()?;
+    drop(traffic);
     writeln!(out, "\nThe demo has ended; its folder is gone.")?;
     Ok(())
 }
@@ -89,27 +99,32 @@ pub fn run_once(out: &mut dyn io::Write) -> Result<bool, DemoError> {
 struct Demo {
     gateway: SocketAddr,
     health: SocketAddr,
+    console: SocketAddr,
+    /// Signs the owner in to the console, once.
+    link: Token,
     stopper: Stopper,
     running: JoinHandle<Result<(), StartError>>,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     // Taken down in this order.
     _api: SampleApi,
     folder: TempDir,
 }
 
 impl Demo {
-    fn set_up(listen: SocketAddr) -> Result<Self, DemoError> {
+    fn set_up([listen, admin]: [SocketAddr; 2]) -> Result<Self, DemoError> {
         let folder = tempfile::Builder::new().prefix("keygate-demo-").tempdir()?;
         let api = SampleApi::start()?;
         let keyring = Keyring::generate().map_err(|error| DemoError(error.to_string()))?;
-        files::write(folder.path(), &Addresses { listen, api: api.address(), events: api.events() })?;
+        files::write(folder.path(), &Addresses { listen, admin, api: api.address(), events: api.events() })?;
         let database = DatabaseUrl::Sqlite(folder.path().join(files::DATABASE));
-        records::fill(&database, &keyring, SystemClock.now())?;
+        let link = records::fill(&database, &keyring, SystemClock.now())?;
         let app = App::start(&folder.path().join(files::CONFIG))?;
         let (gateway, health) = (address_of(&app, "data")?, address_of(&app, "health")?);
+        let console = address_of(&app, "admin")?;
         let stopper = app.stopper();
         let running = thread::Builder::new().name("gateway".to_owned()).spawn(|| app.run())?;
-        Ok(Self { gateway, health, stopper, running, keyring, _api: api, folder })
+        let keyring = Arc::new(keyring);
+        Ok(Self { gateway, health, console, link, stopper, running, keyring, _api: api, folder })
     }
 
     fn folder(&self) -> &Path {

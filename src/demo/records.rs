@@ -6,26 +6,34 @@ use jiff::{Timestamp, ToSpan as _};
 use super::{
     DemoError,
     keyring::{Holder, Keyring},
+    past,
 };
 use crate::{
+    control::sign_in::{self, Token},
     keys::record::{
-        Email, KeyId, KeyRecord, Name, Organization, OrganizationId, Person, PersonId, Revocation,
+        Email, KeyId, KeyRecord, Name, Organization, OrganizationId, Person, PersonId, PreviousSecret,
+        Revocation,
     },
-    policy::{principal::Role, project::ProjectSet},
+    policy::{principal::Role, project::ProjectSet, scope::MANAGE},
     store::{
-        contract::{Access, AuditRecord, Committed},
+        accounts::LinkPurpose,
+        contract::{Access, AuditRecord, Committed, StoreError},
         database_url::DatabaseUrl,
         sql,
     },
 };
 
-/// Id, role, and whether they have left.
-const PEOPLE: [(&str, Role, bool); 5] = [
-    ("ada", Role::Owner, false),
-    ("bob", Role::Member, false),
-    ("cleo", Role::Viewer, false),
-    ("dan", Role::Member, true),
-    ("eve", Role::Member, false),
+/// Whom the sign-in link of the demo is for.
+pub(super) const OWNER: &str = "ada";
+
+/// Id, name, role, and whether they have left.
+const PEOPLE: [(&str, &str, Role, bool); 6] = [
+    (OWNER, "Ada Okafor", Role::Owner, false),
+    ("bob", "Bob Lindqvist", Role::Member, false),
+    ("cleo", "Cleo Tanaka", Role::Viewer, false),
+    ("dan", "Dan Moreau", Role::Member, true),
+    ("eve", "Eve Castillo", Role::Member, false),
+    ("mia", "Mia Novak", Role::Admin, false),
 ];
 
 /// A key as the demo wants it; days count from now.
@@ -40,6 +48,7 @@ struct Fixture {
     expires: Option<i64>,
     is_revoked: bool,
     network: Option<&'static str>,
+    created: i64,
 }
 
 const fn fixture(holder: Holder, name: &'static str, owner: &'static str, scope: &'static str) -> Fixture {
@@ -53,15 +62,16 @@ const fn fixture(holder: Holder, name: &'static str, owner: &'static str, scope:
         expires: None,
         is_revoked: false,
         network: None,
+        created: -30,
     }
 }
 
 const YESTERDAY: Option<i64> = Some(-1);
 const TOMORROW: Option<i64> = Some(1);
+const SOON: Option<i64> = Some(4);
 const NEXT_MONTH: Option<i64> = Some(30);
-const CREATED: i64 = -30;
 
-const KEYS: [Fixture; 12] = [
+const KEYS: [Fixture; 16] = [
     fixture(Holder::Admin, "Administration", "ada", "admin"),
     Fixture { expires: NEXT_MONTH, ..fixture(Holder::Write, "Continuous integration", "bob", "write") },
     Fixture { expires: NEXT_MONTH, ..fixture(Holder::Read, "Dashboard", "cleo", "read") },
@@ -83,10 +93,16 @@ const KEYS: [Fixture; 12] = [
     },
     fixture(Holder::Leaving, "To be revoked while you watch", "bob", "write"),
     fixture(Holder::Demoted, "Of somebody who is demoted while you watch", "eve", "write"),
+    Fixture { expires: NEXT_MONTH, ..fixture(Holder::Manage, "Provisioning of keys", "mia", MANAGE) },
+    Fixture { created: -400, ..fixture(Holder::Forgotten, "Migration of last year", "ada", "admin") },
+    Fixture { expires: SOON, created: -86, ..fixture(Holder::Ending, "Nightly report", "cleo", "read") },
+    // Its secret was changed a moment ago; both work.
+    Fixture { expires: NEXT_MONTH, ..fixture(Holder::Rotating, "Deployment", "eve", "write") },
 ];
 
-/// Makes the database and puts organization, people and keys into it, as one change.
-pub(super) fn fill(database: &DatabaseUrl, keyring: &Keyring, now: Timestamp) -> Result<(), DemoError> {
+/// Makes the database and puts organization, people and keys into it, as one change, and what they did before. Gives a
+/// one-time link by which their owner signs in.
+pub(super) fn fill(database: &DatabaseUrl, keyring: &Keyring, now: Timestamp) -> Result<Token, DemoError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (people, keys) = (people()?, keys(keyring, now)?);
     let filling = async {
@@ -101,10 +117,18 @@ pub(super) fn fill(database: &DatabaseUrl, keyring: &Keyring, now: Timestamp) ->
         let ids = people.iter().map(|person| ("person", person.id.to_string()));
         let ids = ids.chain(keys.iter().map(|key| ("key", key.id.to_string())));
         let audit: Vec<_> = ids.map(|(record, id)| created(record, id, now)).collect();
-        transaction.commit(&audit).await
+        let committed = transaction.commit(&audit).await?;
+        store.add_usage(&past::uses(keyring, now)).await?;
+        store.add_scope_uses(&past::scope_uses(now)).await?;
+        let owner = PersonId::parse(OWNER).map_err(|error| StoreError::Failed(error.to_string()))?;
+        let purpose = LinkPurpose::SignIn(owner);
+        let link =
+            sign_in::make_link(&*store.accounts(), purpose, "the demo", sign_in::SIGN_IN_VALID, now).await?;
+        Ok::<_, StoreError>((committed, link))
     };
-    match runtime.block_on(filling).map_err(told)? {
-        Committed::Revision(_) => Ok(()),
+    let (committed, link) = runtime.block_on(filling).map_err(told)?;
+    match committed {
+        Committed::Revision(_) => Ok(link),
         Committed::Unchanged | Committed::Written(_) | Committed::Unaudited(..) | Committed::ToCommit(_) => {
             Err(DemoError("the database did not take the keys of the demo".to_owned()))
         }
@@ -117,11 +141,11 @@ fn organization() -> Organization {
 }
 
 fn people() -> Result<Vec<Person>, DemoError> {
-    let person = |(id, role, disabled): (&str, Role, bool)| {
+    let person = |(id, name, role, disabled): (&str, &str, Role, bool)| {
         Ok(Person {
             id: PersonId::parse(id).map_err(told)?,
             email: Email::parse(&format!("{id}@example.com")).map_err(told)?,
-            name: None,
+            name: Some(Name::parse(name).map_err(told)?),
             organization: Some(OrganizationId::default()),
             role,
             projects: ProjectSet::All,
@@ -145,6 +169,10 @@ fn key(fixture: &Fixture, keyring: &Keyring, now: Timestamp) -> Result<KeyRecord
             |at| Ok(Revocation { at, by: Some(named("ada")?), reason: Some(named("printed by a build")?) });
         day(YESTERDAY)?.map(by_ada).transpose()
     };
+    let before_rotation = || -> Result<_, DemoError> {
+        let until = now.checked_add(24.hours()).map_err(told)?.round(jiff::Unit::Second).map_err(told)?;
+        Ok(PreviousSecret { digest: keyring.digest(Holder::RotatingBefore), until })
+    };
     Ok(KeyRecord {
         name: Some(named(fixture.name)?),
         organization: Some(OrganizationId::default()),
@@ -152,7 +180,7 @@ fn key(fixture: &Fixture, keyring: &Keyring, now: Timestamp) -> Result<KeyRecord
         prefix: Some(named(keyring.prefix(fixture.holder))?),
         scopes: vec![fixture.scope.to_owned()],
         projects: fixture.project.map_or(ProjectSet::All, |project| ProjectSet::only([project])),
-        created_at: day(Some(CREATED))?,
+        created_at: day(Some(fixture.created))?,
         not_before: day(fixture.not_before)?,
         expires_at: day(fixture.expires)?,
         addresses: fixture
@@ -161,6 +189,7 @@ fn key(fixture: &Fixture, keyring: &Keyring, now: Timestamp) -> Result<KeyRecord
             .map(|text| text.parse::<IpNet>())
             .collect::<Result<_, _>>()
             .map_err(told)?,
+        previous: if fixture.holder == Holder::Rotating { Some(before_rotation()?) } else { None },
         revoked: if fixture.is_revoked { revoked()? } else { None },
         ..KeyRecord::new(KeyId::parse(fixture.holder.id()).map_err(told)?, keyring.digest(fixture.holder))
     })
