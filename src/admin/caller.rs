@@ -87,13 +87,16 @@ impl OptionalFromRequestParts<AdminState> for Caller {
 }
 
 /// Where a request comes from; nowhere that is trusted, if nothing says it.
-fn peer(parts: &Parts) -> Peer {
+pub fn peer(parts: &Parts) -> Peer {
     let nowhere = Peer { address: None, is_loopback: false, is_secure: false };
     parts.extensions.get::<Peer>().copied().unwrap_or(nowhere)
 }
 
 /// Who sends a request with these headers.
-async fn identify(headers: &HeaderMap, peer: Peer, state: &AdminState) -> Result<Caller, Unknown> {
+///
+/// # Errors
+/// Why nobody knows.
+pub async fn identify(headers: &HeaderMap, peer: Peer, state: &AdminState) -> Result<Caller, Unknown> {
     let token = session_cookie::token(headers, peer).map_err(|TwoSessions| {
         Unknown::Malformed("there are two session cookies; delete them and sign in")
     })?;

@@ -282,7 +282,7 @@ fn content_type_fits(head: &request::Parts) -> Result<(), Problem> {
 }
 
 /// Whether `path` belongs to the JSON API, whose clients read problem details.
-pub(super) fn is_api(path: &str) -> bool {
+pub fn is_api(path: &str) -> bool {
     path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

@@ -17,10 +17,10 @@ pub mod thread;
 
 use axum::Router;
 
-use self::{problem::Problem, state::AdminState};
+use self::state::AdminState;
 
-/// Everything that the admin listener serves.
-pub fn router(state: AdminState) -> Router {
+/// The admin API. Whoever serves it says what other paths are.
+pub fn router() -> Router<AdminState> {
     let (api, _) = api::router();
-    api.fallback(async || Problem::not_found()).with_state(state)
+    api
 }

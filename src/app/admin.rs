@@ -16,6 +16,7 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     config::model::{AdminConfig, KeySource, SessionLifetimes},
+    console,
     control::{
         administration::Kept,
         reload_thread::ReloadHandle,
@@ -118,7 +119,7 @@ fn router(
     let url = place.url;
     let state = AdminState::new(AdminParts { kept, live, reload, sign_in, history, metrics, url, clock });
     tokio::spawn(first_owner::offer(state.clone(), place.name, folder));
-    admin::router(state)
+    admin::router().merge(console::router(&state)).with_state(state)
 }
 
 /// Where the admin listener looks and writes. A database of its own: nothing is said to it before the first request.

@@ -1,6 +1,37 @@
-//! The console: what owners and admins see of the gateway in a browser.
+//! The console: what people see and do in a browser, as HTML from the server. It works without JavaScript; with it, it is
+//! quicker. Every page is a template of `templates/`, a struct with its fields, and a handler that calls a use-case of
+//! `control`, as the admin API does.
 
+pub mod answer;
+pub mod assets;
 pub mod chart;
+pub mod compression;
+pub mod entrance;
+pub mod form;
+pub mod keys;
 pub mod markup;
+pub mod page;
+pub mod parts;
+pub mod sign_in;
 pub mod sparkline;
+pub mod times;
 pub mod traffic;
+pub mod visitor;
+
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+};
+
+use crate::admin::state::AdminState;
+
+/// Every page, and a fallback for addresses of which there is none.
+pub fn router(state: &AdminState) -> Router<AdminState> {
+    let inside =
+        Router::new().merge(keys::router()).merge(sign_in::account_router()).fallback(entrance::no_page);
+    inside
+        .layer(from_fn_with_state(state.clone(), entrance::enter))
+        .merge(sign_in::router())
+        .layer(from_fn(compression::compress))
+        .merge(assets::router())
+}

@@ -29,7 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("proxy",     &["net", "gate", "live", "telemetry", "config", "keys", "policy", "http1", "message", "clock"]),
     ("doors",     &["net", "gate", "live", "telemetry", "config", "keys", "policy", "http1", "message", "clock"]),
     ("admin",     &["control", "net", "gate", "live", "telemetry", "config", "keys", "policy", "message", "clock"]),
-    ("console",   &["control", "admin::sign_in", "live", "telemetry", "config", "keys", "policy", "clock"]),
+    ("console",   &["admin", "control", "store::contract", "store::accounts", "live", "telemetry", "config", "keys", "policy", "clock"]),
     ("app",       &["*"]),
     ("demo",      &["*"]),
     ("cli",       &["*"]),
