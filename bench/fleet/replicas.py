@@ -16,7 +16,7 @@ CONFIG = """
 version: 1
 listen: {{address: '127.0.0.1:{port}'}}
 health: {{address: '127.0.0.1:{health}'}}
-admin: null
+admin: {admin}
 state: state
 upstreams: {{api: {{url: 'http://127.0.0.1:{upstream}'}}}}
 keys: {{database: '{database}'}}
@@ -46,9 +46,10 @@ def client(given):
 class Replica:
     def __init__(self, number, binary, folder, cores, config):
         self.name, self.binary, self.folder, self.cores = f"replica-{number}", binary, folder / f"replica-{number}", cores
-        self.port, self.health, self.service = process.free_port(), process.free_port(), None
+        self.port, self.health, self.admin, self.service = process.free_port(), process.free_port(), process.free_port(), None
+        admin = f"{{address: '127.0.0.1:{self.admin}'}}" if config.pop("has_console") else "null"
         (self.folder / "state").mkdir(parents=True)
-        (self.folder / "keygate.yaml").write_text(CONFIG.format(port=self.port, health=self.health, **config))
+        (self.folder / "keygate.yaml").write_text(CONFIG.format(port=self.port, health=self.health, admin=admin, **config))
 
     @property
     def address(self):
@@ -74,8 +75,9 @@ class Replica:
 class Fleet:
     """A context: everything that it started has stopped when it ends, and its folder is gone unless it is kept."""
 
-    def __init__(self, given, then="serve", lease="15m", count=3, folder=None):
+    def __init__(self, given, then="serve", lease="15m", count=3, folder=None, has_console=False):
         self.given, self.binary, self.then, self.lease, self.count = given, binary(given.binary), then, lease, count
+        self.has_console = has_console
         self.cores = [os.sched_getaffinity(0)] * 3
         self.folder, self.is_kept = Path(folder).resolve(), bool(given.keep)
         self.started, self.replicas, self.networks = [], [], []
@@ -103,10 +105,10 @@ class Fleet:
             network = Network(self.postgres.port)
             self.networks.append(network)
             self.started.append(network)
-            config = {"upstream": behind, "database": self.postgres.url(network.port), "lease": self.lease, "then": self.then}
+            config = {"upstream": behind, "database": self.postgres.url(network.port), "lease": self.lease, "then": self.then, "has_console": self.has_console}
             self.replicas.append(Replica(number, self.binary, self.folder, on_gateway, config))
         self.desk = setting.make_folder(self.folder, "desk")
-        config = {"upstream": behind, "database": self.postgres.url(), "lease": self.lease, "then": self.then, "port": 1, "health": 2}
+        config = {"upstream": behind, "database": self.postgres.url(), "lease": self.lease, "then": self.then, "port": 1, "health": 2, "admin": "null"}
         (self.desk / "keygate.yaml").write_text(CONFIG.format(**config))
 
     def start_replicas(self):

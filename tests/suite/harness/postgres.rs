@@ -42,7 +42,9 @@ impl Postgres {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         give_to_postgres(folder.path());
         copy(&template(), &folder.path().join("data"));
-        let settings = settings.iter().map(ToString::to_string).collect();
+        // In its folder: what a killed server leaves in /dev/shm would stay there.
+        let in_folder = "dynamic_shared_memory_type=mmap";
+        let settings = settings.iter().chain(&[in_folder]).map(ToString::to_string).collect();
         let mut server =
             Self { folder, port: free_port(), settings, databases: AtomicU32::new(0), server: None };
         // Another process may take the port between its choice and its use.
