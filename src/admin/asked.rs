@@ -1,10 +1,10 @@
 //! What a request to the admin API says beside its path: its body, what it has seen, what it is called, how long it waits.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{
         HeaderMap, HeaderName, StatusCode,
         header::{CONTENT_TYPE, IF_MATCH},
@@ -62,6 +62,46 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
         let body = read(&bytes, is_json).map_err(Problem::into_response)?;
         let digest = Sha256::new_with_prefix(what).chain_update(&bytes).finalize();
         Ok(Self { body, seen, name: name.map(|name| (name, digest.into())) })
+    }
+}
+
+/// The body of a request that says nothing but what its path says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// The query of a request. Parameters that no operation knows are refused before (see `api::parameters`).
+#[derive(Debug)]
+pub struct Queried<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Queried<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = Query::<T>::try_from_uri(&parts.uri);
+        let query = query.map_err(|error| {
+            let detail = format!("The query is not what this operation takes: {}.", cause(&error));
+            Problem::of(Reason::BadRequest, detail)
+        })?;
+        Ok(Self(query.0))
+    }
+}
+
+/// What is wrong, without the words of those who only pass it on.
+fn cause(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), cause)
+}
+
+/// The id in the path of a request. What is no text is the id of nothing.
+#[derive(Debug)]
+pub struct Id(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(id)| Self(id)).map_err(|_| Problem::not_found())
     }
 }
 

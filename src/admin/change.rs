@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     control::{
-        administration::Administration,
+        administration::{AdminError, Administration},
         receipt::{self, Receipt},
         receipt_view::ReceiptView,
     },
@@ -52,6 +52,22 @@ impl Change {
                 tracing::warn!(%error, "a receipt could not be asked for");
                 change
             }
+        }
+    }
+
+    /// What became of a change that may have been made before, by the same request; then nothing is another now.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub async fn of_outcome(
+        administration: &Administration,
+        outcome: Result<Committed, AdminError>,
+        patience: Duration,
+    ) -> Result<Self, AdminError> {
+        match outcome {
+            Ok(committed) => Ok(Self::confirmed(administration, &committed, patience).await),
+            Err(AdminError::Done(before)) => Ok(Self { revision: Some(before.revision), ..Self::default() }),
+            Err(error) => Err(error),
         }
     }
 

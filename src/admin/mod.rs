@@ -9,6 +9,7 @@ pub mod change;
 pub mod guard;
 pub mod health;
 pub mod listener;
+pub mod origin;
 pub mod page;
 pub mod problem;
 pub mod session_cookie;
@@ -21,6 +22,5 @@ use self::state::AdminState;
 
 /// The admin API. Whoever serves it says what other paths are.
 pub fn router() -> Router<AdminState> {
-    let (api, _) = api::router();
-    api
+    api::router()
 }

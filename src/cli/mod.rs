@@ -15,6 +15,7 @@ mod invite;
 mod key_store;
 mod keys;
 mod migrate;
+mod openapi;
 mod organizations;
 mod output;
 mod people;
@@ -80,6 +81,9 @@ enum Command {
     Replicas(replicas::Replicas),
     Audit(audit::Audit),
     Schema(schema::Schema),
+    /// Print the description of the admin API as JSON (OpenAPI 3.1).
+    #[command(after_help = "Example: keygate openapi > openapi.json")]
+    Openapi,
     Completions(completions::Completions),
 }
 
@@ -101,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Replicas(replicas) => replicas.run(),
         Command::Audit(audit) => audit.run(),
         Command::Schema(schema) => schema.run(),
+        Command::Openapi => openapi::run(),
         Command::Completions(completions) => completions.run(),
     }
     .into()

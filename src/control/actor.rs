@@ -106,6 +106,8 @@ pub enum Action<'a> {
     },
     /// See what was changed.
     SeeAudit,
+    /// See how the gateway runs and what it decides, or have it look at its sources.
+    WatchGateway,
     /// Declare or remove projects.
     ManageProjects,
     /// Make or change organizations.
@@ -139,7 +141,7 @@ pub fn may(
             below(person, owner.map(|owner| owner.role))
         }
         Action::SeePerson(seen) if seen == id => Ok(()),
-        Action::SeePerson(_) | Action::SeeAudit => managed(person),
+        Action::SeePerson(_) | Action::SeeAudit | Action::WatchGateway => managed(person),
         // Declaring or removing one project changes what every key may see.
         Action::ManageProjects => {
             managed(person)?;

@@ -185,6 +185,18 @@ impl Administration {
         Work::begin(self, Access::Read).await
     }
 
+    /// That whoever asks may see how the gateway runs: an operator, or an owner or admin.
+    ///
+    /// # Errors
+    /// [`AdminError::Forbidden`], and where the store cannot be read.
+    pub async fn demand_watcher(&self) -> Result<(), AdminError> {
+        let work = self.look().await?;
+        match &work.acting {
+            Acting::Operator => Ok(()),
+            Acting::Person(_, own) => work.demand(Action::WatchGateway, own),
+        }
+    }
+
     /// Begins to change, once nobody else does.
     ///
     /// # Errors

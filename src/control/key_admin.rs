@@ -96,6 +96,7 @@ pub async fn create(
         revoked: None,
     };
     let owner = work.owner(&key).await?;
+    demand_known(&work, owner.as_ref())?;
     place(&mut work, &mut key, owner.as_ref()).await?;
     let problems = problems_of_key(&mut work, &rules, &key).await?;
     if !problems.is_empty() {
@@ -106,6 +107,17 @@ pub async fn create(
     let changed = Changed::new("key", key.id, granted(&key)).within(&organization);
     let committed = work.commit("keys create", &[changed]).await?;
     Ok(Issued { id: key.id, secret, committed })
+}
+
+/// That whoever is at work may know of the person a new key shall belong to.
+fn demand_known(work: &Work<'_>, owner: Option<&Person>) -> Result<(), AdminError> {
+    let Some(owner) = owner else { return Ok(()) };
+    let organization = work.organization(owner.organization.as_ref())?.id;
+    if work.permits(Action::SeePerson(&owner.id), &organization) {
+        return Ok(());
+    }
+    let reason = format!("no person has the id {}", owner.id);
+    Err(AdminError::Refused(vec![Refusal::of("owner", reason)]))
 }
 
 /// Gives a new key of `owner` its organization, where whoever is at work may put it there. What is wrong with its owner or
@@ -184,9 +196,7 @@ pub async fn update(
     seen: Option<&RecordTag>,
 ) -> Result<Committed, AdminError> {
     let mut work = administration.change().await?;
-    let before = find(&mut work, id).await?;
-    let owner = work.owner(&before).await?;
-    let organization = work.organization_of_key(&before, owner.as_ref())?.id;
+    let (before, owner, organization) = find_seen(&mut work, id).await?;
     work.demand(Action::NarrowKey(before.owner.as_ref()), &organization)?;
     work.demand_seen(seen, &RecordTag::of_key(&before))?;
     if before.revoked.is_some() {
@@ -281,9 +291,7 @@ pub async fn revoke(
     let mut work = administration.change_wrong().await?;
     let files_are_wrong = !work.wrong_files().is_empty();
     if let Acting::Person(..) = work.acting {
-        let key = find(&mut work, id).await?;
-        let owner = work.owner(&key).await?;
-        let organization = work.organization_of_key(&key, owner.as_ref())?.id;
+        let (key, _, organization) = find_seen(&mut work, id).await?;
         work.demand(Action::RevokeKey(key.owner.as_ref()), &organization)?;
     }
     let revocation =
@@ -320,10 +328,8 @@ pub async fn rotate(
     now: Timestamp,
 ) -> Result<Rotated, AdminError> {
     let mut work = administration.change().await?;
-    let mut key = find(&mut work, id).await?;
+    let (mut key, owner, organization) = find_seen(&mut work, id).await?;
     let rules = administration.rules_for([&key]);
-    let owner = work.owner(&key).await?;
-    let organization = work.organization_of_key(&key, owner.as_ref())?.id;
     work.demand(Action::IssueSecret(owner.as_ref()), &organization)?;
     let creator = work.acting.person();
     let excesses = creator.map(|creator| excesses_of_creator(&rules, creator, &key)).unwrap_or_default();
@@ -366,6 +372,20 @@ fn environment_of(key: &KeyRecord) -> Environment {
 /// Where there is none.
 pub async fn find(work: &mut Work<'_>, id: &KeyId) -> Result<KeyRecord, AdminError> {
     work.transaction.key(id).await?.ok_or_else(|| no_such_key(id))
+}
+
+/// The key `id` with its owner and organization, if whoever is at work may know that there is one.
+async fn find_seen(
+    work: &mut Work<'_>,
+    id: &KeyId,
+) -> Result<(KeyRecord, Option<Person>, OrganizationId), AdminError> {
+    let key = find(work, id).await?;
+    let owner = work.owner(&key).await?;
+    let organization = work.organization_of_key(&key, owner.as_ref())?.id;
+    if !work.permits(Action::SeeKey(key.owner.as_ref()), &organization) {
+        return Err(no_such_key(id));
+    }
+    Ok((key, owner, organization))
 }
 
 fn no_such_key(id: &KeyId) -> AdminError {

@@ -117,16 +117,16 @@ impl KeyUpdateForm {
 
 /// What is wrong so far.
 #[derive(Debug, Default)]
-struct Fields {
-    wrong: Vec<Refusal>,
+pub(super) struct Fields {
+    pub(super) wrong: Vec<Refusal>,
 }
 
 impl Fields {
-    fn keep<T>(&mut self, field: &'static str, read: Result<T, String>) -> Option<T> {
+    pub(super) fn keep<T>(&mut self, field: &'static str, read: Result<T, String>) -> Option<T> {
         read.map_err(|reason| self.wrong.push(Refusal::of(field, reason))).ok()
     }
 
-    fn given<'t, T, U>(
+    pub(super) fn given<'t, T, U>(
         &mut self,
         field: &'static str,
         typed: Option<&'t T>,
@@ -136,11 +136,14 @@ impl Fields {
     }
 }
 
-fn text<T>(typed: &str, parse: impl FnOnce(&str) -> Result<T, TextError>) -> Result<T, String> {
+pub(super) fn text<T>(typed: &str, parse: impl FnOnce(&str) -> Result<T, TextError>) -> Result<T, String> {
     parse(typed.trim()).map_err(|error| error.to_string())
 }
 
-fn optional<T>(typed: &str, parse: impl FnOnce(&str) -> Result<T, TextError>) -> Result<Option<T>, String> {
+pub(super) fn optional<T>(
+    typed: &str,
+    parse: impl FnOnce(&str) -> Result<T, TextError>,
+) -> Result<Option<T>, String> {
     if typed.trim().is_empty() { Ok(None) } else { text(typed, parse).map(Some) }
 }
 
@@ -155,7 +158,7 @@ fn scopes(typed: &[String]) -> Result<Vec<String>, String> {
     Ok(typed.to_vec())
 }
 
-fn projects(typed: Option<&[String]>) -> Result<ProjectSet, String> {
+pub(super) fn projects(typed: Option<&[String]>) -> Result<ProjectSet, String> {
     match typed {
         None => Ok(ProjectSet::All),
         Some([]) => Err("choose at least one project, or all".to_owned()),

@@ -79,6 +79,15 @@ pub enum Projects {
     Only(Vec<String>),
 }
 
+impl From<&ProjectSet> for Projects {
+    fn from(projects: &ProjectSet) -> Self {
+        match projects {
+            ProjectSet::All => Self::All("all"),
+            ProjectSet::Only(ids) => Self::only(ids.iter()),
+        }
+    }
+}
+
 impl Projects {
     fn only(ids: impl Iterator<Item = impl ToString>) -> Self {
         Self::Only(ids.map(|id| id.to_string()).collect())
@@ -130,7 +139,7 @@ impl KeyView {
             owner: key.owner.as_ref().map(ToString::to_string),
             organization: named.or(only.map(|only| &only.id)).map(ToString::to_string),
             scopes: key.scopes.clone(),
-            projects: granted(&key.projects),
+            projects: Projects::from(&key.projects),
             created_at: key.created_at.map(instant),
             not_before: key.not_before.map(instant),
             expires_at: key.expires_at.map_or_else(|| "never".to_owned(), instant),
@@ -147,13 +156,6 @@ impl KeyView {
             effective: effective(listed, status, work, rules),
             uses: usage.map(|usage| uses(key, usage)),
         }
-    }
-}
-
-fn granted(projects: &ProjectSet) -> Projects {
-    match projects {
-        ProjectSet::All => Projects::All("all"),
-        ProjectSet::Only(ids) => Projects::only(ids.iter()),
     }
 }
 

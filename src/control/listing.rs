@@ -12,11 +12,13 @@ use super::{
 use crate::{
     keys::{
         digest::KeyDigest,
-        record::{KeyId, KeyRecord, KeyStatus, Organization, OrganizationId, Person, PersonId},
+        record::{KeyId, KeyRecord, KeyStatus, Name, Organization, OrganizationId, Person, PersonId},
     },
     policy::project::ProjectSet,
     store::{
-        contract::{Database, KeyQuery, KeyTally, OwnedKey, ScopeUse, Taken, UsageRow},
+        contract::{
+            Database, KeyQuery, KeyTally, ListedPerson, OwnedKey, PersonQuery, ScopeUse, Taken, UsageRow,
+        },
         state::{StateError, StateFolder},
     },
     telemetry::usage::{KeyUsage, SecretUsage, UsageTotals, secret_mark},
@@ -234,6 +236,53 @@ pub async fn people(work: &mut Work<'_>, limit: usize) -> Result<Listing<Person>
     }
 }
 
+/// The page of people that `query` asks for, as far as whoever asks may see them: those who manage nobody see themselves.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub async fn people_page(
+    work: &mut Work<'_>,
+    query: PersonQuery,
+) -> Result<Listing<ListedPerson>, AdminError> {
+    let own = match &work.acting {
+        Acting::Operator => query.organization.clone(),
+        Acting::Person(person, own) if person.role.manages() => Some(own.clone()),
+        Acting::Person(person, _) => {
+            let themselves = Person::clone(person);
+            let is_asked_for = query.after.as_ref().is_none_or(|after| *after < themselves.id)
+                && query.text.as_deref().is_none_or(|text| is_named(&themselves, text));
+            let listed = with_keys(work, themselves).await?;
+            return Ok(Listing {
+                records: is_asked_for.then_some(listed).into_iter().collect(),
+                has_more: false,
+            });
+        }
+    };
+    let limit = query.limit;
+    let query = PersonQuery { organization: own, limit: limit.saturating_add(1), ..query };
+    let mut records = work.transaction.people_matching(&query).await?;
+    let has_more = records.len() > limit;
+    records.truncate(limit);
+    Ok(Listing { records, has_more })
+}
+
+fn is_named(person: &Person, text: &str) -> bool {
+    let text = text.to_lowercase();
+    let names =
+        [Some(person.id.as_str()), Some(person.email.as_str()), person.name.as_ref().map(Name::as_str)];
+    names.into_iter().flatten().any(|name| name.to_lowercase().contains(&text))
+}
+
+/// `person`, and how many keys they own.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub async fn with_keys(work: &mut Work<'_>, person: Person) -> Result<ListedPerson, AdminError> {
+    let query = KeyQuery { owner: Some(person.id.clone()), ..KeyQuery::default() };
+    let keys = work.transaction.key_tally(&query).await?.total();
+    Ok(ListedPerson { person, keys })
+}
+
 /// How many keys each person owns. Cost: that of reading every key.
 ///
 /// # Errors
@@ -275,7 +324,7 @@ pub struct ListedProject {
     pub people: usize,
 }
 
-/// The projects that are declared, by id; with `count` also those that only keys or people name, and how many do.
+/// The projects that are declared and whoever asks has, by id; with `count` also those that only keys or people name, and how many do.
 /// Cost: with `count`, that of reading every key and person.
 ///
 /// # Errors
@@ -286,7 +335,8 @@ pub async fn projects(
 ) -> Result<BTreeMap<String, ListedProject>, AdminError> {
     let mut projects: BTreeMap<String, ListedProject> = BTreeMap::new();
     for organization in organizations(work) {
-        for id in organization.projects.iter().flatten() {
+        let is_theirs = |id: &&String| work.acting.person().is_none_or(|person| person.projects.contains(id));
+        for id in organization.projects.iter().flatten().filter(is_theirs) {
             projects.entry(id.clone()).or_default().organization = Some(organization.id.clone());
         }
     }

@@ -92,6 +92,21 @@ pub(super) async fn demand_invitable(
     Ok(())
 }
 
+/// That whoever asks may end the sessions of the person `id`: their own, and those of people whom they may disable.
+///
+/// # Errors
+/// Where there is no such person, or whoever asks may not.
+pub async fn demand_sign_out(administration: &Administration, id: &PersonId) -> Result<(), AdminError> {
+    let mut work = administration.look().await?;
+    let person = find(&mut work, id).await?;
+    if administration.actor.person() == Some(id) {
+        return Ok(());
+    }
+    let organization = work.organization(person.organization.as_ref())?.id;
+    let disabled = Person { disabled: true, ..person.clone() };
+    work.demand(Action::PutPerson { before: Some(&person), after: &disabled }, &organization)
+}
+
 async fn put(work: &mut Work<'_>, person: &Person) -> Result<(), AdminError> {
     let problems = problems_of_person(work, &work.administration.rules_for([]), person);
     if problems.is_empty() {
@@ -181,20 +196,19 @@ pub async fn update(
 /// # Errors
 /// Where there is none, or whoever asks may not see them.
 pub async fn show(work: &mut Work<'_>, id: &PersonId) -> Result<Person, AdminError> {
-    let person = find(work, id).await?;
-    if let Acting::Person(..) = work.acting {
-        let organization = work.organization(person.organization.as_ref())?.id;
-        work.demand(Action::SeePerson(id), &organization)?;
-    }
-    Ok(person)
+    find(work, id).await
 }
 
-/// The person `id`.
-///
-/// # Errors
-/// Where there is none.
+/// The person `id`, if whoever is at work may know that there is one.
 async fn find(work: &mut Work<'_>, id: &PersonId) -> Result<Person, AdminError> {
     let unknown =
         || AdminError::NotFound(format!("no person has the id {id}; `keygate people list` shows them"));
-    work.transaction.person(id).await?.ok_or_else(unknown)
+    let person = work.transaction.person(id).await?.ok_or_else(unknown)?;
+    if let Acting::Person(..) = work.acting {
+        let organization = work.organization(person.organization.as_ref())?.id;
+        if !work.permits(Action::SeePerson(id), &organization) {
+            return Err(unknown());
+        }
+    }
+    Ok(person)
 }

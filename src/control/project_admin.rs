@@ -3,6 +3,7 @@
 use super::{
     actor::Action,
     administration::{AdminError, Administration, Changed, Refusal, Work},
+    listing,
     record_check::problems_of_organizations,
 };
 use crate::{
@@ -127,7 +128,7 @@ pub async fn remove(administration: &Administration, id: &str) -> Result<Committ
     let mut work = administration.change().await?;
     let declares =
         |organization: &&Organization| organization.projects.iter().flatten().any(|project| project == id);
-    let Some(organization) = work.organizations.iter().find(declares).cloned() else {
+    let Some(organization) = listing::organizations(&work).into_iter().find(|seen| declares(&seen)) else {
         return Err(AdminError::NotFound(format!(
             "no organization declares the project {id}; `keygate projects list` shows them"
         )));

@@ -147,6 +147,14 @@ pub async fn wait(database: &dyn Database, revision: u64, patience: Duration) ->
     }
 }
 
+/// Asks once, for at most `patience`.
+///
+/// # Errors
+/// Where the database cannot be asked.
+pub async fn now(database: &dyn Database, revision: u64, patience: Duration) -> Result<Receipt, StoreError> {
+    timeout_at(Instant::now() + patience, ask(database, revision)).await.map_err(|_| late(database))?
+}
+
 fn late(database: &dyn Database) -> StoreError {
     StoreError::Unavailable(format!("{}: no answer in time", database.name()))
 }

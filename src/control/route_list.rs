@@ -2,6 +2,7 @@
 //! chooses scopes for a key. Never a credential: of an upstream there is its name and its host.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     config::model::Config,
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// Routes and scopes of one revision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RouteList {
     /// The revision they are in force with.
     pub revision: u64,
@@ -26,7 +27,7 @@ pub struct RouteList {
 }
 
 /// One route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ListedRoute {
     /// Its number in the config, from 0; as in `explain`.
     pub index: usize,
@@ -53,7 +54,7 @@ pub struct ListedRoute {
 }
 
 /// One method of a route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ListedMethod {
     /// The method.
     pub method: String,
@@ -62,7 +63,7 @@ pub struct ListedMethod {
 }
 
 /// What a method needs: `"public"`, or `{"scopes": ["read"]}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ListedAccess {
     /// No key.
@@ -72,7 +73,7 @@ pub enum ListedAccess {
 }
 
 /// Where requests of a route name their project: `{"query": "project"}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ListedProject {
     /// In the segment of the path with this name.
@@ -86,7 +87,7 @@ pub enum ListedProject {
 }
 
 /// One scope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ListedScope {
     /// Its name.
     pub name: String,
@@ -99,7 +100,7 @@ pub struct ListedScope {
 }
 
 /// What a scope opens of a route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Opened {
     /// [`ListedRoute::index`].
     pub route: usize,

@@ -5,14 +5,17 @@ use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path, process::
 use keygate::{config, policy::reason::Reason, store::key_file_schema, telemetry::names};
 use serde_json::Value;
 
-use crate::harness::run::run;
+use crate::harness::run::{keygate, run};
 
 /// That the page `name` is `text`.
 fn assert_current(name: &str, text: &str) {
+    assert_stored(name, &format!("<!-- Made by tests/suite/reference.rs; UPDATE=1 writes it. -->\n\n{text}"));
+}
+
+fn assert_stored(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(name);
-    let text = format!("<!-- Made by tests/suite/reference.rs; UPDATE=1 writes it. -->\n\n{text}");
     if env::var_os("UPDATE").is_some() {
-        fs::write(&path, &text).unwrap();
+        fs::write(&path, text).unwrap();
     }
     let stored = fs::read_to_string(&path).unwrap_or_default();
     assert!(stored == text, "run the test again with UPDATE=1 to write {}", path.display());
@@ -77,6 +80,12 @@ fn metrics() {
             .unwrap();
     }
     assert_current("metrics.md", &page);
+}
+
+#[test]
+fn openapi() {
+    let document = keygate(Path::new("."), &["openapi"], "").expect_success().stdout;
+    assert_stored("openapi.json", &document);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the gate decides about one request, as it is told: the verdict, its row of the table, and all that led to it.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::decision_table::{self, TableRow};
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// What the gate decides, and why.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Decision {
     /// The revision that decided, where one is in force.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +49,7 @@ pub struct Decision {
 }
 
 /// How a path is read.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct PathSeen {
     /// As it stands.
     pub as_sent: String,
@@ -61,7 +62,7 @@ pub struct PathSeen {
 }
 
 /// A route.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RouteSeen {
     /// Its pattern, as written.
     pub pattern: String,
@@ -77,7 +78,7 @@ pub struct RouteSeen {
 }
 
 /// A key, and what it may.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct KeySeen {
     /// Its id.
     pub id: String,
@@ -96,7 +97,7 @@ pub struct KeySeen {
 }
 
 /// The owner of a key.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct OwnerSeen {
     /// Id of the person.
     pub id: String,
@@ -107,7 +108,7 @@ pub struct OwnerSeen {
 }
 
 /// A project that a request names.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ProjectSeen {
     /// Its id, as sent.
     pub id: String,
@@ -118,7 +119,7 @@ pub struct ProjectSeen {
 }
 
 /// What an upstream receives.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Forwarded {
     /// The name of the upstream.
     pub upstream: String,

@@ -2,11 +2,12 @@
 //! `tests/decisions.yaml` holds both to each other.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::policy::reason::Reason;
 
 /// One row of the table; of all that fit a request, the first decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TableRow {
     /// Its number, from 1; `None` for what can happen to any request: store, upstream, limits.
     pub number: Option<u8>,

@@ -90,7 +90,7 @@ pub(in crate::admin) enum All {
 
 impl ProjectsAsked {
     /// `None`: all.
-    pub(super) fn ids(self) -> Option<Vec<String>> {
+    pub(in crate::admin) fn ids(self) -> Option<Vec<String>> {
         match self {
             Self::All(All::All) => None,
             Self::Only(ids) => Some(ids),
@@ -124,7 +124,6 @@ pub(in crate::admin) struct CreatedKey {
     responses(
         (status = 201, description = "It was made.", body = CreatedKey, headers(("ETag" = String), ("Location" = String))),
         (status = 200, description = "It was made before, by the same request.", body = CreatedKey),
-        (status = "default", description = "Nothing was made.", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(in crate::admin) async fn create_key(

@@ -1,6 +1,6 @@
 //! `GET /api/v1/keys`.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::views;
 use crate::{
     admin::{
+        asked::Queried,
         caller::Caller,
         page::{Page, PageQuery, cursor},
         problem::Problem,
@@ -28,6 +29,7 @@ pub(in crate::admin) struct Filter {
     /// Only those that were granted this project, or all.
     project: Option<String>,
     /// Only with this status.
+    #[param(inline)]
     status: Option<Status>,
     /// Only with this in their name, id, prefix or owner, in upper or lower case. No secret: it would stand in a URL.
     q: Option<String>,
@@ -64,14 +66,13 @@ struct Place {
     params(Filter, PageQuery),
     responses(
         (status = 200, description = "A page of keys.", body = Page<KeyView>),
-        (status = "default", description = "No keys.", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(in crate::admin) async fn list_keys(
     State(state): State<AdminState>,
     caller: Caller,
-    Query(filter): Query<Filter>,
-    Query(page): Query<PageQuery>,
+    Queried(filter): Queried<Filter>,
+    Queried(page): Queried<PageQuery>,
 ) -> Result<Page<KeyView>, Problem> {
     let now = state.clock.now();
     let administration = state.administration(&caller, None);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use super::{key_id, update::ChangedKey, view};
 use crate::{
     admin::{
         answer::Tagged,
-        asked::{Asked, Wait, WaitQuery},
+        asked::{Asked, Id, Wait, WaitQuery},
         caller::Caller,
         change::Change,
         problem::Problem,
@@ -56,13 +56,12 @@ pub(in crate::admin) struct Revocation {
     responses(
         (status = 200, description = "It is revoked wherever that was waited for.", body = ChangedKey, headers(("ETag" = String))),
         (status = 202, description = "It is revoked, but not every replica has confirmed it.", body = ChangedKey),
-        (status = "default", description = "Nothing was changed.", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(in crate::admin) async fn revoke_key(
     State(state): State<AdminState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     Wait(wait): Wait,
     asked: Asked<Revocation>,
 ) -> Result<Response, Problem> {

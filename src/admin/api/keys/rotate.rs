@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::{key_id, revoke::PATIENCE, view};
 use crate::{
     admin::{
         answer::Tagged,
-        asked::{Asked, Wait, WaitQuery},
+        asked::{Asked, Id, Wait, WaitQuery},
         caller::Caller,
         change::Change,
         problem::Problem,
@@ -64,13 +64,12 @@ pub(in crate::admin) struct RotatedKey {
     responses(
         (status = 200, description = "It has a new secret.", body = RotatedKey, headers(("ETag" = String))),
         (status = 202, description = "It has a new secret, but not every replica has confirmed it.", body = RotatedKey),
-        (status = "default", description = "Nothing was changed.", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(in crate::admin) async fn rotate_key(
     State(state): State<AdminState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     Wait(wait): Wait,
     asked: Asked<Rotation>,
 ) -> Result<Response, Problem> {

@@ -1,13 +1,10 @@
 //! `GET /api/v1/keys/{id}`.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 
 use super::{key_id, view};
 use crate::{
-    admin::{answer::Tagged, caller::Caller, problem::Problem, state::AdminState},
+    admin::{answer::Tagged, asked::Id, caller::Caller, problem::Problem, state::AdminState},
     control::key_view::KeyView,
 };
 
@@ -21,13 +18,12 @@ use crate::{
     params(("id" = String, Path, description = "The id of the key.")),
     responses(
         (status = 200, description = "The key.", body = KeyView, headers(("ETag" = String))),
-        (status = "default", description = "There is none, or none for you.", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(in crate::admin) async fn show_key(
     State(state): State<AdminState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Tagged<Json<KeyView>>, Problem> {
     let administration = state.administration(&caller, None);
     let (tag, key) = view(&mut administration.look().await?, &key_id(&id)?, state.clock.now()).await?;

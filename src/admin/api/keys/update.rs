@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use super::{create::ProjectsAsked, key_id, view};
 use crate::{
     admin::{
         answer::Tagged,
-        asked::{Asked, Wait, WaitQuery},
+        asked::{Asked, Id, Wait, WaitQuery},
         caller::Caller,
         change::Change,
         problem::Problem,
@@ -67,13 +67,12 @@ pub(in crate::admin) struct ChangedKey {
     responses(
         (status = 200, description = "It is so.", body = ChangedKey, headers(("ETag" = String))),
         (status = 202, description = "It is so, but not every replica has confirmed it.", body = ChangedKey),
-        (status = "default", description = "Nothing was changed.", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(in crate::admin) async fn update_key(
     State(state): State<AdminState>,
     caller: Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     Wait(wait): Wait,
     asked: Asked<KeyChange>,
 ) -> Result<Response, Problem> {
@@ -81,11 +80,8 @@ pub(in crate::admin) async fn update_key(
     let administration = state.administration(&caller, asked.submission(caller.actor.in_full()));
     let Asked { body, seen, .. } = asked;
     let update = body.form().read(now).map_err(AdminError::Refused)?;
-    let change = match key_admin::update(&administration, &id, &update, seen.as_ref()).await {
-        Ok(committed) => Change::confirmed(&administration, &committed, wait.unwrap_or(Duration::ZERO)).await,
-        Err(AdminError::Done(before)) => Change { revision: Some(before.revision), ..Change::default() },
-        Err(error) => return Err(error.into()),
-    };
+    let outcome = key_admin::update(&administration, &id, &update, seen.as_ref()).await;
+    let change = Change::of_outcome(&administration, outcome, wait.unwrap_or(Duration::ZERO)).await?;
     let (tag, key) = view(&mut administration.look().await?, &id, now).await?;
     Ok((change.status(), Tagged(tag, Json(ChangedKey { key, change }))).into_response())
 }

@@ -1,0 +1,5 @@
+//! `/api/v1/projects`: what organizations declare.
+
+pub(super) mod create;
+pub(super) mod list;
+pub(super) mod remove;
