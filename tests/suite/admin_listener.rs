@@ -58,14 +58,14 @@ fn only_its_own_names_are_answered() {
     let address = gate.address("admin");
     let port = address.port();
     for (host, expected) in [
-        (format!("127.0.0.1:{port}"), 404),
-        (format!("localhost:{port}"), 404),
-        (format!("LOCALHOST:{port}"), 404),
-        (format!("[::1]:{port}"), 404),
-        ("keys.example.com".to_owned(), 404),
-        ("keys.example.com:443".to_owned(), 404),
-        ("keys.internal:9443".to_owned(), 404),
-        ("any.internal:1".to_owned(), 404),
+        (format!("127.0.0.1:{port}"), 200),
+        (format!("localhost:{port}"), 200),
+        (format!("LOCALHOST:{port}"), 200),
+        (format!("[::1]:{port}"), 200),
+        ("keys.example.com".to_owned(), 200),
+        ("keys.example.com:443".to_owned(), 200),
+        ("keys.internal:9443".to_owned(), 200),
+        ("any.internal:1".to_owned(), 200),
         ("keys.example.com:8443".to_owned(), 421),
         ("keys.internal".to_owned(), 421),
         ("localhost".to_owned(), 421),
@@ -76,14 +76,14 @@ fn only_its_own_names_are_answered() {
         (format!("ada@localhost:{port}"), 400),
         (String::new(), 400),
     ] {
-        let answer = ask(address, "GET /api/v1/keys", &[&format!("Host: {host}")]);
+        let answer = ask(address, "GET /sign-in", &[&format!("Host: {host}")]);
         assert_eq!(answer.status(), expected, "{host}: {answer:?}");
     }
     let ours = format!("Host: localhost:{port}");
     for (start, fields, expected) in [
         ("GET /".to_owned(), vec![], 400),
         ("GET /".to_owned(), vec![ours.as_str(), ours.as_str()], 400),
-        (format!("GET http://localhost:{port}/"), vec![ours.as_str()], 404),
+        (format!("GET http://localhost:{port}/sign-in"), vec![ours.as_str()], 200),
         ("GET http://attacker.example/".to_owned(), vec![ours.as_str()], 400),
         ("TRACE /".to_owned(), vec![ours.as_str()], 405),
         (format!("CONNECT localhost:{port}"), vec![ours.as_str()], 405),
@@ -100,38 +100,38 @@ fn what_may_change_something_comes_from_our_pages_or_carries_a_key() {
     let address = gate.address("admin");
     let host = format!("Host: {address}");
     let ours = format!("Origin: http://{address}");
-    // 404 is what a handler that is not there answers: the request has passed.
+    // 401 is what the handler answers: the request has passed.
     let cases: &[(&str, &[&str], u16)] = &[
-        ("POST /api/v1/keys", &["Sec-Fetch-Site: same-origin"], 404),
-        ("DELETE /api/v1/keys", &["Sec-Fetch-Site: same-origin"], 404),
+        ("POST /api/v1/keys", &["Sec-Fetch-Site: same-origin"], 401),
+        ("DELETE /api/v1/keys", &["Sec-Fetch-Site: same-origin"], 405),
         ("POST /api/v1/keys", &["Sec-Fetch-Site: same-site", KEY], 403),
         ("POST /api/v1/keys", &["Sec-Fetch-Site: cross-site", &ours], 403),
         ("POST /api/v1/keys", &["Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: cross-site"], 403),
-        ("POST /api/v1/keys", &["Sec-Fetch-Site: none", &ours], 404),
+        ("POST /api/v1/keys", &["Sec-Fetch-Site: none", &ours], 401),
         ("POST /api/v1/keys", &["Sec-Fetch-Site: none"], 403),
-        ("POST /api/v1/keys", &[&ours], 404),
-        ("POST /api/v1/keys", &["Origin: http://keys.example.com"], 404),
+        ("POST /api/v1/keys", &[&ours], 401),
+        ("POST /api/v1/keys", &["Origin: http://keys.example.com"], 401),
         ("POST /api/v1/keys", &["Origin: https://keys.example.com"], 403),
         ("POST /api/v1/keys", &["Origin: http://attacker.example", KEY], 403),
         ("POST /api/v1/keys", &["Origin: null", KEY], 403),
-        ("POST /api/v1/keys", &[KEY], 404),
+        ("POST /api/v1/keys", &[KEY], 401),
         ("POST /api/v1/keys", &[KEY, "Cookie: session=x"], 403),
         ("POST /api/v1/keys", &[], 403),
         ("POST /sign-in", &[], 403),
         ("BREW /sign-in", &[], 403),
-        ("GET /api/v1/keys", &["Sec-Fetch-Site: cross-site"], 404),
+        ("GET /api/v1/keys", &["Sec-Fetch-Site: cross-site"], 401),
     ];
     for (start, fields, expected) in cases {
         let answer = ask(address, start, &[&[host.as_str()], *fields].concat());
         assert_eq!(answer.status(), *expected, "{start} {fields:?}: {answer:?}");
     }
     for (path, media_type, expected) in [
-        ("/api/v1/keys", JSON, 404),
-        ("/api/v1/keys", "Content-Type: Application/JSON; charset=utf-8", 404),
+        ("/api/v1/keys", JSON, 401),
+        ("/api/v1/keys", "Content-Type: Application/JSON; charset=utf-8", 401),
         ("/api/v1/keys", "Content-Type: text/plain", 415),
         ("/api/v1/keys", "Content-Type: application/x-www-form-urlencoded", 415),
         ("/api/v1/keys", "X-Nothing: said", 415),
-        ("/sign-in", "Content-Type: application/x-www-form-urlencoded", 404),
+        ("/sign-in", "Content-Type: application/x-www-form-urlencoded", 401),
         ("/sign-in", JSON, 415),
         ("/sign-in", "Content-Type: multipart/form-data; boundary=x", 415),
     ] {
@@ -174,7 +174,7 @@ fn every_answer_is_dressed_for_browsers() {
         assert!(answer.header("permissions-policy").unwrap().contains("camera=()"));
         assert_eq!(answer.header("strict-transport-security"), None, "{answer:?}");
     }
-    assert_eq!(answers[1].header("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(answers[1].status(), 303, "whoever is not signed in is led to where they can");
     assert_eq!(answers[2].header("content-type"), Some("application/problem+json"));
     assert_eq!(answers[2].json()["code"], "not_found");
     assert_eq!(answers[2].json()["type"], "urn:keygate:not_found");
@@ -211,7 +211,7 @@ fn tls_is_served_and_its_certificate_is_read_again() {
     };
     let answer = ask(&first).expect_success().stdout;
     assert!(
-        answer.starts_with("HTTP/1.1 404") && answer.contains("strict-transport-security: max-age="),
+        answer.starts_with("HTTP/1.1 303") && answer.contains("strict-transport-security: max-age="),
         "{answer}"
     );
     let (second, second_with_key) = pem();
@@ -235,7 +235,7 @@ fn clients_are_served_however_many_connections_idle_at_the_admin_listener() {
     let address = gate.address("admin");
     let idle: Vec<TcpStream> = (0..IDLE).map(|_| TcpStream::connect(address).unwrap()).collect();
     assert_eq!(gate.connect().exchange(request("GET /any/x", &[], "")).status(), 200);
-    assert_eq!(ask(address, "GET /", &[&format!("Host: {address}")]).status(), 404);
+    assert_eq!(ask(address, "GET /", &[&format!("Host: {address}")]).status(), 303);
     let open = fs::read_dir(format!("/proc/{}/fd", gate.id())).unwrap().count();
     assert!(open < CONNECTIONS_MAX + 128, "{open} files are open");
     drop(idle);
