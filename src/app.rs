@@ -198,6 +198,7 @@ impl App {
         };
         let (reloader, report) = Reloader::start(parts).map_err(|error| error.to_string())?;
         let live = reloader.live().clone();
+        let records = reloader.records_in_force().clone();
         let keeper = match (reloader.database_keys(), &source) {
             (Some(keys), KeySource::Database(source)) => {
                 Keeper::Replica(ReplicaThread::start(ReplicaThreadParts {
@@ -228,6 +229,7 @@ impl App {
         let sources = AdminSources {
             keys: source,
             live: live.clone(),
+            records,
             reload: reload.handle(),
             metrics: telemetry.metrics().clone(),
             audit: admin_audit,

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::problem::Problem;
+use super::{paste::PasteView, problem::Problem};
 use crate::{
     control::{administration::AdminError, record_tag::RecordTag},
     store::contract::StoreError,
@@ -38,6 +38,16 @@ impl From<AdminError> for Problem {
                 "Done before",
                 "A request with this Idempotency-Key was made before.",
             ),
+            AdminError::ReadOnly(paste) => {
+                let title = "Kept in a file";
+                Self::new(StatusCode::CONFLICT, "read_only", title, format!("{paste}."))
+                    .with_paste(PasteView::from(&*paste))
+            }
+            AdminError::Store(StoreError::WrongFiles(problems)) => {
+                let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                let detail = format!("Nothing was changed, as key files are wrong:\n{}", problems.join("\n"));
+                Self::new(StatusCode::CONFLICT, "wrong_key_files", "Wrong key files", detail)
+            }
             AdminError::Store(error) => of_store(&error, "Nothing was changed."),
             AdminError::Commit(error) => {
                 of_store(&error, "It is not certain whether the change was made; look before you try again.")

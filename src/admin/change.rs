@@ -6,9 +6,11 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::paste::PasteView;
 use crate::{
     control::{
         administration::{AdminError, Administration},
+        local_revocation::RevokedHere,
         receipt::{self, Receipt},
         receipt_view::ReceiptView,
     },
@@ -26,6 +28,9 @@ pub struct Change {
     pub receipt: Option<ReceiptView>,
     /// The receipt in one sentence.
     pub summary: Option<String>,
+    /// Where keys are kept in files: what the file has to say too, as the change is in force in this process alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paste: Option<PasteView>,
 }
 
 impl Change {
@@ -68,6 +73,16 @@ impl Change {
             Ok(committed) => Ok(Self::confirmed(administration, &committed, patience).await),
             Err(AdminError::Done(before)) => Ok(Self { revision: Some(before.revision), ..Self::default() }),
             Err(error) => Err(error),
+        }
+    }
+
+    /// What became of a revocation in this process.
+    pub fn here(here: &RevokedHere, changed: bool) -> Self {
+        Self {
+            changed,
+            summary: Some(here.to_string()),
+            paste: here.paste.as_ref().map(PasteView::of),
+            ..Self::default()
         }
     }
 

@@ -11,6 +11,7 @@ pub mod health;
 pub mod listener;
 pub mod origin;
 pub mod page;
+pub mod paste;
 pub mod problem;
 pub mod session_cookie;
 pub mod state;

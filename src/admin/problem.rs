@@ -10,12 +10,14 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::paste::PasteView;
 use crate::policy::reason::Reason;
 
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Why a request was refused or failed (RFC 9457). It holds no secret, no address and nothing of the request.
+/// Why a request was refused or failed (RFC 9457). It holds no address and nothing of the request, and no secret but a
+/// new one in `paste`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `urn:keygate:` and the code.
@@ -39,6 +41,9 @@ pub struct Problem {
     /// What is wrong with single values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldProblem>,
+    /// Where keys are kept in files: the change to make by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paste: Option<Box<PasteView>>,
 }
 
 /// What is wrong with one value.
@@ -68,6 +73,7 @@ impl Problem {
             detail,
             code: code.into(),
             errors: Vec::new(),
+            paste: None,
         }
     }
 
@@ -85,6 +91,12 @@ impl Problem {
     /// Adds what is wrong with the value at `pointer` (RFC 6901).
     pub fn with_error(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         self.errors.push(FieldProblem { pointer: pointer.into(), detail: detail.into() });
+        self
+    }
+
+    /// Adds the change to make by hand.
+    pub fn with_paste(mut self, paste: PasteView) -> Self {
+        self.paste = Some(Box::new(paste));
         self
     }
 

@@ -1,6 +1,6 @@
 //! The admin listener: what it serves is put together here.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use axum::Router;
 use jiff::SignedDuration;
@@ -19,6 +19,7 @@ use crate::{
     console,
     control::{
         administration::Kept,
+        local_revocation::ServedKeys,
         reload_thread::ReloadHandle,
         sign_in::{Lifetimes, SignIn, SignInParts},
     },
@@ -29,13 +30,10 @@ use crate::{
         tls::CertificateStore,
     },
     store::{
-        accounts::Accounts,
-        file_store::{FileStore, FileStoreOptions},
-        key_files::Location,
-        memory_accounts::MemoryAccounts,
-        sql,
+        accounts::Accounts, file_store::ServedFiles, key_files::Location, memory_accounts::MemoryAccounts,
+        records_in_force::RecordsInForce, sql,
     },
-    telemetry::{audit::AuditLog, history::History, metrics::Metrics, operator::Operator},
+    telemetry::{audit::AuditLog, history::History, metrics::Metrics},
 };
 
 /// The admin listener, bound and not yet served.
@@ -51,6 +49,8 @@ pub(super) struct AdminSources {
     pub(super) keys: KeySource,
     /// What is in force.
     pub(super) live: Live,
+    /// The records of key files that are in force.
+    pub(super) records: RecordsInForce,
     /// What looks at the sources.
     pub(super) reload: ReloadHandle,
     /// What is counted.
@@ -124,7 +124,6 @@ fn router(
 
 /// Where the admin listener looks and writes. A database of its own: nothing is said to it before the first request.
 fn kept(sources: &AdminSources) -> Result<(Kept, Arc<dyn Accounts>), StartError> {
-    let config = &sources.live.current().config;
     let location = match &sources.keys {
         KeySource::Database(source) => {
             let database = sql::database(&source.url, source.listen_url.as_ref());
@@ -135,14 +134,12 @@ fn kept(sources: &AdminSources) -> Result<(Kept, Arc<dyn Accounts>), StartError>
         KeySource::File(path) => Location::File(path.clone()),
         KeySource::Directory(path) => Location::Directory(path.clone()),
     };
-    let state: Option<PathBuf> = config.state.clone();
-    let options = FileStoreOptions {
-        location,
-        rules: Some(config.key_rules()),
-        state: state.clone(),
-        new_records: None,
-        operator: Operator::of_process(),
+    let state = sources.live.current().config.state.clone();
+    let served = ServedKeys {
+        files: ServedFiles::new(location, state.clone(), sources.records.clone()),
+        state,
+        reload: sources.reload.clone(),
+        live: sources.live.clone(),
     };
-    let kept = Kept::Files { store: Arc::new(FileStore::new(options)), state };
-    Ok((kept, Arc::new(MemoryAccounts::default())))
+    Ok((Kept::Served(Arc::new(served)), Arc::new(MemoryAccounts::default())))
 }

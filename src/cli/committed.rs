@@ -128,7 +128,7 @@ impl AfterChange {
         receipt::wait(database, revision, self.wait).await
     }
 
-    fn tell_patch(&self, Patch { path, why, diff }: &Patch) {
+    fn tell_patch(&self, Patch { path, why, lines: _, diff }: &Patch) {
         tell(&format!("nothing was changed: {} cannot be replaced: {why}", path.display()));
         let Some(file) = &self.patch else {
             tell(&format!("commit this change where the file comes from:\n\n{diff}"));

@@ -100,6 +100,7 @@ impl KeyStore {
                     state: None,
                     new_records: None,
                     operator: Operator::of_process(),
+                    replaces: true,
                 };
                 self.of_files(options, KeyCreation::Admins)
             }
@@ -160,6 +161,7 @@ impl KeyStore {
             state: settings.state,
             new_records: file.map(Path::to_owned),
             operator: Operator::of_process(),
+            replaces: true,
         };
         self.of_files(options, settings.key_creation)
     }
@@ -312,7 +314,8 @@ pub(super) fn stopped(error: &AdminError) -> Stopped {
         | AdminError::NotFound(_)
         | AdminError::Forbidden(_)
         | AdminError::Stale(_)
-        | AdminError::Done(_) => Exit::WrongInput,
+        | AdminError::Done(_)
+        | AdminError::ReadOnly(_) => Exit::WrongInput,
         AdminError::Store(error) | AdminError::Commit(error) => match error {
             StoreError::Refused(_) | StoreError::WrongFiles(_) => Exit::WrongInput,
             StoreError::Unavailable(_)

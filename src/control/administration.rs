@@ -5,13 +5,16 @@ use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc};
 
 use super::{
     actor::{Acting, Action, Actor, may},
+    local_revocation::ServedKeys,
+    paste::Paste,
     record_tag::RecordTag,
 };
 use crate::{
     config::model::KeyCreation,
     keys::{
-        record::{KeyRecord, Organization, OrganizationId, Person, PersonId},
+        record::{KeyId, KeyRecord, Organization, OrganizationId, Person, PersonId},
         rules::KeyRules,
+        secret::KeySecret,
     },
     store::{
         contract::{
@@ -31,8 +34,22 @@ pub enum Kept {
         /// The `state:` folder, where the gateway keeps what it knows of keys in files.
         state: Option<PathBuf>,
     },
+    /// In key files that this process serves: it shows what is in force of them, and changes nothing but by revoking
+    /// keys.
+    Served(Arc<ServedKeys>),
     /// In a database.
     Database(Arc<dyn Database>),
+}
+
+impl Kept {
+    /// The store.
+    pub fn store(&self) -> &dyn Store {
+        match self {
+            Self::Files { store, .. } => &**store,
+            Self::Served(served) => &served.files,
+            Self::Database(database) => &**database,
+        }
+    }
 }
 
 /// Where records are kept, and who changes them by which rules.
@@ -65,6 +82,8 @@ pub enum AdminError {
     Stale(String),
     /// It was done before, when it was asked for under the same name; nothing was done now.
     Done(Remembered),
+    /// It was worked out, and nothing was changed: somebody has to paste it into a key file.
+    ReadOnly(Box<Paste>),
     /// The store says no; nothing was changed.
     Store(StoreError),
     /// The store could not put the change in force; what it says tells whether that is certain.
@@ -75,6 +94,14 @@ impl AdminError {
     /// One reason to refuse.
     pub fn refused(reason: impl Into<String>) -> Self {
         Self::Refused(vec![Refusal::from(reason.into())])
+    }
+
+    /// Of a change that has to be pasted: that it makes the key `id`, or gives it a secret.
+    pub(super) fn issuing(mut self, id: KeyId, secret: KeySecret) -> Self {
+        if let Self::ReadOnly(paste) = &mut self {
+            paste.issued = Some(Arc::new((id, secret)));
+        }
+        self
     }
 }
 
@@ -123,6 +150,7 @@ impl fmt::Display for AdminError {
             Self::Done(done) => {
                 write!(formatter, "{} {} was made by this request before", done.record, done.id)
             }
+            Self::ReadOnly(paste) => paste.fmt(formatter),
             Self::Store(error) | Self::Commit(error) => error.fmt(formatter),
         }
     }
@@ -158,16 +186,13 @@ impl Changed {
 impl Administration {
     /// The store.
     pub fn store(&self) -> &dyn Store {
-        match &self.kept {
-            Kept::Files { store, .. } => &**store,
-            Kept::Database(database) => &**database,
-        }
+        self.kept.store()
     }
 
     /// The database, if it is one.
     pub fn database(&self) -> Option<&dyn Database> {
         match &self.kept {
-            Kept::Files { .. } => None,
+            Kept::Files { .. } | Kept::Served(_) => None,
             Kept::Database(database) => Some(&**database),
         }
     }
@@ -373,7 +398,14 @@ impl<'a> Work<'a> {
             what: changed.what.clone(),
         };
         let audit: Vec<_> = changes.iter().map(record).collect();
-        self.transaction.commit(&audit).await.map_err(AdminError::Commit)
+        match (self.transaction.commit(&audit).await, &self.administration.kept) {
+            (Ok(Committed::ToCommit(patch)), Kept::Served(_)) => {
+                Err(AdminError::ReadOnly(Box::new(Paste::new(patch))))
+            }
+            (Ok(committed), _) => Ok(committed),
+            (Err(error), Kept::Served(_)) => Err(AdminError::Store(error)),
+            (Err(error), _) => Err(AdminError::Commit(error)),
+        }
     }
 }
 

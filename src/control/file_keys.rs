@@ -1,26 +1,32 @@
 //! The keys of key files: what is in force of them, what is wrong with them, and what stays revoked whatever they say.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
     changes::{FileChange, file_changes, tally},
+    local_revocation::{Keeping, LocalRevocation},
     record::Recorder,
     report::Report,
     revocations::{Overlaid, Revocations, revoked_in},
 };
 use crate::{
     config::Config,
-    keys::snapshot::KeySnapshot,
+    keys::{
+        digest::KeyDigest,
+        record::{KeyId, KeyRecord, Revocation},
+        snapshot::KeySnapshot,
+    },
     live::Published,
     policy::principal::KeyIdText,
     store::{
         file::{FileProblem, KeyFile, MarkedRevocation},
         key_files::{KeyFiles, Location, Look, Moment, Resolution, WrongSource},
         read::{Exposure, ReadOptions},
+        records_in_force::Records,
         state::{SeenRevocation, StateError, StateFolder},
     },
     telemetry::{audit::AuditEvent, metrics::KeyTally},
@@ -34,6 +40,8 @@ pub(super) struct FileKeys {
     in_force: Vec<Arc<KeyFile>>,
     refused: HashSet<KeyIdText>,
     revocations: Revocations,
+    /// Who revoked keys in this process, and why.
+    revoked_here: HashMap<KeyId, Revocation>,
     told: Told,
 }
 
@@ -79,6 +87,7 @@ impl FileKeys {
             in_force: Vec::new(),
             refused: HashSet::new(),
             revocations: Revocations::load(folder)?,
+            revoked_here: HashMap::new(),
             told: Told::default(),
         })
     }
@@ -148,6 +157,47 @@ impl FileKeys {
         self.problems = next.resolution.wrong;
         self.tell_revocations(next.marked, next.undone, revision, recorder, report);
         self.tell_exposures(report);
+    }
+
+    /// The key `id` of a file in force, and the file.
+    pub(super) fn find(&self, id: &KeyId) -> Option<(&KeyRecord, &Path)> {
+        self.in_force.iter().find_map(|file| {
+            let key = file.keys.iter().find(|key| key.id == *id)?;
+            Some((key, &*file.path))
+        })
+    }
+
+    /// From now on these digests of a key are revoked; the next [`FileKeys::overlay`] says so. First they are kept, so
+    /// that a crash after this forgets nothing.
+    pub(super) fn revoke(
+        &mut self,
+        digests: &[KeyDigest],
+        asked: &LocalRevocation,
+        report: &mut Report,
+    ) -> Keeping {
+        self.revoked_here.entry(asked.key).or_insert_with(|| asked.revocation.clone());
+        let seen = SeenRevocation { at: asked.revocation.at, key_id: Some(asked.key) };
+        match self.revocations.remember(digests.iter().map(|digest| (*digest, seen))) {
+            Ok(()) if self.revocations.are_kept() => Keeping::State,
+            Ok(()) => Keeping::Process,
+            Err(error) => {
+                self.tell_unsaved(&error, report);
+                Keeping::Unwritten
+            }
+        }
+    }
+
+    /// What `current` has in force of the files, to be looked at.
+    pub(super) fn records(&self, current: &Published) -> Records {
+        let refused = self.in_force.iter().flat_map(|file| &file.keys);
+        let refused = refused.filter(|key| self.refused.contains(&key.id.text()));
+        let refused = refused.filter_map(|key| {
+            let at = current.keys.as_ref()?.revoked_at(&key.digest)?;
+            let unknown = Revocation { at, by: None, reason: None };
+            Some((key.id, self.revoked_here.get(&key.id).cloned().unwrap_or(unknown)))
+        });
+        let wrong = self.problems.iter().flat_map(|source| source.problems.iter().cloned());
+        Records::new(self.in_force.clone(), &refused.collect(), wrong.collect(), current.config.key_rules())
     }
 
     /// From now on reads as `config` says.
@@ -225,7 +275,7 @@ impl FileKeys {
             recorder.record(&AuditEvent::RevocationsUndoneRefused { source, revision, key_ids: &key_ids });
             let ids = key_ids.join(", ");
             report.warn(format!(
-                "{source} lists revoked keys as good; they stay refused, make new ones: {ids}"
+                "{source} lists revoked keys as good; they stay refused, mark them revoked or make new ones: {ids}"
             ));
         }
         let count: usize = undone.iter().map(|(_, ids)| ids.len()).sum();

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::{
     actor::{Acting, Action},
-    administration::{AdminError, Administration, Changed, Refusal, Work},
+    administration::{AdminError, Administration, Changed, Kept, Refusal, Work},
+    local_revocation::{self, RevokedHere},
     record_check::{excesses_of_creator, problems_of_key},
     record_tag::RecordTag,
     term,
@@ -105,8 +106,10 @@ pub async fn create(
     work.transaction.insert_keys(std::slice::from_ref(&key)).await?;
     let organization = work.organization_of_key(&key, owner.as_ref())?.id;
     let changed = Changed::new("key", key.id, granted(&key)).within(&organization);
-    let committed = work.commit("keys create", &[changed]).await?;
-    Ok(Issued { id: key.id, secret, committed })
+    match work.commit("keys create", &[changed]).await {
+        Ok(committed) => Ok(Issued { id: key.id, secret, committed }),
+        Err(error) => Err(error.issuing(key.id, secret)),
+    }
 }
 
 /// That whoever is at work may know of the person a new key shall belong to.
@@ -275,10 +278,12 @@ pub struct Revoked {
     pub committed: Committed,
     /// Whether something else is wrong with the key files, so that of this change only the revocation takes effect.
     pub files_are_wrong: bool,
+    /// That it is in force in this process, where that serves the key's file and does not change it.
+    pub here: Option<RevokedHere>,
 }
 
 /// Revokes the key `id`, for good. A file that is wrong otherwise is no hindrance: a gateway takes revocations of
-/// wrong files too.
+/// wrong files too. In the process that serves the key's file, the key is refused once this returns.
 ///
 /// # Errors
 /// Where there is no such key, whoever asks may not, or it cannot be written.
@@ -288,6 +293,9 @@ pub async fn revoke(
     reason: Option<&Name>,
     now: Timestamp,
 ) -> Result<Revoked, AdminError> {
+    if let Kept::Served(served) = &administration.kept {
+        return local_revocation::revoke(administration, served, id, reason, now).await;
+    }
     let mut work = administration.change_wrong().await?;
     let files_are_wrong = !work.wrong_files().is_empty();
     if let Acting::Person(..) = work.acting {
@@ -301,7 +309,7 @@ pub async fn revoke(
     let changes = [Changed::new("key", id, what)];
     let changes = if before.is_some() { &[][..] } else { &changes };
     let committed = work.commit("keys revoke", changes).await?;
-    Ok(Revoked { before, committed, files_are_wrong })
+    Ok(Revoked { before, committed, files_are_wrong, here: None })
 }
 
 /// A rotated key.
@@ -354,8 +362,11 @@ pub async fn rotate(
     key.prefix = secret.prefix().and_then(|prefix| Name::parse(prefix).ok()).or(key.prefix);
     work.transaction.update_key(&key).await?;
     let what = format!("rotated: previous_until={}", record_yaml::instant(old_until));
-    let committed =
-        work.commit("keys rotate", &[Changed::new("key", id, what).within(&organization)]).await?;
+    let changed = Changed::new("key", id, what).within(&organization);
+    let committed = match work.commit("keys rotate", &[changed]).await {
+        Ok(committed) => committed,
+        Err(error) => return Err(error.issuing(*id, secret)),
+    };
     let ended = before.map(|previous| previous.until).filter(|until| *until > now);
     Ok(Rotated { issued: Issued { id: *id, secret, committed }, old_until, ended })
 }
@@ -375,7 +386,7 @@ pub async fn find(work: &mut Work<'_>, id: &KeyId) -> Result<KeyRecord, AdminErr
 }
 
 /// The key `id` with its owner and organization, if whoever is at work may know that there is one.
-async fn find_seen(
+pub(super) async fn find_seen(
     work: &mut Work<'_>,
     id: &KeyId,
 ) -> Result<(KeyRecord, Option<Person>, OrganizationId), AdminError> {
@@ -388,6 +399,6 @@ async fn find_seen(
     Ok((key, owner, organization))
 }
 
-fn no_such_key(id: &KeyId) -> AdminError {
+pub(super) fn no_such_key(id: &KeyId) -> AdminError {
     AdminError::NotFound(format!("no key has the id {id}; `keygate keys list` shows them"))
 }

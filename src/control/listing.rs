@@ -1,7 +1,10 @@
 //! What is shown of records: those that whoever asks may see, read page by page, so that a database of a million keys
 //! is never in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 use jiff::Timestamp;
 
@@ -388,15 +391,20 @@ pub async fn known_uses(
             let keys = usage(&**database, keys, now).await?;
             return Ok(Some(KnownUses { since: None, keys }));
         }
-        Kept::Files { state, .. } => state.as_ref().filter(|state| state.is_dir()),
+        Kept::Files { state, .. } => state.as_ref(),
+        Kept::Served(served) => served.state.as_ref(),
     };
-    let totals = folder.and_then(|folder| {
-        StateFolder::to_read(folder).read_usage().unwrap_or_else(|error: StateError| {
-            tracing::warn!(%error, "uses are not shown");
-            None
-        })
-    });
+    let Some(folder) = folder.cloned() else { return Ok(None) };
+    let totals = tokio::task::spawn_blocking(move || uses_kept_in(&folder)).await.unwrap_or_default();
     Ok(totals.map(|totals: UsageTotals| KnownUses { since: Some(totals.since), keys: totals.keys }))
+}
+
+fn uses_kept_in(folder: &Path) -> Option<UsageTotals> {
+    let folder = Some(folder).filter(|folder| folder.is_dir())?;
+    StateFolder::to_read(folder).read_usage().unwrap_or_else(|error: StateError| {
+        tracing::warn!(%error, "uses are not shown");
+        None
+    })
 }
 
 /// The uses that a database counted of these keys, old and new secret apart while a rotation overlaps.

@@ -12,11 +12,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
+
 use super::{
     changes::FileChange,
     config_file::{ConfigFile, keep_what_needs_a_restart},
     database_keys::DatabaseKeys,
     file_keys::FileKeys,
+    local_revocation::{LocalRevocation, Revoking, Unrevoked},
     record::Recorder,
     report::{Report, Taken, Wrong},
     spare::Spares,
@@ -24,15 +27,18 @@ use super::{
 use crate::{
     clock::{Clock, monotonic},
     config::{Config, model::KeySource},
+    keys::digest::KeyDigest,
     live::{Live, Published},
     store::{
         file_set::FileSet,
         key_files::{Location, Moment},
+        records_in_force::RecordsInForce,
         state::{StateError, StateFolder},
     },
     telemetry::{
         audit::{AuditEvent, AuditLog, KeyChanges},
         metrics::Metrics,
+        operator::Operator,
     },
 };
 
@@ -87,6 +93,7 @@ pub struct Reloader {
     told: BTreeMap<String, Vec<String>>,
     tallied: Option<Instant>,
     spares: Spares,
+    records: RecordsInForce,
 }
 
 /// Where the keys in force come from.
@@ -128,6 +135,7 @@ impl Reloader {
             }
         };
         let certificates = certificates.into_iter().map(Certificate::new).collect();
+        let records = RecordsInForce::none(live.current().config.key_rules());
         let mut reloader = Self {
             live,
             config_file,
@@ -139,6 +147,7 @@ impl Reloader {
             told: BTreeMap::new(),
             tallied: None,
             spares: Spares::default(),
+            records,
         };
         let mut report = reloader.reload_now();
         if report.revision == 0 && matches!(reloader.keys, Keys::Files(_)) {
@@ -156,6 +165,11 @@ impl Reloader {
     /// Where the data path finds what is in force.
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// The records of key files that are in force; none with a database.
+    pub fn records_in_force(&self) -> &RecordsInForce {
+        &self.records
     }
 
     /// Where the keys of a database are put in force; `None` with key files.
@@ -211,6 +225,49 @@ impl Reloader {
         report.wrong = self.told.iter().map(Wrong::of).collect();
         self.tally(now, &report);
         report
+    }
+
+    /// Revokes a key of a key file at once, and for good: kept, in force, told; only its file does not say so yet.
+    pub(super) fn revoke(&mut self, asked: &LocalRevocation) -> Result<Revoking, Unrevoked> {
+        let Keys::Files(files) = &mut self.keys else { return Err(Unrevoked::NoSuchKey) };
+        let (key, file) = files.find(&asked.key).ok_or(Unrevoked::NoSuchKey)?;
+        let file = file.display().to_string();
+        let previous = key.previous.as_ref().map(|previous| previous.digest);
+        let digests: Vec<KeyDigest> = [Some(key.digest), previous].into_iter().flatten().collect();
+        let before = revoked_since(&self.live, &digests);
+        let closed = self.live.closed();
+        let mut report = Report::default();
+        self.spares.release();
+        let keeping = files.revoke(&digests, asked, &mut report);
+        let now = Moment { monotonic: monotonic(), wall: self.recorder.clock.now() };
+        self.bring_into_force(now, Vec::new(), &mut report);
+        report.wait(self.spares.hold());
+        if revoked_since(&self.live, &digests).is_none() {
+            tracing::error!(key = %asked.key, "the revocation of this key is kept, but could not be put in force");
+            return Err(Unrevoked::NotInForce);
+        }
+        if before.is_none() {
+            self.tell_revoked(asked, &file);
+        }
+        let revision = self.live.current().revision;
+        Ok(Revoking { revision, before, keeping, closed, publication: self.live.enforce() })
+    }
+
+    fn tell_revoked(&self, asked: &LocalRevocation, file: &str) {
+        let reason = asked.revocation.reason.as_ref();
+        let what =
+            reason.map_or_else(|| "revoked here".to_owned(), |reason| format!("revoked here: {reason}"));
+        self.recorder.record(&AuditEvent::Changed {
+            actor: Operator::of_process().actor(),
+            acting_as: Some(&asked.actor),
+            address: asked.address,
+            organization: Some(asked.organization.as_str()),
+            command: "keys revoke",
+            file,
+            record: "key",
+            id: asked.key.as_str(),
+            what: &what,
+        });
     }
 
     /// Counts the keys when they changed and, since time alone makes them expire, now and then.
@@ -311,6 +368,7 @@ impl Reloader {
         let revision = self.live.current().revision;
         if let Keys::Files(files) = &mut self.keys {
             files.follow(next, revision, &self.recorder, report);
+            self.records.put(files.records(&self.live.current()));
         }
     }
 
@@ -403,6 +461,15 @@ impl Reloader {
         }
         paths
     }
+}
+
+/// Since when all of these secrets are revoked; one that nothing has is no good either.
+fn revoked_since(live: &Live, digests: &[KeyDigest]) -> Option<Timestamp> {
+    let current = live.current();
+    let keys = current.keys.as_ref()?;
+    let known = digests.iter().filter(|digest| keys.table().find(digest).is_some());
+    let since: Option<Vec<_>> = known.map(|digest| keys.revoked_at(digest)).collect();
+    since?.into_iter().min()
 }
 
 impl Keys {

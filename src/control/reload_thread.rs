@@ -11,7 +11,12 @@ use std::{
     time::Duration,
 };
 
-use super::{reload::Reloader, report::Report, watch::Watch};
+use super::{
+    local_revocation::{LocalRevocation, Revoking, Unrevoked},
+    reload::Reloader,
+    report::Report,
+    watch::Watch,
+};
 
 /// Events come in bursts: one look for all of a burst. The pause doubles while events change nothing that is
 /// found.
@@ -29,6 +34,8 @@ enum Message {
     Changed,
     /// Somebody asks: SIGHUP, the admin API, a test.
     Reload(SyncSender<Report>),
+    /// Somebody revokes a key here.
+    Revoke(Box<LocalRevocation>, SyncSender<Result<Revoking, Unrevoked>>),
     Stop,
 }
 
@@ -50,6 +57,13 @@ impl ReloadHandle {
         let (reply, report) = sync_channel(1);
         self.0.send(Message::Reload(reply)).ok()?;
         report.recv().ok()
+    }
+
+    /// Revokes a key of a key file. Blocks until it is kept and in force; `None` if the thread has ended.
+    pub(super) fn revoke(&self, asked: LocalRevocation) -> Option<Result<Revoking, Unrevoked>> {
+        let (reply, answer) = sync_channel(1);
+        self.0.send(Message::Revoke(Box::new(asked), reply)).ok()?;
+        answer.recv().ok()
     }
 }
 
@@ -102,6 +116,11 @@ fn run(mut reloader: Reloader, mut watch: Watch, messages: &Receiver<Message>, i
                 let report = reloader.reload_now();
                 let _ = reply.send(report.clone());
                 report
+            }
+            Ok(Message::Revoke(asked, reply)) => {
+                let _ = reply.send(reloader.revoke(&asked));
+                // What was being written before is still waited for.
+                reloader.look()
             }
             Ok(Message::Changed) => {
                 thread::sleep(burst);

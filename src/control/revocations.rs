@@ -99,6 +99,11 @@ impl Revocations {
         self.save()
     }
 
+    /// Whether there is a folder that they are kept in.
+    pub(super) fn are_kept(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// Writes what could not be written before.
     pub(super) fn save(&mut self) -> Result<(), StateError> {
         if let Some(folder) = self.folder.as_ref().filter(|_| !self.unsaved.is_empty()) {

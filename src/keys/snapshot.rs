@@ -176,6 +176,11 @@ impl KeySnapshot {
         Ok((Self { table, directory: Arc::clone(&self.directory) }, ids))
     }
 
+    /// Since when the secret with this digest is revoked; `None`: it is not, or it is unknown.
+    pub fn revoked_at(&self, digest: &KeyDigest) -> Option<Timestamp> {
+        Timestamp::from_millisecond(self.table.find(digest)?.details.revoked_ms()?).ok()
+    }
+
     /// The digests that are revoked, each with its date. Cost: a scan of all keys.
     pub fn revocations(&self) -> impl Iterator<Item = (KeyDigest, Timestamp)> {
         self.table.iter().filter_map(|view| {

@@ -218,6 +218,8 @@ pub struct Patch {
     pub path: Arc<Path>,
     /// Why it cannot be replaced.
     pub why: String,
+    /// The lines of YAML that are added, as they stand in the file.
+    pub lines: String,
     /// The change as a unified diff.
     pub diff: String,
 }

@@ -26,6 +26,7 @@ pub mod query;
 mod raw;
 pub mod read;
 pub mod record_yaml;
+pub mod records_in_force;
 pub mod replace;
 mod scan;
 pub mod snapshot_file;

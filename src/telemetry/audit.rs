@@ -119,6 +119,8 @@ pub enum AuditEvent<'e> {
         actor: Actor<'e>,
         /// On behalf of whom, as `person:ada`, if not for themselves.
         acting_as: Option<&'e str>,
+        /// From where, if not at this machine.
+        address: Option<IpAddr>,
         /// The organization that the record belongs to, where that is known.
         organization: Option<&'e str>,
         /// The command without its values, as `keys revoke`.
@@ -209,13 +211,16 @@ impl AuditEvent<'_> {
                 line.number("key_count", key_ids.len());
                 line.list("key_ids", key_ids.iter().take(LIST_MAX).copied());
             }
-            Self::Changed { actor, acting_as, organization, command, file, record, id, what } => {
+            Self::Changed { actor, acting_as, address, organization, command, file, record, id, what } => {
                 line.number("uid", actor.uid);
                 if let Some(user) = actor.user {
                     line.foreign("user", user.as_bytes());
                 }
                 if let Some(acting_as) = acting_as {
                     line.foreign("acting_as", acting_as.as_bytes());
+                }
+                if let Some(address) = address {
+                    line.text("address", &address.to_string());
                 }
                 if let Some(organization) = organization {
                     line.foreign("organization", organization.as_bytes());
@@ -327,6 +332,7 @@ mod tests {
         AuditEvent::Changed {
             actor,
             acting_as: None,
+            address: None,
             organization: None,
             command: "keys revoke",
             file: "keys.yaml",

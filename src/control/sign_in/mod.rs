@@ -36,7 +36,7 @@ use crate::{
     keys::record::{Person, PersonId},
     store::{
         accounts::{Accounts, PasswordHash, Session},
-        contract::{Access, Store, StoreError, Transaction},
+        contract::{Access, StoreError, Transaction},
     },
     telemetry::{
         self,
@@ -189,6 +189,7 @@ impl From<AdminError> for SignInError {
             | AdminError::Forbidden(_)
             | AdminError::Stale(_)
             | AdminError::Done(_)
+            | AdminError::ReadOnly(_)
             | AdminError::Commit(_)) => Self::Admin(error),
         }
     }
@@ -352,11 +353,7 @@ impl SignIn {
     }
 
     async fn look(&self) -> Result<Box<dyn Transaction>, StoreError> {
-        let store: &dyn Store = match &self.parts.kept {
-            Kept::Files { store, .. } => &**store,
-            Kept::Database(database) => &**database,
-        };
-        store.begin(Access::Read).await
+        self.parts.kept.store().begin(Access::Read).await
     }
 
     fn now(&self) -> Timestamp {

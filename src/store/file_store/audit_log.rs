@@ -4,6 +4,7 @@ use std::{
     collections::VecDeque,
     fs::File,
     io::{self, BufRead as _, BufReader, Seek as _, SeekFrom},
+    net::IpAddr,
     os::unix::fs::MetadataExt as _,
     path::Path,
 };
@@ -61,6 +62,7 @@ pub(super) fn append(
         .map(|(acting_as, record)| AuditEvent::Changed {
             actor: operator.actor(),
             acting_as: acting_as.as_deref(),
+            address: record.address,
             organization: record.organization.as_ref().map(OrganizationId::as_str),
             command: &record.command,
             file,
@@ -80,6 +82,7 @@ struct Line {
     uid: Option<u32>,
     user: Option<String>,
     acting_as: Option<String>,
+    address: Option<IpAddr>,
     organization: Option<String>,
     command: Option<String>,
     record: Option<String>,
@@ -98,7 +101,7 @@ impl Line {
             at: self.time,
             revision: None,
             actor,
-            address: None,
+            address: self.address,
             organization: self.organization.and_then(|id| OrganizationId::parse(&id).ok()),
             command: self.command?,
             record: self.record?,

@@ -1,12 +1,15 @@
 //! What has to be written into a key file so that a record becomes another: field by field, the rest stays.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use similar::TextDiff;
+use similar::{ChangeTag, TextDiff};
 
 use crate::{
     keys::record::{KeyRecord, Organization, Person, Revocation},
-    store::record_yaml::{self, instant},
+    store::{
+        contract::Patch,
+        record_yaml::{self, instant},
+    },
     yaml::edit::NewValue,
 };
 
@@ -134,14 +137,20 @@ fn text(value: &impl ToString) -> NewValue {
     NewValue::Str(value.to_string())
 }
 
-/// The change of a whole file, for whoever has to make it.
-pub(super) fn unified_diff(path: &Path, is_new: bool, before: &[u8], after: &str) -> String {
+/// The change of the file `path`, for whoever has to make it, since `why`.
+pub(super) fn patch(path: &Arc<Path>, why: String, is_new: bool, before: &[u8], after: &str) -> Patch {
     let before = String::from_utf8_lossy(before);
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let old = if is_new { "/dev/null".to_owned() } else { format!("a/{name}") };
     let new = format!("b/{name}");
     let diff = TextDiff::from_lines(&*before, after);
-    diff.unified_diff().context_radius(3).header(&old, &new).to_string()
+    let added = diff.iter_all_changes().filter(|change| change.tag() == ChangeTag::Insert);
+    Patch {
+        path: Arc::clone(path),
+        why,
+        lines: added.map(|change| change.value()).collect(),
+        diff: diff.unified_diff().context_radius(3).header(&old, &new).to_string(),
+    }
 }
 
 #[cfg(test)]

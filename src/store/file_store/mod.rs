@@ -5,12 +5,13 @@ mod audit_log;
 mod difference;
 mod list_edit;
 mod records;
+mod served;
 mod transaction;
 
 use std::{future::ready, path::PathBuf, sync::Arc};
 
-pub use self::audit_log::AUDIT_LOG;
 use self::transaction::FileTransaction;
+pub use self::{audit_log::AUDIT_LOG, served::ServedFiles};
 use super::{
     contract::{Access, AuditFilter, AuditPage, Store, StoreError, Task, Transaction},
     editable::EditableFiles,
@@ -33,6 +34,10 @@ pub struct FileStoreOptions {
     pub new_records: Option<PathBuf>,
     /// Who changes them.
     pub operator: Operator,
+    /// Whether a change replaces its file; if not, it is worked out, and [`Committed::ToCommit`] tells it.
+    ///
+    /// [`Committed::ToCommit`]: super::contract::Committed::ToCommit
+    pub replaces: bool,
 }
 
 /// Key files.

@@ -7,11 +7,12 @@ use std::{
 
 use super::{
     FileStoreOptions, audit_log,
-    difference::{self, FieldChange, ProjectsChange, unified_diff},
+    difference::{self, FieldChange, ProjectsChange, patch},
     done,
     list_edit::{extend, items_called},
     records::{digests, find_person, right, sorted, told, wrong_files},
     rules_of,
+    served::aside,
 };
 use crate::{
     clock::{Clock as _, SystemClock},
@@ -24,7 +25,7 @@ use crate::{
     policy::project::ProjectSet,
     store::{
         contract::{
-            Access, AuditRecord, Committed, KeyQuery, KeyTally, ListedPerson, OwnedKey, Patch, PersonQuery,
+            Access, AuditRecord, Committed, KeyQuery, KeyTally, ListedPerson, OwnedKey, PersonQuery,
             Remembered, RevokedBefore, StoreError, Submission, Taken, Task, Transaction,
         },
         editable::{EditableFile, EditableFiles},
@@ -84,8 +85,8 @@ impl FileTransaction {
     /// Reads the files; to change them, once nobody else does.
     pub(super) fn begin(options: Arc<FileStoreOptions>, access: Access) -> Result<Self, StoreError> {
         let files = match access {
-            Access::Read => EditableFiles::read(&options.location)?,
-            Access::Write => EditableFiles::lock(&options.location)?,
+            Access::Write if options.replaces => EditableFiles::lock(&options.location)?,
+            Access::Read | Access::Write => EditableFiles::read(&options.location)?,
         };
         let rules = options.rules.clone().unwrap_or_else(|| rules_of(&files));
         let mut transaction = Self {
@@ -107,6 +108,15 @@ impl FileTransaction {
                 together.into_iter().map(|problem| FileProblem::of_file(&path, problem, "")).collect();
         }
         Ok(transaction)
+    }
+
+    /// From now on these keys are as they are in force: revoked, whatever their files say.
+    pub(super) fn refuse<'r>(&mut self, revoked: impl IntoIterator<Item = &'r KeyRecord>) {
+        for refused in revoked {
+            if let Ok(at) = self.keys.binary_search_by_key(&refused.id, |key| key.id) {
+                self.keys[at].revoked.clone_from(&refused.revoked);
+            }
+        }
     }
 
     /// What would be wrong with all records together, if `instead` took the place of the file at its position.
@@ -432,6 +442,10 @@ impl FileTransaction {
                 return Err(StoreError::Refused(problems));
             }
         }
+        if !self.options.replaces {
+            let why = "this gateway serves its key files and does not change them".to_owned();
+            return Ok(Committed::ToCommit(patch(&path, why, is_new, &before, &text)));
+        }
         // Opened first: a log that cannot be had must not be found out after the change.
         let log = audit_log::open(self.options.state.as_deref());
         let log =
@@ -439,8 +453,7 @@ impl FileTransaction {
         match self.files.replace(at, text.as_bytes()) {
             Ok(()) => {}
             Err(ReplaceError::Unreplaceable(why)) => {
-                let diff = unified_diff(&path, is_new, &before, &text);
-                return Ok(Committed::ToCommit(Patch { path, why, diff }));
+                return Ok(Committed::ToCommit(patch(&path, why, is_new, &before, &text)));
             }
             Err(error @ (ReplaceError::Changed | ReplaceError::Failed(_) | ReplaceError::Unproven)) => {
                 return Err(StoreError::Failed(format!("{}: {error}", path.display())));
@@ -512,7 +525,13 @@ impl Transaction for FileTransaction {
     }
 
     fn remember<'a>(&'a mut self, _: &'a Submission, _: &'a str, _: &'a str) -> Task<'a, ()> {
-        done(refused("key files do not remember what was submitted".to_owned()))
+        // What is only worked out is not made: there is nothing to find again.
+        let is_worked_out = !self.options.replaces;
+        done(if is_worked_out {
+            Ok(())
+        } else {
+            refused("key files do not remember what was submitted".to_owned())
+        })
     }
 
     fn taken<'a>(&'a mut self, ids: &'a [KeyId], digests: &'a [KeyDigest]) -> Task<'a, Taken> {
@@ -555,7 +574,10 @@ impl Transaction for FileTransaction {
     where
         Self: 'a,
     {
-        done(self.put_in_force(audit))
+        if self.options.replaces {
+            return done(self.put_in_force(audit));
+        }
+        Box::pin(aside(move || self.put_in_force(&[])))
     }
 }
 

@@ -81,6 +81,7 @@ fn key_files_keep_what_they_promise() {
             state: Some(state),
             new_records: None,
             operator: Operator::of_process(),
+            replaces: true,
         }));
         store
     };

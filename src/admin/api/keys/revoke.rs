@@ -43,7 +43,8 @@ pub(in crate::admin) struct Revocation {
 ///
 /// Waits ten seconds, unless `wait` says otherwise, until every live replica refuses it: then the answer is 200 and the
 /// receipt says so. 202 names the replicas that have not confirmed it. A key that is revoked already stays as it is, and
-/// the answer tells where that is in force.
+/// the answer tells where that is in force. Where keys are kept in files, the key is refused at once by this process,
+/// and `change.paste` is what the file has to say for every other.
 #[utoipa::path(
     post,
     path = "/api/v1/keys/{id}/revoke",
@@ -73,7 +74,10 @@ pub(in crate::admin) async fn revoke_key(
     let reason =
         reason.map_err(|error| AdminError::Refused(vec![Refusal::of("reason", error.to_string())]))?;
     let revoked = key_admin::revoke(&administration, &id, reason.as_ref(), now).await?;
-    let change = Change::confirmed(&administration, &revoked.committed, wait.unwrap_or(PATIENCE)).await;
+    let change = match &revoked.here {
+        Some(here) => Change::here(here, revoked.before.is_none()),
+        None => Change::confirmed(&administration, &revoked.committed, wait.unwrap_or(PATIENCE)).await,
+    };
     let (tag, key) = view(&mut administration.look().await?, &id, now).await?;
     Ok((change.status(), Tagged(tag, Json(ChangedKey { key, change }))).into_response())
 }
