@@ -154,7 +154,15 @@ struct Detail {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     revision: u64,
+    /// Keys that stay refused although their source says that they are good.
+    #[serde(skip_serializing_if = "is_none")]
+    revocations_undone: u64,
     sources: Vec<SourceDetail>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Serialize)]
@@ -180,6 +188,7 @@ impl Detail {
             ready: reason.is_none(),
             reason,
             revision: published.revision,
+            revocations_undone: state.metrics.revocations_undone(),
             sources: state.metrics.sources().into_iter().map(SourceDetail::from).collect(),
         }
     }

@@ -488,6 +488,11 @@ impl Metrics {
         lock(&self.0.control).revocations_undone = count;
     }
 
+    /// Revoked keys that their source lists as good; they stay refused.
+    pub fn revocations_undone(&self) -> u64 {
+        lock(&self.0.control).revocations_undone
+    }
+
     /// States that `source`, a name the operator knows, was taken into force at `at`.
     pub fn source_taken(&self, source: &str, at: Timestamp) {
         self.with_source(source, |state| (state.succeeded, state.wrong) = (Some(at), None));

@@ -19,6 +19,7 @@ mod demo;
 mod deploy;
 mod enforcement;
 mod exchanges;
+mod file_mode;
 mod first_owner;
 mod fixture;
 mod fleet;
