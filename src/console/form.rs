@@ -156,6 +156,7 @@ pub fn refusals(error: AdminError) -> Result<Vec<Refusal>, Failure> {
         | AdminError::Forbidden(_)
         | AdminError::Stale(_)
         | AdminError::Done(_)
+        | AdminError::ReadOnly(_)
         | AdminError::Store(_)
         | AdminError::Commit(_)) => Err(error.into()),
     }

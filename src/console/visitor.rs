@@ -67,7 +67,7 @@ impl Visitor {
     /// The key file, in file mode.
     pub fn key_file(&self) -> Option<String> {
         match &self.state.kept {
-            Kept::Files { store, .. } => Some(store.name().to_owned()),
+            Kept::Files { .. } | Kept::Served(_) => Some(self.state.kept.store().name().to_owned()),
             Kept::Database(_) => None,
         }
     }
