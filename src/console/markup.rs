@@ -70,6 +70,9 @@ impl Markup {
     }
 }
 
+/// Everything in it was escaped when it was made, so that templates take it as it is.
+impl askama::filters::HtmlSafe for Markup {}
+
 impl Display for Markup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)

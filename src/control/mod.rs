@@ -14,6 +14,7 @@ mod file_keys;
 pub mod key_admin;
 pub mod key_export;
 pub mod key_form;
+pub mod key_health;
 pub mod key_import;
 pub mod key_view;
 pub mod listing;
