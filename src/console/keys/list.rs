@@ -298,7 +298,7 @@ async fn rows(visitor: &Visitor, work: &mut Work<'_>, keys: &[OwnedKey]) -> Resu
             scopes: view::scopes(owned, &shown.effective, &rules, &meanings),
             more_projects: projects.len().saturating_sub(PROJECTS_NAMED),
             projects: projects.into_iter().take(PROJECTS_NAMED).map(|project| project.name).collect(),
-            owner: view::owner_link(owned),
+            owner: view::owner_link(owned, visitor),
             created: owned.key.created_at.map(|at| visitor.time(at)),
             expires: owned.key.expires_at.map(|at| visitor.time(at)),
             last_used: LastUsed::of(&shown, visitor).at,

@@ -128,7 +128,7 @@ async fn page(
         key_id: owned.key.id.to_string(),
         name: super::title(owned),
         prefix: shown.prefix.clone().unwrap_or_default(),
-        owner: view::owner_link(owned),
+        owner: view::owner_link(owned, visitor),
         last_used: last.at,
         last_from: last.from,
         recent: known.map(|_| match hours.last_day(visitor.now) {

@@ -149,7 +149,7 @@ fn facts(visitor: &Visitor, owned: &OwnedKey, shown: &KeyView, rules: &KeyRules)
         prefix: shown.prefix.clone().unwrap_or_default(),
         status: view::badge(owned, visitor.now),
         sentence: sentence(visitor, owned, status),
-        owner: view::owner_link(owned),
+        owner: view::owner_link(owned, visitor),
         owner_role: owner.as_ref().map_or("unknown person", |owner| owner.role.as_str()),
         environment: environment(key),
         labels: key.labels.iter().map(|(name, value)| format!("{name}={value}")).collect(),

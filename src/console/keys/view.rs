@@ -15,7 +15,10 @@ use crate::{
         key_view::{Effective, KeyView, Projects},
         route_list::{ListedScope, RouteList},
     },
-    keys::{record::Person, rules::KeyRules},
+    keys::{
+        record::{Person, PersonId},
+        rules::KeyRules,
+    },
     policy::{
         project::ProjectSet,
         scope::{MANAGE, is_reserved},
@@ -151,9 +154,11 @@ pub(super) fn projects_of(work: &Work<'_>, person: &Person) -> Vec<Choice> {
     }
 }
 
-/// The page of a person, for those who may see it.
-pub(super) fn owner_link(owned: &OwnedKey) -> Option<Link> {
-    owned.key.owner.as_ref().map(|owner| Link::new(format!("/people/{owner}"), owner.as_str()))
+/// The page of its owner: that of their own account for those who see no other person.
+pub(super) fn owner_link(owned: &OwnedKey, visitor: &Visitor) -> Option<Link> {
+    let page =
+        |id: &PersonId| if visitor.manages() { format!("/people/{id}") } else { "/account".to_owned() };
+    owned.key.owner.as_ref().map(|id| Link::new(page(id), id.as_str()))
 }
 
 /// How a key stands, in a badge: also what is about to happen to it.
