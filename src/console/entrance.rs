@@ -10,6 +10,7 @@ use axum::{
 use super::{
     answer::{Failure, see_other},
     parts::Link,
+    reference,
     sign_in::next::Onward,
     visitor::Visitor,
 };
@@ -23,7 +24,7 @@ use crate::admin::{
 /// Lets in who is signed in. What fails inside is told in their frame.
 pub async fn enter(State(state): State<AdminState>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    if is_api(parts.uri.path()) {
+    if is_api(parts.uri.path()) && parts.uri.path() != reference::PATH {
         return Problem::not_found().into_response();
     }
     let caller = match identify(&parts.headers, peer(&parts), &state).await {

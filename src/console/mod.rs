@@ -12,6 +12,7 @@ pub mod keys;
 pub mod markup;
 pub mod page;
 pub mod parts;
+pub mod reference;
 pub mod sign_in;
 pub mod sparkline;
 pub mod times;
@@ -21,14 +22,18 @@ pub mod visitor;
 use axum::{
     Router,
     middleware::{from_fn, from_fn_with_state},
+    routing::get,
 };
 
 use crate::admin::state::AdminState;
 
 /// Every page, and a fallback for addresses of which there is none.
 pub fn router(state: &AdminState) -> Router<AdminState> {
-    let inside =
-        Router::new().merge(keys::router()).merge(sign_in::account_router()).fallback(entrance::no_page);
+    let inside = Router::new()
+        .route(reference::PATH, get(reference::show))
+        .merge(keys::router())
+        .merge(sign_in::account_router())
+        .fallback(entrance::no_page);
     inside
         .layer(from_fn_with_state(state.clone(), entrance::enter))
         .merge(sign_in::router())

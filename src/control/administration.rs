@@ -317,6 +317,14 @@ impl<'a> Work<'a> {
         self.demand(action, organization).is_ok()
     }
 
+    /// The organization of whoever is at work; `None`: of an operator.
+    pub(super) fn own(&self) -> Option<&OrganizationId> {
+        match &self.acting {
+            Acting::Operator => None,
+            Acting::Person(_, own) => Some(own),
+        }
+    }
+
     /// The organization that a record belongs to that names this one or none.
     ///
     /// # Errors
@@ -343,7 +351,7 @@ impl<'a> Work<'a> {
         &mut self,
         named: Option<&OrganizationId>,
     ) -> Result<Organization, AdminError> {
-        let organization = self.organization(named)?;
+        let organization = self.organization(named.or(self.own()).cloned().as_ref())?;
         if self.administration.database().is_some() && self.organizations.is_empty() {
             self.transaction.put_organization(&organization).await?;
             self.organizations.push(organization.clone());

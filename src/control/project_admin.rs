@@ -36,7 +36,7 @@ pub struct NewProject {
 /// could not be written; then nothing was changed.
 pub async fn create(administration: &Administration, new: &NewProject) -> Result<Committed, AdminError> {
     let mut work = administration.change().await?;
-    let before = work.organization(new.organization.as_ref())?;
+    let before = work.organization(new.organization.as_ref().or(work.own()))?;
     work.demand(Action::ManageProjects, &before.id)?;
     if before.projects.as_ref().is_some_and(|declared| declared.contains(&new.id)) {
         return Ok(Committed::Unchanged);
@@ -126,9 +126,11 @@ async fn named_otherwise(
 /// was changed.
 pub async fn remove(administration: &Administration, id: &str) -> Result<Committed, AdminError> {
     let mut work = administration.change().await?;
+    let is_seen = work.acting.person().is_none_or(|person| person.projects.contains(id));
     let declares =
-        |organization: &&Organization| organization.projects.iter().flatten().any(|project| project == id);
-    let Some(organization) = listing::organizations(&work).into_iter().find(|seen| declares(&seen)) else {
+        |organization: &Organization| organization.projects.iter().flatten().any(|project| project == id);
+    let Some(organization) = listing::organizations(&work).into_iter().filter(|_| is_seen).find(declares)
+    else {
         return Err(AdminError::NotFound(format!(
             "no organization declares the project {id}; `keygate projects list` shows them"
         )));

@@ -28,7 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("control",   &["store", "live", "gate", "telemetry", "config", "keys", "policy", "http1", "message", "yaml", "clock"]),
     ("proxy",     &["net", "gate", "live", "telemetry", "config", "keys", "policy", "http1", "message", "clock"]),
     ("doors",     &["net", "gate", "live", "telemetry", "config", "keys", "policy", "http1", "message", "clock"]),
-    ("admin",     &["control", "net", "gate", "live", "telemetry", "config", "keys", "policy", "message", "clock"]),
+    ("admin",     &["control", "store::contract", "store::accounts", "net", "gate", "live", "telemetry", "config", "keys", "policy", "message", "clock"]),
     ("console",   &["admin", "control", "store::contract", "store::accounts", "live", "telemetry", "config", "keys", "policy", "clock"]),
     ("app",       &["*"]),
     ("demo",      &["*"]),

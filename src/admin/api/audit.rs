@@ -15,10 +15,7 @@ use crate::{
     },
     control::{audit_trail, term},
     policy::reason::Reason,
-    store::{
-        contract::{AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord},
-        record_yaml::instant,
-    },
+    store::contract::{AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord},
 };
 
 /// Which changes.
@@ -139,7 +136,7 @@ impl From<AuditRecord> for AuditView {
     fn from(record: AuditRecord) -> Self {
         let AuditRecord { at, revision, actor, address, organization, command, record, id, what } = record;
         Self {
-            at: instant(at),
+            at: at.to_string(),
             revision,
             actor,
             address: address.map(|address| address.to_string()),

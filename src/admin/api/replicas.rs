@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::{
     admin::{caller::Caller, problem::Problem, state::AdminState},
     control::administration::AdminError,
-    store::{contract::Replica, record_yaml::instant},
+    store::contract::Replica,
 };
 
 /// The replicas, and where their database stands.
@@ -81,7 +81,7 @@ impl ReplicaView {
             silent_ms: milliseconds(*silent),
             lease_ms: milliseconds(beat.lease),
             when_stale: beat.when_stale.as_str(),
-            started_at: instant(*started_at),
+            started_at: started_at.to_string(),
         }
     }
 }

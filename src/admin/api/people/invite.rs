@@ -20,7 +20,6 @@ use crate::{
         state::AdminState,
     },
     control::{sign_in::INVITATION_VALID, term},
-    store::record_yaml::instant,
 };
 
 /// A link that works once.
@@ -53,7 +52,7 @@ pub(in crate::admin) async fn invite_person(
 ) -> Result<Response, Problem> {
     let id = person_id(&id)?;
     let valid_for = INVITATION_VALID.unsigned_abs();
-    let expires_at = instant(term::after(state.clock.now(), valid_for).unwrap_or(jiff::Timestamp::MAX));
+    let expires_at = term::after(state.clock.now(), valid_for).unwrap_or(jiff::Timestamp::MAX).to_string();
     let token = state.sign_in.invite(&state.administration(&caller, None), &id).await?;
     let url = Zeroizing::new(format!("{origin}/invitation/{}", token.expose()));
     let headers = [(CACHE_CONTROL, "no-store")];

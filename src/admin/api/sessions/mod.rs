@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::{
     admin::caller::{Caller, KnownBy},
-    store::{accounts::Session, record_yaml::instant},
+    store::accounts::Session,
 };
 
 /// A session.
@@ -46,10 +46,10 @@ impl SessionView {
             id: session.id.clone(),
             current,
             key: session.key.map(|key| key.to_string()),
-            created_at: instant(session.created_at),
-            seen_at: instant(session.seen_at),
-            idle_until: instant(session.idle_until),
-            expires_at: instant(session.expires_at),
+            created_at: session.created_at.to_string(),
+            seen_at: session.seen_at.to_string(),
+            idle_until: session.idle_until.to_string(),
+            expires_at: session.expires_at.to_string(),
             address: session.address.map(|address| address.to_string()),
             agent: session.agent.clone(),
         }
