@@ -12,6 +12,7 @@ mod audit;
 mod cli;
 mod compat;
 mod config;
+mod console;
 mod database_cli;
 mod decision_cost;
 mod decisions;

@@ -149,7 +149,7 @@ impl RotationView {
         };
         Some(Self {
             key_id: key.id.to_string(),
-            ended: previous.until <= now,
+            ended: previous.until <= now || key.revoked.is_some(),
             overlap_ends: visitor.time(previous.until),
             new_prefix: key.prefix.as_ref().map(ToString::to_string).unwrap_or_default(),
             new_count,
