@@ -16,6 +16,7 @@ pub mod key_export;
 pub mod key_form;
 pub mod key_health;
 pub mod key_import;
+pub mod key_survey;
 pub mod key_view;
 pub mod listing;
 pub mod loading;

@@ -34,6 +34,7 @@ mod http2;
 mod key_edits;
 mod key_import;
 mod manage_scope;
+mod management;
 mod moving;
 mod net;
 mod population;
