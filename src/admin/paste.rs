@@ -37,6 +37,11 @@ impl fmt::Debug for ShownSecret {
 }
 
 impl PasteView {
+    /// The new secret, if there is one.
+    pub fn secret(&self) -> Option<&str> {
+        self.secret.as_ref().map(|secret| secret.0.as_str())
+    }
+
     /// `patch`, to be shown.
     pub fn of(patch: &Patch) -> Self {
         Self {

@@ -11,7 +11,9 @@ use axum::{
 
 use super::{compression::Secret, page::Page, parts::Link};
 use crate::{
-    admin::problem::Problem, control::administration::AdminError, policy::reason::Reason,
+    admin::{paste::PasteView, problem::Problem},
+    control::administration::AdminError,
+    policy::reason::Reason,
     store::contract::StoreError,
 };
 
@@ -92,6 +94,9 @@ impl Failure {
     /// The page, in the frame of whoever is signed in.
     pub(super) fn inside(&self, page: Page) -> Response {
         let Failed { problem, back } = &*self.0;
+        if let Some(paste) = &problem.paste {
+            return to_paste(page, &problem.detail, paste);
+        }
         let (title, detail) = (problem.title.to_string(), problem.detail.to_string());
         let page = ErrorPage { page, status: problem.status, title, detail, back: back.clone() };
         html_as(problem.status_code(), &page)
@@ -136,6 +141,40 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         AdminError::Store(error).into()
     }
+}
+
+/// What somebody asked for, as what they have to put into a key file. Its secret, if it has one, is shown this once.
+fn to_paste(page: Page, text: &str, paste: &PasteView) -> Response {
+    let back = match &paste.key {
+        Some(_) => Link::new("/keys", "API keys"),
+        None => Link::new("/", "Overview"),
+    };
+    html_with_secret(&PastePage {
+        page,
+        title: "Put this into the key file".to_owned(),
+        text: text.to_owned(),
+        file: paste.file.clone(),
+        yaml: paste.yaml.clone(),
+        secret: paste.secret().map(str::to_owned),
+        curl: CURL.to_owned(),
+        back,
+    })
+}
+
+/// How a new secret is tried, without it: what is typed stays in no shell history.
+const CURL: &str = "read -rs KEY && curl --header \"Authorization: Bearer $KEY\" http://127.0.0.1:8080/";
+
+#[derive(Template)]
+#[template(path = "paste.html")]
+struct PastePage {
+    page: Page,
+    title: String,
+    text: String,
+    file: String,
+    yaml: String,
+    secret: Option<String>,
+    curl: String,
+    back: Link,
 }
 
 #[derive(Template)]

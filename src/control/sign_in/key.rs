@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{Begun, Origin, SignIn, SignInError, throttle::Try};
 use crate::{
+    control::administration::Kept,
     keys::{
         digest::KeyDigest,
         record::{KeyId, KeyRecord, KeyStatus, Person},
@@ -42,6 +43,19 @@ impl SignIn {
         }
     }
 
+    /// What to put into the key files where no key of them can sign in now; `None` where one can, and with a database.
+    /// It names no file. Cost: a look at every key.
+    pub fn missing_in_files(&self) -> Option<&'static str> {
+        let Kept::Served(served) = &self.parts.kept else { return None };
+        let (records, now) = (served.files.records(), self.now());
+        let can_sign_in = |key: &KeyRecord| {
+            let owner = key.owner.as_ref().and_then(|owner| records.person(owner));
+            let manages = owner.is_some_and(|owner| owner.role.manages());
+            manages && key.is_granted(MANAGE) && matches!(key.status(now, owner), KeyStatus::Active)
+        };
+        (!records.keys().any(can_sign_in)).then_some(NO_MANAGER)
+    }
+
     /// Whoever owns the key of this secret and may manage with it; else the key, if there is one.
     async fn manager_with(
         &self,
@@ -58,6 +72,12 @@ impl SignIn {
         Ok(owner.map(|owner| (owner, key.id)).ok_or(Some(key.id)))
     }
 }
+
+/// What to do where keys are in files, and none of them can sign in.
+const NO_MANAGER: &str = "Nobody can sign in yet: no key in the key files carries keygate:manage and belongs to an owner or \
+    admin. Put one into the file: a person (people: [{id: ada, email: ada@example.com, role: owner}]), and a key of theirs \
+    (keygate keys create --name Console --owner ada --scope keygate:manage --all-projects --expires 90d). Its secret is \
+    what signs in here.";
 
 /// The digests of the secrets of `key` that are good at `now`.
 pub(super) fn secrets(key: &KeyRecord, now: Timestamp) -> impl Iterator<Item = KeyDigest> {
