@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod admin_api;
 mod admin_listener;
 mod answers;
 mod audit;
