@@ -16,6 +16,7 @@ export async function becomeOwner(visitor, link) {
   await visitor.goto(link);
   await visitor.fill("Your id", "ada");
   await visitor.fill("E-mail", "ada@example.com");
+  visitor.world.secrets.add(passwordOf("ada"));
   await visitor.fill("Password", passwordOf("ada"));
   await visitor.fill("The password again", passwordOf("ada"));
   await visitor.press("Create owner and sign in");
@@ -102,6 +103,7 @@ export async function newcomer(world, name, link) {
   const visitor = await world.visitor(name);
   await visitor.goto(link);
   await visitor.heading(`Welcome, ${name}`);
+  world.secrets.add(passwordOf(name));
   await visitor.fill("Choose a password", passwordOf(name));
   await visitor.fill("The password again", passwordOf(name));
   await visitor.press("Set password and sign in");

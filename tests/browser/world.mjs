@@ -38,7 +38,7 @@ export class World {
 
   // Where everybody stands, with pictures.
   async describe() {
-    const folder = mkdtempSync(join(tmpdir(), "keygate-browser-"));
+    const folder = mkdtempSync(join(process.env.KEYGATE_PICTURES ?? tmpdir(), "keygate-browser-"));
     const lines = [];
     for (const visitor of this.visitors) lines.push(...await visitor.describe(folder));
     return lines.join("\n");

@@ -14,6 +14,7 @@ mod cli;
 mod compat;
 mod config;
 mod console;
+mod console_browser;
 mod database_cli;
 mod decision_cost;
 mod decisions;

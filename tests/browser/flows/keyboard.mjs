@@ -77,11 +77,12 @@ function focused(page) {
     const types = { checkbox: "checkbox", radio: "radio", search: "searchbox" };
     const tags = { A: "link", BUTTON: "button", TEXTAREA: "textbox", SELECT: "combobox", INPUT: types[element.type] ?? "textbox" };
     const label = element.labels?.[0]?.innerText ?? element.innerText ?? "";
-    const { outlineStyle, boxShadow } = getComputedStyle(element);
+    // Of a choice, the whole label is marked.
+    const styles = [element, ...(element.labels ?? [])].map((marked) => getComputedStyle(marked));
     return {
       role: element.getAttribute("role") ?? tags[element.tagName] ?? element.tagName,
       name: label.trim().replaceAll(/\s+/g, " "),
-      isVisible: outlineStyle !== "none" || boxShadow !== "none",
+      isVisible: styles.some(({ outlineStyle, boxShadow }) => outlineStyle !== "none" || boxShadow !== "none"),
     };
   });
 }
