@@ -115,7 +115,7 @@ pub(super) fn file_mode() -> (Gateway, String) {
             "",
         );
         let made: serde_json::Value = serde_json::from_str(&made.expect_success().stdout).unwrap();
-        secret = made["secret"].as_str().unwrap().to_owned();
+        made["secret"].as_str().unwrap().clone_into(&mut secret);
         command
     });
     gateway.address("data");
