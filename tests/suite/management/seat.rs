@@ -81,7 +81,8 @@ impl House {
 
     /// A key of `owner`: its id and its secret.
     pub(super) fn key(&self, owner: &str, more: &[&str]) -> (String, String) {
-        let arguments = [&["keys", "create", "--owner", owner, "--output", "json"], more].concat();
+        let projects: &[&str] = if more.contains(&"--project") { &[] } else { &["--all-projects"] };
+        let arguments = [&["keys", "create", "--owner", owner, "--output", "json"], more, projects].concat();
         let made: serde_json::Value =
             serde_json::from_str(&self.run(&arguments).expect_success().stdout).unwrap();
         let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
@@ -115,7 +116,7 @@ pub(super) fn file_mode() -> (Gateway, String) {
             "",
         );
         let made: serde_json::Value = serde_json::from_str(&made.expect_success().stdout).unwrap();
-        made["secret"].as_str().unwrap().clone_into(&mut secret);
+        secret = made["secret"].as_str().unwrap().to_owned();
         command
     });
     gateway.address("data");
