@@ -33,6 +33,8 @@ async function load(form, signal, enliven) {
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const fresh = page.getElementById(target.id);
     if (!response.ok || !fresh) return form.submit();
+    // What the page has to say besides its list is said by opening it.
+    if (page.querySelector("main > .notice[role=status]")) return location.assign(response.url);
     target.replaceWith(fresh);
     enliven(fresh);
     history.replaceState(null, "", response.url);
