@@ -16,24 +16,6 @@ impl std::ops::Deref for Overseer {
     }
 }
 
-impl Overseer {
-    /// That records can be changed here.
-    ///
-    /// # Errors
-    /// In file mode: where to change them.
-    pub fn demand_writable(&self) -> Result<(), Failure> {
-        match self.key_file() {
-            None => Ok(()),
-            Some(file) => Err(Failure::conflict(
-                "Change the file",
-                format!(
-                    "People and projects stand in {file}, which this console does not write. Change the file and commit it; the gateway reads it within a second."
-                ),
-            )),
-        }
-    }
-}
-
 impl<S: Send + Sync> FromRequestParts<S> for Overseer {
     type Rejection = Failure;
 

@@ -385,7 +385,10 @@ impl<'a> Work<'a> {
         command: &str,
         changes: &[Changed],
     ) -> Result<Committed, AdminError> {
-        if let (Some(submission), Some(first)) = (&self.administration.submission, changes.first()) {
+        // Key files remember nothing, and nothing is changed in them here.
+        let submission =
+            self.administration.submission.as_ref().filter(|_| self.administration.database().is_some());
+        if let (Some(submission), Some(first)) = (submission, changes.first()) {
             self.transaction.remember(submission, first.record, &first.id).await?;
         }
         let actor = self.administration.actor.in_full();

@@ -131,7 +131,8 @@ fn what_may_change_something_comes_from_our_pages_or_carries_a_key() {
         ("/api/v1/keys", "Content-Type: text/plain", 415),
         ("/api/v1/keys", "Content-Type: application/x-www-form-urlencoded", 415),
         ("/api/v1/keys", "X-Nothing: said", 415),
-        ("/sign-in", "Content-Type: application/x-www-form-urlencoded", 401),
+        // Nobody who has a key can sign in with a password: the request has passed.
+        ("/sign-in", "Content-Type: application/x-www-form-urlencoded", 409),
         ("/sign-in", JSON, 415),
         ("/sign-in", "Content-Type: multipart/form-data; boundary=x", 415),
     ] {

@@ -47,7 +47,6 @@ struct NewKeyPage {
 
 /// The form.
 pub(super) async fn form(visitor: Visitor, query: Query) -> Result<Response, Failure> {
-    super::demand_writable(&visitor)?;
     let person = &visitor.caller.person;
     let projects = if person.projects.is_all() { "all" } else { "chosen" };
     let form = Form::new([
@@ -61,7 +60,6 @@ pub(super) async fn form(visitor: Visitor, query: Query) -> Result<Response, Fai
 
 /// Makes the key, and shows its secret.
 pub(super) async fn create(visitor: Visitor, typed: Typed) -> Result<Response, Failure> {
-    super::demand_writable(&visitor)?;
     let administration = visitor.submitting(&typed);
     let made = match asked(&typed).read(visitor.now) {
         Ok(new) => key_admin::create(&administration, new, visitor.now).await,

@@ -18,7 +18,7 @@ use axum::{
 };
 use jiff::Timestamp;
 
-use super::{answer::Failure, parts::Link, visitor::Visitor};
+use super::{answer::Failure, parts::Link};
 use crate::{
     admin::state::AdminState,
     control::{
@@ -78,19 +78,4 @@ fn demand_alive(owned: &OwnedKey, now: Timestamp) -> Result<(), Failure> {
         Expired => Err(Failure::conflict("Expired", "This key has expired. Make another.")),
     }
     .map_err(|failure: Failure| failure.leading(link(owned)))
-}
-
-/// That keys are where this console writes.
-fn demand_writable(visitor: &Visitor) -> Result<(), Failure> {
-    match visitor.key_file() {
-        None => Ok(()),
-        Some(file) => Err(Failure::conflict(
-            "Keys live in a file",
-            format!(
-                "This gateway takes its keys from {file}, which it does not write. Change the file, or have `keygate \
-                 keys` change it; the gateway reads it again by itself."
-            ),
-        )
-        .leading(Link::new("/keys", "All keys"))),
-    }
 }

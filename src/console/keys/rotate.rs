@@ -40,7 +40,6 @@ struct RotatePage {
 
 /// The form.
 pub(super) async fn form(visitor: Visitor, Path(id): Path<String>) -> Result<Response, Failure> {
-    super::demand_writable(&visitor)?;
     page(&visitor, &id, StatusCode::OK, Form::new([("overlap", "24h")])).await
 }
 
@@ -50,7 +49,6 @@ pub(super) async fn rotate(
     Path(id): Path<String>,
     typed: Typed,
 ) -> Result<Response, Failure> {
-    super::demand_writable(&visitor)?;
     let administration = visitor.submitting(&typed);
     match attempt(&visitor, &administration, &id, &typed).await {
         Ok(rotated) => {

@@ -27,7 +27,6 @@ pub(super) async fn save(
     Path(id): Path<String>,
     typed: Typed,
 ) -> Result<Response, Failure> {
-    overseer.demand_writable()?;
     let id = person_id(&id)?;
     let field = |name| Some(typed.get(name).to_owned()).filter(|text| !text.trim().is_empty());
     let asked = PersonUpdateForm {
@@ -84,7 +83,6 @@ pub(super) async fn sign_out(
 }
 
 async fn switch(overseer: &Overseer, id: &str, typed: &Typed, disabled: bool) -> Result<Response, Failure> {
-    overseer.demand_writable()?;
     let id = person_id(id)?;
     let update = PersonUpdate { disabled: Some(disabled), ..PersonUpdate::default() };
     let (command, word) =

@@ -30,7 +30,6 @@ const PROJECTS_SHOWN: usize = 3;
 struct PeoplePage {
     page: Page,
     form: Form,
-    may_change: bool,
     filtered: bool,
     people: Vec<PersonRow>,
     first: Option<String>,
@@ -67,7 +66,6 @@ pub(super) async fn show(overseer: Overseer, query: Query) -> Result<Response, F
     let page = PeoplePage {
         page: overseer.page("People", "people"),
         form: Form::new([("q", text.unwrap_or_default())]),
-        may_change: !overseer.is_file_mode(),
         filtered: text.is_some(),
         first: after.map(|_| address::with_query("/people", [("q", text)])),
         next: last.map(|last| address::with_query("/people", [("q", text), ("after", Some(&*last))])),

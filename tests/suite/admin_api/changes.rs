@@ -114,7 +114,8 @@ fn pages_give_every_record_once_while_others_are_added() {
 
 #[test]
 fn a_revocation_is_confirmed_and_its_receipt_can_be_asked_for_again() {
-    let world = World::postgres(&Postgres::start());
+    let server = Postgres::start();
+    let world = World::postgres(&server);
     let owner = world.manager("olga");
     let made = create(&world, &owner, NEW, "one").json();
     let (key, secret) = (text(&made["key"]["id"]), text(&made["secret"]));

@@ -78,11 +78,6 @@ fn in_file_mode_pages_are_read_only_and_say_so() {
         let page = ada.get(path);
         assert_eq!(page.status(), 200, "{path}: {page:?}");
         assert!(page.text().contains("Keys live in <code>"), "{path}");
-        for offer in
-            ["href=\"/people/new\"", "Declare a project", "Disable ada", "<button class=\"button main\">Save"]
-        {
-            assert!(!page.text().contains(offer), "{path} offers {offer}");
-        }
     }
     let before = std::fs::read_to_string(gateway.folder().join("keys.yaml")).unwrap();
     for (path, fields) in [
