@@ -20,6 +20,7 @@ use crate::{
         administration::{Administration, Kept},
         sign_in::Origin,
     },
+    keys::secret::SecretForm,
     live::Published,
     policy::reason::Reason,
     store::accounts::Session,
@@ -57,6 +58,17 @@ impl Visitor {
         let submission =
             if self.is_file_mode() { None } else { typed.submission(self.caller.actor.in_full()) };
         self.state.administration(&self.caller, submission)
+    }
+
+    /// Whether a word of `text` is a key, or looks like one of ours.
+    pub fn holds_secret(&self, text: &str) -> bool {
+        let published = self.published();
+        let is_secret = |word: &str| {
+            SecretForm::parse(word.as_bytes()).is_some()
+                || published.keys.as_ref().is_some_and(|keys| keys.is_or_looks_ours(word.as_bytes()))
+        };
+        let is_apart = |character: char| !(character.is_ascii_alphanumeric() || "-._~+".contains(character));
+        text.split(is_apart).chain([text.trim()]).any(|word| !word.is_empty() && is_secret(word))
     }
 
     /// Whether keys are in files, which this console does not write.

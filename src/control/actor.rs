@@ -157,6 +157,8 @@ pub fn may(
             if is_only_disabled {
                 return Ok(());
             }
+            // Who takes somebody's projects away could invite themselves in their place, and wait.
+            before.map_or(Ok(()), |before| within(person, &before.projects))?;
             // Also where the projects stay as they are: a role, or keys that work again, are as much as a project.
             within(person, &after.projects)
         }
@@ -331,7 +333,7 @@ mod tests {
             (Some(&owner), &demoted, false),
             (Some(&alpha), &all, false),
             (Some(&alpha), &gamma, false),
-            (Some(&all), &alpha, true),
+            (Some(&all), &alpha, false),
             (Some(&all), &disabled, true),
             (Some(&disabled), &all, false),
             (Some(&all), &Person { role: Role::Admin, ..all.clone() }, false),

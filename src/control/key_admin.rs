@@ -77,6 +77,12 @@ pub async fn create(
     now: Timestamp,
 ) -> Result<Issued, AdminError> {
     let mut work = administration.change().await?;
+    if let (Acting::Person(person, own), Some(owner)) = (&work.acting, &new.owner)
+        && *owner != person.id
+    {
+        // Before anybody is looked up: who may not make keys for others does not learn who there is.
+        work.demand(Action::IssueSecret(None), own)?;
+    }
     let rules = administration.rules_for([]);
     let secret = KeySecret::generate(&rules.brand, new.environment).map_err(no_randomness)?;
     let mut key = KeyRecord {
@@ -340,7 +346,8 @@ pub async fn rotate(
     let rules = administration.rules_for([&key]);
     work.demand(Action::IssueSecret(owner.as_ref()), &organization)?;
     let creator = work.acting.person();
-    let excesses = creator.map(|creator| excesses_of_creator(&rules, creator, &key)).unwrap_or_default();
+    let excesses =
+        creator.map(|creator| excesses_of_creator(&work, &rules, creator, &key)).unwrap_or_default();
     if !excesses.is_empty() {
         return Err(AdminError::Refused(excesses));
     }

@@ -1,15 +1,17 @@
 //! What is done with people: create, change, disable.
 
+use jiff::Timestamp;
+
 use super::{
     actor::{Acting, Action},
-    administration::{AdminError, Administration, Changed, Work},
+    administration::{AdminError, Administration, Changed, Refusal, Work},
     record_check::problems_of_person,
     record_tag::RecordTag,
 };
 use crate::{
     keys::record::{Email, Name, Person, PersonId},
     policy::{principal::Role, project::ProjectSet},
-    store::contract::Committed,
+    store::{accounts::LinkPurpose, contract::Committed},
 };
 
 /// Adds a person.
@@ -108,12 +110,30 @@ pub async fn demand_sign_out(administration: &Administration, id: &PersonId) -> 
 }
 
 async fn put(work: &mut Work<'_>, person: &Person) -> Result<(), AdminError> {
+    if let Acting::Person(..) = work.acting {
+        demand_own_names(work, person).await?;
+    }
     let problems = problems_of_person(work, &work.administration.rules_for([]), person);
     if problems.is_empty() {
         Ok(work.transaction.put_person(person).await?)
     } else {
         Err(AdminError::Refused(problems))
     }
+}
+
+/// That nobody else is called by the id or e-mail address of `person`, by which people sign in. The operator may know better.
+async fn demand_own_names(work: &mut Work<'_>, person: &Person) -> Result<(), AdminError> {
+    for (field, name) in [("id", person.id.as_str()), ("email", person.email.as_str())] {
+        let mut others = work.transaction.people_with_email(name).await?;
+        if let Ok(id) = PersonId::parse(name) {
+            others.extend(work.transaction.person(&id).await?);
+        }
+        if others.iter().any(|other| other.id != person.id) {
+            let reason = "this name cannot be used here; choose another";
+            return Err(AdminError::Refused(vec![Refusal::of(field, reason)]));
+        }
+    }
+    Ok(())
 }
 
 /// What of a person shall be another; `None` stays.
@@ -187,8 +207,22 @@ pub async fn update(
         return Ok(Committed::Unchanged);
     }
     put(&mut work, &after).await?;
-    work.commit(command, &[Changed::new("person", id, differences(&before, &after)).within(&organization)])
-        .await
+    let changed = Changed::new("person", id, differences(&before, &after)).within(&organization);
+    let committed = work.commit(command, &[changed]).await?;
+    if (before.role, &before.projects, before.disabled) != (after.role, &after.projects, after.disabled) {
+        end_invitation(administration, id).await?;
+    }
+    Ok(committed)
+}
+
+/// Ends the link by which the person `id` could still choose a password: whoever made it may not be one any more who may.
+async fn end_invitation(administration: &Administration, id: &PersonId) -> Result<(), AdminError> {
+    let Some(database) = administration.database() else { return Ok(()) };
+    let (accounts, ever) = (database.accounts(), Timestamp::MIN);
+    if let Some(link) = accounts.link_for(&LinkPurpose::Invitation(id.clone()), ever).await? {
+        accounts.take_link(link.token, ever).await?;
+    }
+    Ok(())
 }
 
 /// The person `id`, to be shown.

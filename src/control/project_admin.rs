@@ -38,6 +38,11 @@ pub async fn create(administration: &Administration, new: &NewProject) -> Result
     let mut work = administration.change().await?;
     let before = work.organization(new.organization.as_ref().or(work.own()))?;
     work.demand(Action::ManageProjects, &before.id)?;
+    let is_odd = |character: char| character == '/' || character.is_whitespace() || character.is_control();
+    if new.id.is_empty() || new.id.contains(is_odd) {
+        let reason = "the id of a project has no spaces and slashes, and stands so in requests";
+        return Err(AdminError::Refused(vec![Refusal::of("id", reason)]));
+    }
     if before.projects.as_ref().is_some_and(|declared| declared.contains(&new.id)) {
         return Ok(Committed::Unchanged);
     }

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::administration::{AdminError, Refusal, Work};
+use super::{
+    actor::Actor,
+    administration::{AdminError, Refusal, Work},
+};
 use crate::{
     keys::{
         digest::KeyDigest,
@@ -51,7 +54,7 @@ pub(super) fn excesses_of(
         found.push(Refusal::of("owner", reason));
     }
     let creator = work.acting.person();
-    found.extend(creator.map(|creator| excesses_of_creator(rules, creator, key)).unwrap_or_default());
+    found.extend(creator.map(|creator| excesses_of_creator(work, rules, creator, key)).unwrap_or_default());
     found
 }
 
@@ -151,9 +154,15 @@ pub(super) fn problems_of_organizations(work: &Work<'_>, rules: &KeyRules) -> Ve
 }
 
 /// In what `key` exceeds the person who makes it or learns its secret.
-pub(super) fn excesses_of_creator(rules: &KeyRules, creator: &Person, key: &KeyRecord) -> Vec<Refusal> {
-    if key.owner.as_ref() == Some(&creator.id) {
-        // Whatever it was granted, it is never more than its owner.
+pub(super) fn excesses_of_creator(
+    work: &Work<'_>,
+    rules: &KeyRules,
+    creator: &Person,
+    key: &KeyRecord,
+) -> Vec<Refusal> {
+    let is_own = key.owner.as_ref() == Some(&creator.id);
+    if is_own && !matches!(work.administration.actor, Actor::Key(..)) {
+        // Whatever it was granted, it is never more than its owner; but a key that manages may be less than that.
         return Vec::new();
     }
     excesses(rules, creator, "creator", key)

@@ -1,5 +1,7 @@
 //! A database in memory: the contract at its shortest, to read and to test against. It is gone with the process.
 
+mod signals;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
@@ -9,13 +11,14 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{OwnedMutexGuard, watch};
 use uuid::Uuid;
 
+use self::signals::MemorySignals;
 use super::{
     accounts::Accounts,
     contract::{
         Access, Acknowledgement, AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, Changes,
-        Checksum, Committed, Database, Feed, Head, Heard, Heartbeat, Intake, KeyQuery, KeyTally,
-        ListedPerson, OwnedKey, PersonQuery, Remembered, Replica, RevokedBefore, ScopeUse, Signals, Since,
-        Store, StoreError, Submission, Taken, Task, Transaction, UsageRow,
+        Checksum, Committed, Database, Feed, Head, Heartbeat, Intake, KeyQuery, KeyTally, ListedPerson,
+        OwnedKey, PersonQuery, Remembered, Replica, RevokedBefore, ScopeUse, Signals, Since, Store,
+        StoreError, Submission, Taken, Task, Transaction, UsageRow,
     },
     memory_accounts::MemoryAccounts,
     query::Membership,
@@ -512,7 +515,7 @@ impl Database for MemoryDatabase {
     }
 
     fn signals(&self) -> Task<'_, Box<dyn Signals>> {
-        let signals: Box<dyn Signals> = Box::new(MemorySignals(self.0.committed.subscribe()));
+        let signals: Box<dyn Signals> = Box::new(MemorySignals::new(self.0.committed.subscribe()));
         done(signals)
     }
 
@@ -590,20 +593,5 @@ impl Database for MemoryDatabase {
 
     fn scopes_used<'a>(&'a self, keys: &'a [KeyId]) -> Task<'a, Vec<ScopeUse>> {
         done(self.followers(|followers| followers.usage.scopes(keys)))
-    }
-}
-
-#[derive(Debug)]
-struct MemorySignals(watch::Receiver<u64>);
-
-impl Signals for MemorySignals {
-    fn next(&mut self) -> std::pin::Pin<Box<dyn Future<Output = Heard> + Send + '_>> {
-        Box::pin(async move {
-            if self.0.changed().await.is_err() {
-                // The database is gone, and nobody commits any more.
-                std::future::pending::<()>().await;
-            }
-            Heard::Commit
-        })
     }
 }

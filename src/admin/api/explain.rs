@@ -89,7 +89,7 @@ pub(in crate::admin) async fn explain_request(
     let mut decision = decide_in_force(&question, &asker, &state.live).map_err(AdminError::from)?;
     let table_row = decision.table_row().copied();
     if !may_see_key(&administration, &decision).await? {
-        decision.key = None;
+        decision.forget_key();
     }
     Ok(Json(Explained { decision, table_row }))
 }

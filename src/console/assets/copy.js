@@ -10,10 +10,8 @@ async function run(button) {
   const label = button.querySelector("span");
   const done = await written(source);
   if (!done) getSelection().selectAllChildren(source);
-  const before = (label.dataset.before ??= label.textContent);
   label.textContent = done ? "Copied" : "Press Ctrl+C";
   say(done ? "Copied" : "Selected. Press Control C to copy.");
-  setTimeout(() => { label.textContent = before; }, 2000);
 }
 
 // The clipboard is there in secure contexts only, and may be refused.

@@ -117,7 +117,8 @@ pub(super) async fn search(visitor: Visitor, typed: Typed) -> Result<Response, F
     if let Some(id) = named(&mut work, text).await? {
         return Ok(see_other(&format!("/keys/{id}")));
     }
-    if is_secret(text) {
+    let fields = ["q", "status", "owner", "project"];
+    if is_secret(text) || fields.iter().any(|name| visitor.holds_secret(typed.get(name))) {
         return Ok(see_other("/keys?missing=1"));
     }
     Ok(see_other(&asked.address(None, &[])))

@@ -10,7 +10,7 @@ use crate::{
         chart::{Chart, Form, Line, Measure},
         visitor::Visitor,
     },
-    control::{listing, usage_view::UsageView},
+    control::{administration::AdminError, listing, usage_view::UsageView},
     store::contract::KeyQuery,
     telemetry::usage::UseCounts,
 };
@@ -26,7 +26,11 @@ pub(super) async fn chart(visitor: &Visitor) -> Result<Chart, Failure> {
     let administration = visitor.administration();
     let owner = Some(visitor.caller.person.id.clone());
     let query = KeyQuery { owner, limit: KEYS_MAX, now: visitor.now, ..KeyQuery::default() };
-    let keys = listing::keys_page(&mut administration.look().await?, query).await?.records;
+    let keys = match listing::keys_page(&mut administration.look().await?, query).await {
+        Ok(page) => page.records,
+        Err(AdminError::Forbidden(_)) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
     let times = hours(visitor.now);
     let mut counts: BTreeMap<Timestamp, UseCounts> =
         times.iter().map(|at| (*at, UseCounts::default())).collect();

@@ -20,10 +20,7 @@ use crate::{
         key_admin, listing,
         route_list::RouteList,
     },
-    keys::{
-        record::KeyId,
-        secret::{KeySecret, SecretForm},
-    },
+    keys::{record::KeyId, secret::KeySecret},
 };
 
 /// The most header lines.
@@ -92,7 +89,7 @@ pub(super) async fn explain(overseer: Overseer, typed: Typed) -> Result<Response
 
 async fn decide(overseer: &Overseer, typed: &Typed) -> Result<(String, Decision), Unexplained> {
     let shown = ["target", "host", "headers", "address", "key_id"];
-    if shown.iter().any(|name| holds_secret(typed.get(name), overseer)) {
+    if shown.iter().any(|name| overseer.holds_secret(typed.get(name))) {
         return Err(Unexplained::Secret);
     }
     let question = question(overseer, typed).map_err(Unexplained::Wrong)?;
@@ -113,7 +110,7 @@ async fn decide(overseer: &Overseer, typed: &Typed) -> Result<(String, Decision)
         None => false,
     };
     if !seen {
-        decision.key = None;
+        decision.forget_key();
     }
     let by = match (&decision.key, &asker) {
         (Some(key), _) if key.name.is_empty() => format!(" as {}", key.id),
@@ -123,17 +120,6 @@ async fn decide(overseer: &Overseer, typed: &Typed) -> Result<(String, Decision)
     };
     let target: String = question.target.chars().take(TITLE_CHARS_MAX).collect();
     Ok((format!("{} {target}{by}", question.method), decision))
-}
-
-/// Whether a word of `text` is a key, or looks like one of ours.
-fn holds_secret(text: &str, overseer: &Overseer) -> bool {
-    let published = overseer.published();
-    let is_secret = |word: &str| {
-        SecretForm::parse(word.as_bytes()).is_some()
-            || published.keys.as_ref().is_some_and(|keys| keys.is_or_looks_ours(word.as_bytes()))
-    };
-    let is_apart = |character: char| !(character.is_ascii_alphanumeric() || "-._~+".contains(character));
-    text.split(is_apart).chain([text.trim()]).any(|word| !word.is_empty() && is_secret(word))
 }
 
 fn question(overseer: &Overseer, typed: &Typed) -> Result<Question, Vec<Refusal>> {

@@ -140,6 +140,14 @@ impl Decision {
         decision_table::row(self.row, self.code)
     }
 
+    /// Takes away whose key it was, for those who may know what it does and not whose it is.
+    pub fn forget_key(&mut self) {
+        self.key = None;
+        if let Some(forwarded) = &mut self.forwarded {
+            forwarded.identity.clear();
+        }
+    }
+
     pub(super) fn of(judgement: &Judgement<'_, '_>, config: &Config) -> Self {
         match &judgement.verdict {
             Err(denial) => Self::refused(denial),

@@ -250,10 +250,6 @@ impl SignIn {
         }
         let attempt = Try::named(login, from.address);
         let person = self.person_with_password(login, attempt, password, "password", from).await?;
-        // Whoever knows the password is known here by each of their names.
-        for name in [person.id.as_str(), person.email.as_str()] {
-            self.throttle().succeeded(Try::named(name, from.address), self.now());
-        }
         self.begin(&person.id, None, "password", from).await
     }
 

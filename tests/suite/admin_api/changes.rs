@@ -157,3 +157,28 @@ fn disabling_and_signing_out_end_sessions() {
     assert_eq!(world.ask(&vic, "DELETE", &path, None).status(), 204);
     assert_eq!(me(&vic), 401);
 }
+
+/// A key that manages does not reach beyond its projects, neither by a key that it makes for its own owner nor by people.
+#[test]
+fn a_restricted_key_makes_nothing_wider_than_itself() {
+    let world = World::sqlite();
+    let owner = world.manager("olga");
+    let new = |scopes: &str, projects: &str| {
+        format!(r#"{{"name": "robot", "scopes": [{scopes}], "projects": {projects}, "expires": "30d"}}"#)
+    };
+    let narrow = r#""keygate:manage""#;
+    let made = world.ask(&owner, "POST", "/api/v1/keys", Some(&new(narrow, r#"["alpha"]"#))).json();
+    let restricted = Who::Key(text(&made["secret"]));
+    let wide = world.ask(&owner, "POST", "/api/v1/keys", Some(&new(narrow, r#""all""#))).json();
+    let wide = text(&wide["key"]["id"]);
+    for (method, target, body, expected) in [
+        ("POST", "/api/v1/keys".to_owned(), new(narrow, r#""all""#), 422),
+        ("POST", "/api/v1/keys".to_owned(), new(r#""read""#, r#"["beta"]"#), 422),
+        ("POST", "/api/v1/keys".to_owned(), new(r#""read""#, r#"["alpha"]"#), 201),
+        ("POST", format!("/api/v1/keys/{wide}/rotate"), r#"{"overlap": "1h"}"#.to_owned(), 422),
+        ("PATCH", "/api/v1/people/olga".to_owned(), r#"{"projects": ["alpha"]}"#.to_owned(), 403),
+    ] {
+        let answer = world.ask(&restricted, method, &target, Some(&body));
+        assert_eq!(answer.status(), expected, "{method} {target} {body}: {answer:?}");
+    }
+}

@@ -38,7 +38,7 @@ const TABLE: [(&str, &str, &str, Option<&str>, &str); 31] = [
         "create_person",
         "POST",
         "/people",
-        Some(r#"{"id": "new-MARK", "email": "n@example.com", "role": "viewer", "projects": ["alpha"]}"#),
+        Some(r#"{"id": "new-MARK", "email": "MARK@example.com", "role": "viewer", "projects": ["alpha"]}"#),
         "2222x33223",
     ),
     ("show_person", "GET", "/people/zoe", None, "2222444222"),

@@ -14,6 +14,7 @@ admin: {address: '127.0.0.1:0'}
 upstreams: {api: {url: 'http://127.0.0.1:9'}}
 keys: {database: 'sqlite:keygate.db'}
 state: state
+key_creation: everyone
 scopes: {read: {}, write: {implies: [read]}, admin: {implies: [write]}}
 routes:
   - {path: /healthz, access: public, upstream: api}
@@ -108,15 +109,14 @@ pub(super) fn file_mode() -> (Gateway, String) {
                 "keygate:manage",
                 "--name",
                 "Robot",
-                "--project",
-                "alpha",
-                "--format",
+                "--all-projects",
+                "--output",
                 "json",
             ],
             "",
         );
         let made: serde_json::Value = serde_json::from_str(&made.expect_success().stdout).unwrap();
-        secret = made["secret"].as_str().unwrap().to_owned();
+        made["secret"].as_str().unwrap().clone_into(&mut secret);
         command
     });
     gateway.address("data");
