@@ -20,6 +20,8 @@ export function filter(root, enliven) {
       timer = setTimeout(ask, event.target.matches("[type=search]") ? PAUSE_MS : 0);
     });
     form.addEventListener("submit", (event) => { event.preventDefault(); ask(); });
+    // What was typed before this script ran.
+    if ([...form.querySelectorAll("[type=search]")].some((field) => field.value !== field.defaultValue)) ask();
   }
 }
 

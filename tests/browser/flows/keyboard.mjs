@@ -53,7 +53,7 @@ export default async function keyboard(world) {
     await ada.fill("Name", "lacks a scope");
     await ada.press("Create key");
     await page.getByRole("alert").waitFor();
-    assert.equal((await focused(page)).role, "alert");
+    await eventuallyIs(async () => (await focused(page)).role, "alert");
     assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "lacks a scope");
   });
 }
