@@ -20,9 +20,10 @@ export default async function keyLife(world) {
   const key = await world.step("The key's secret is shown, to be copied", async () => {
     await ada.press("Create key");
     const shown = await shownKey(ada);
-    await ada.page.getByRole("button", { name: "Copy" }).first().click();
-    await ada.page.getByRole("button", { name: "Copied" }).waitFor();
-    assert.equal(await pasted(ada.context), shown.secret);
+    // Until the page's script has come, the button does nothing.
+    const copy = ada.page.getByRole("button", { name: /^(Copy|Copied)$/ }).first();
+    await eventually(async () => { await copy.click(); return pasted(ada.context); }, (copied) => assert.equal(copied, shown.secret));
+    await ada.page.getByRole("button", { name: "Copied" }).first().waitFor();
     return shown;
   });
   await world.step("The curl line works once its parameters are filled in", () => {
@@ -51,7 +52,7 @@ export default async function keyLife(world) {
     await ada.heading("Revoke this key");
     const revoke = ada.page.getByRole("button", { name: "Revoke key" });
     await ada.fill(`Type ${NAME} to confirm`, "GitHub");
-    assert.ok(await revoke.isDisabled());
+    await eventually(() => revoke.isDisabled(), (is) => assert.ok(is));
     await ada.fill("Why (optional)", "printed by a build");
     await ada.fill(`Type ${NAME} to confirm`, NAME);
     await revoke.click();
