@@ -1,5 +1,5 @@
 //! Questions to the records of a store: which keys and people are asked for, page by page, and what a form that is sent
-//! twice made the first time. Every kind of store answers them alike; [`super::scan`] does so from memory.
+//! twice made the first time. Every kind of store answers them alike; `store::scan` does so from memory.
 
 use jiff::Timestamp;
 
