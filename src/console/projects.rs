@@ -151,12 +151,12 @@ async fn people_by_project(work: &mut Work<'_>) -> Result<BTreeMap<String, usize
     loop {
         let query = PersonQuery { after: after.take(), limit: PEOPLE_PAGE, ..PersonQuery::default() };
         let page = listing::people_page(work, query).await?;
-        for listed in &page.records {
-            if let ProjectSet::Only(ids) = &listed.person.projects {
+        for person in &page.records {
+            if let ProjectSet::Only(ids) = &person.projects {
                 ids.iter().for_each(|id| *counts.entry(id.to_string()).or_default() += 1);
             }
         }
-        after = page.records.last().map(|last| last.person.id.clone());
+        after = page.records.last().map(|last| last.id.clone());
         if !page.has_more {
             return Ok(counts);
         }

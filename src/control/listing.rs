@@ -19,9 +19,7 @@ use crate::{
     },
     policy::project::ProjectSet,
     store::{
-        contract::{
-            Database, KeyQuery, KeyTally, ListedPerson, OwnedKey, PersonQuery, ScopeUse, Taken, UsageRow,
-        },
+        contract::{Database, KeyQuery, KeyTally, OwnedKey, PersonQuery, ScopeUse, Taken, UsageRow},
         state::{StateError, StateFolder},
     },
     telemetry::usage::{KeyUsage, SecretUsage, UsageTotals, secret_mark},
@@ -111,7 +109,18 @@ pub async fn keys_page(work: &mut Work<'_>, query: KeyQuery) -> Result<Listing<O
     Ok(Listing { records, has_more })
 }
 
-/// How many keys there are of those that whoever asks may see.
+/// How many keys there are of those that whoever asks may see, as far as `at_most`.
+///
+/// # Errors
+/// As [`keys_page`].
+pub async fn key_count(work: &mut Work<'_>, query: KeyQuery, at_most: u64) -> Result<u64, AdminError> {
+    match within_sight(work, query)? {
+        Some(query) => Ok(work.transaction.count_keys_matching(&query, at_most).await?),
+        None => Ok(0),
+    }
+}
+
+/// How many keys there are of those that whoever asks may see, by status.
 ///
 /// # Errors
 /// As [`keys_page`].
@@ -243,10 +252,7 @@ pub async fn people(work: &mut Work<'_>, limit: usize) -> Result<Listing<Person>
 ///
 /// # Errors
 /// Where the store cannot be read.
-pub async fn people_page(
-    work: &mut Work<'_>,
-    query: PersonQuery,
-) -> Result<Listing<ListedPerson>, AdminError> {
+pub async fn people_page(work: &mut Work<'_>, query: PersonQuery) -> Result<Listing<Person>, AdminError> {
     let own = match &work.acting {
         Acting::Operator => query.organization.clone(),
         Acting::Person(person, own) if person.role.manages() => Some(own.clone()),
@@ -254,9 +260,8 @@ pub async fn people_page(
             let themselves = Person::clone(person);
             let is_asked_for = query.after.as_ref().is_none_or(|after| *after < themselves.id)
                 && query.text.as_deref().is_none_or(|text| is_named(&themselves, text));
-            let listed = with_keys(work, themselves).await?;
             return Ok(Listing {
-                records: is_asked_for.then_some(listed).into_iter().collect(),
+                records: is_asked_for.then_some(themselves).into_iter().collect(),
                 has_more: false,
             });
         }
@@ -276,14 +281,38 @@ fn is_named(person: &Person, text: &str) -> bool {
     names.into_iter().flatten().any(|name| name.to_lowercase().contains(&text))
 }
 
-/// `person`, and how many keys they own.
+/// A person, and how much is theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedPerson {
+    /// The person.
+    pub person: Person,
+    /// Keys they own, also those that no longer work.
+    pub keys: u64,
+}
+
+impl ListedPerson {
+    /// `person`, with how many keys they own.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn of(work: &mut Work<'_>, person: Person) -> Result<Self, AdminError> {
+        let counts = work.transaction.key_counts(std::slice::from_ref(&person.id)).await?;
+        Ok(Self::counted(person, &counts))
+    }
+
+    fn counted(person: Person, counts: &HashMap<PersonId, u64>) -> Self {
+        Self { keys: counts.get(&person.id).copied().unwrap_or(0), person }
+    }
+}
+
+/// `people`, each with how many keys they own.
 ///
 /// # Errors
 /// Where the store cannot be read.
-pub async fn with_keys(work: &mut Work<'_>, person: Person) -> Result<ListedPerson, AdminError> {
-    let query = KeyQuery { owner: Some(person.id.clone()), ..KeyQuery::default() };
-    let keys = work.transaction.key_tally(&query).await?.total();
-    Ok(ListedPerson { person, keys })
+pub async fn with_keys(work: &mut Work<'_>, people: Vec<Person>) -> Result<Vec<ListedPerson>, AdminError> {
+    let owners: Vec<_> = people.iter().map(|person| person.id.clone()).collect();
+    let counts = work.transaction.key_counts(&owners).await?;
+    Ok(people.into_iter().map(|person| ListedPerson::counted(person, &counts)).collect())
 }
 
 /// How many keys each person owns. Cost: that of reading every key.

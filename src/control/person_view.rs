@@ -3,8 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{administration::Work, key_view::Projects};
-use crate::store::contract::ListedPerson;
+use super::{administration::Work, key_view::Projects, listing::ListedPerson};
 
 /// A person.
 #[derive(Debug, Clone, Serialize, ToSchema)]

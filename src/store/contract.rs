@@ -15,14 +15,15 @@
 //!   that it cannot; nothing in between is ever left out.
 //! - A replica is registered before it loads, so that whoever commits finds every replica that may lack the commit.
 
-use std::{fmt, future::Future, io, net::IpAddr, path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap, fmt, future::Future, io, net::IpAddr, path::Path, pin::Pin, sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub use super::query::{
-    KeyCursor, KeyQuery, KeyTally, ListedPerson, OwnedKey, PersonQuery, Remembered, Submission,
-};
+pub use super::query::{KeyCursor, KeyQuery, KeyTally, OwnedKey, PersonQuery, Remembered, Submission};
 use super::{accounts::Accounts, file::FileProblem};
 use crate::{
     keys::{
@@ -121,11 +122,17 @@ pub trait Transaction: Send + fmt::Debug {
     /// The keys that are asked for with their owners, newest first; those whose beginning is not known last.
     fn keys_matching<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, Vec<OwnedKey>>;
 
-    /// How many keys are asked for, whatever the page.
+    /// How many keys are asked for, whatever the page, as far as `at_most`.
+    fn count_keys_matching<'a>(&'a mut self, query: &'a KeyQuery, at_most: u64) -> Task<'a, u64>;
+
+    /// How many keys are asked for, whatever the page, by status.
     fn key_tally<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, KeyTally>;
 
     /// The people who are asked for, by id.
-    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<ListedPerson>>;
+    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<Person>>;
+
+    /// How many keys each of `owners` has, also those that no longer work; nobody who has none.
+    fn key_counts<'a>(&'a mut self, owners: &'a [PersonId]) -> Task<'a, HashMap<PersonId, u64>>;
 
     /// Two people at most with this e-mail address, by id. `A` to `Z` count as `a` to `z`, other letters as they stand.
     fn people_with_email<'a>(&'a mut self, email: &'a str) -> Task<'a, Vec<Person>>;

@@ -16,9 +16,9 @@ use super::{
     accounts::Accounts,
     contract::{
         Access, Acknowledgement, AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, Changes,
-        Checksum, Committed, Database, Feed, Head, Heartbeat, Intake, KeyQuery, KeyTally, ListedPerson,
-        OwnedKey, PersonQuery, Remembered, Replica, RevokedBefore, ScopeUse, Signals, Since, Store,
-        StoreError, Submission, Taken, Task, Transaction, UsageRow,
+        Checksum, Committed, Database, Feed, Head, Heartbeat, Intake, KeyQuery, KeyTally, OwnedKey,
+        PersonQuery, Remembered, Replica, RevokedBefore, ScopeUse, Signals, Since, Store, StoreError,
+        Submission, Taken, Task, Transaction, UsageRow,
     },
     memory_accounts::MemoryAccounts,
     query::Membership,
@@ -389,12 +389,20 @@ impl Transaction for MemoryTransaction {
         done(self.records.scan().keys_matching(query))
     }
 
+    fn count_keys_matching<'a>(&'a mut self, query: &'a KeyQuery, at_most: u64) -> Task<'a, u64> {
+        done(self.records.scan().count_keys_matching(query, at_most))
+    }
+
     fn key_tally<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, KeyTally> {
         done(self.records.scan().key_tally(query))
     }
 
-    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<ListedPerson>> {
+    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<Person>> {
         done(self.records.scan().people_matching(query))
+    }
+
+    fn key_counts<'a>(&'a mut self, owners: &'a [PersonId]) -> Task<'a, HashMap<PersonId, u64>> {
+        done(self.records.scan().key_counts(owners))
     }
 
     fn people_with_email<'a>(&'a mut self, email: &'a str) -> Task<'a, Vec<Person>> {

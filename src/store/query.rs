@@ -30,10 +30,6 @@ pub struct KeyQuery {
     pub status: Option<KeyStatus>,
     /// Only with this in their name, id, prefix or owner's id, in upper or lower case.
     pub text: Option<String>,
-    /// Only those without an end.
-    pub never_expires: bool,
-    /// Only those with an end before this instant, past ones too. A tally takes it otherwise: see [`KeyTally`].
-    pub expires_before: Option<Timestamp>,
     /// Only those that come after this one.
     pub after: Option<KeyCursor>,
     /// At most so many.
@@ -58,8 +54,7 @@ impl KeyCursor {
     }
 }
 
-/// How many keys a query admits, whatever its page, by status. Its `expires_before` does not narrow them: it says what
-/// [`KeyTally::expiring`] counts.
+/// How many keys a query admits, whatever its page, by status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeyTally {
     /// [`KeyStatus::Active`].
@@ -72,10 +67,6 @@ pub struct KeyTally {
     pub revoked: u64,
     /// [`KeyStatus::OwnerDisabled`].
     pub owner_disabled: u64,
-    /// Of the active ones, those without an end.
-    pub never_expires: u64,
-    /// Of the active ones, those that end before the query's `expires_before`; 0 without it.
-    pub expiring: u64,
 }
 
 impl KeyTally {
@@ -107,15 +98,6 @@ pub struct PersonQuery {
     pub after: Option<PersonId>,
     /// At most so many.
     pub limit: usize,
-}
-
-/// A person, and how much is theirs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedPerson {
-    /// The person.
-    pub person: Person,
-    /// Keys they own, also those that no longer work.
-    pub keys: u64,
 }
 
 /// Something that is to be done once however often it is asked for.

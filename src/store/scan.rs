@@ -1,10 +1,8 @@
 //! Queries answered by looking at every record, for stores that have all of them in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::query::{
-    KeyCursor, KeyQuery, KeyTally, ListedPerson, Membership, OwnedKey, PersonQuery, SearchText,
-};
+use super::query::{KeyCursor, KeyQuery, KeyTally, Membership, OwnedKey, PersonQuery, SearchText};
 use crate::keys::record::{KeyRecord, KeyStatus, Name, Organization, Person, PersonId};
 
 /// The records as they stand. Cost of every question: that of looking at all of them.
@@ -32,10 +30,6 @@ impl<'r> Scan<'r> {
         let mut keys: Vec<_> = self
             .keys_admitted(query)
             .filter(|(key, _)| query.after.is_none_or(|after| KeyCursor::of(key) < after))
-            .filter(|(key, _)| {
-                let is_before = |end| key.expires_at.is_some_and(|expires| expires < end);
-                query.expires_before.is_none_or(is_before)
-            })
             .collect();
         keys.sort_by_key(|(key, _)| std::cmp::Reverse(KeyCursor::of(key)));
         let owned = |(key, owner): (&KeyRecord, Option<&Person>)| OwnedKey {
@@ -45,17 +39,17 @@ impl<'r> Scan<'r> {
         keys.into_iter().take(query.limit).map(owned).collect()
     }
 
+    /// See [`Transaction::count_keys_matching`](super::contract::Transaction::count_keys_matching).
+    pub(super) fn count_keys_matching(&self, query: &KeyQuery, at_most: u64) -> u64 {
+        self.keys_admitted(query).zip(0..at_most).count() as u64
+    }
+
     /// See [`Transaction::key_tally`](super::contract::Transaction::key_tally).
     pub(super) fn key_tally(&self, query: &KeyQuery) -> KeyTally {
         let mut tally = KeyTally::default();
         for (key, owner) in self.keys_admitted(query) {
             match key.status(query.now, owner) {
-                KeyStatus::Active => {
-                    tally.active += 1;
-                    let ends_before = |(end, before)| u64::from(end < before);
-                    tally.never_expires += u64::from(key.expires_at.is_none());
-                    tally.expiring += key.expires_at.zip(query.expires_before).map_or(0, ends_before);
-                }
+                KeyStatus::Active => tally.active += 1,
                 KeyStatus::NotYetValid => tally.not_yet_valid += 1,
                 KeyStatus::Expired => tally.expired += 1,
                 KeyStatus::Revoked => tally.revoked += 1,
@@ -65,7 +59,7 @@ impl<'r> Scan<'r> {
         tally
     }
 
-    /// The keys that `query` admits, whatever its page and `expires_before`.
+    /// The keys that `query` admits, whatever its page.
     fn keys_admitted(&self, query: &KeyQuery) -> impl Iterator<Item = (&'r KeyRecord, Option<&'r Person>)> {
         let membership = Membership::new(query.organization.as_ref(), &self.organizations);
         let text = query.text.as_deref().map(SearchText::new);
@@ -81,30 +75,34 @@ impl<'r> Scan<'r> {
                 && query.owner.as_ref().is_none_or(|wanted| key.owner.as_ref() == Some(wanted))
                 && query.project.as_deref().is_none_or(|project| key.projects.contains(project))
                 && query.status.is_none_or(|wanted| key.status(query.now, *owner) == wanted)
-                && (!query.never_expires || key.expires_at.is_none())
                 && is_found(text.as_ref(), texts)
         })
     }
 
     /// See [`Transaction::people_matching`](super::contract::Transaction::people_matching).
-    pub(super) fn people_matching(&self, query: &PersonQuery) -> Vec<ListedPerson> {
+    pub(super) fn people_matching(&self, query: &PersonQuery) -> Vec<Person> {
         let membership = Membership::new(query.organization.as_ref(), &self.organizations);
         let text = query.text.as_deref().map(SearchText::new);
-        let mut counts: HashMap<&PersonId, u64> = HashMap::new();
-        for owner in self.keys.iter().filter_map(|key| key.owner.as_ref()) {
-            *counts.entry(owner).or_default() += 1;
-        }
         let is_admitted = |person: &&&Person| {
             let name = person.name.as_ref().map(Name::as_str);
             query.after.as_ref().is_none_or(|after| person.id > *after)
                 && membership.admits(person.organization.as_ref())
                 && is_found(text.as_ref(), [Some(person.id.as_str()), Some(person.email.as_str()), name])
         };
-        let listed = |person: &&Person| ListedPerson {
-            person: Person::clone(person),
-            keys: counts.get(&person.id).copied().unwrap_or(0),
-        };
-        self.people.values().filter(is_admitted).take(query.limit).map(listed).collect()
+        let people = self.people.values().filter(is_admitted).take(query.limit);
+        people.map(|person| Person::clone(person)).collect()
+    }
+
+    /// See [`Transaction::key_counts`](super::contract::Transaction::key_counts).
+    pub(super) fn key_counts(&self, owners: &[PersonId]) -> HashMap<PersonId, u64> {
+        let asked: HashSet<_> = owners.iter().collect();
+        let mut counts = HashMap::new();
+        for owner in
+            self.keys.iter().filter_map(|key| key.owner.as_ref()).filter(|owner| asked.contains(owner))
+        {
+            *counts.entry(owner.clone()).or_default() += 1;
+        }
+        counts
     }
 
     /// See [`Transaction::people_with_email`](super::contract::Transaction::people_with_email).

@@ -35,6 +35,9 @@ use crate::{
 /// Keys on a page.
 const PAGE: usize = 50;
 
+/// How far keys are counted: to count them all takes longer than anybody reads a page for.
+const COUNTED_MAX: u64 = 1000;
+
 /// Projects of a key that a line names.
 const PROJECTS_NAMED: usize = 4;
 
@@ -87,7 +90,11 @@ pub(super) async fn show(visitor: Visitor, query: Query) -> Result<Response, Fai
     let may_see_all = visitor.manages();
     let key_query = asked.query(visitor.now);
     let listing = listing::keys_page(&mut work, key_query.clone()).await?;
-    let total = listing::key_tally(&mut work, KeyQuery { after: None, ..key_query }).await?.total();
+    let total = if asked.after.is_some() || listing.has_more {
+        listing::key_count(&mut work, key_query, COUNTED_MAX + 1).await?
+    } else {
+        listing.records.len() as u64
+    };
     let keys = rows(&visitor, &mut work, &listing.records).await?;
     let next = listing.records.last().filter(|_| listing.has_more).and_then(|last| cursor(&Place::of(last)));
     let notice = query.get("missing").map(|_| {
@@ -241,6 +248,9 @@ impl Asked {
         let shown = match (shown, total) {
             (0, _) => "No keys".to_owned(),
             (1, 1) => "1 key".to_owned(),
+            (shown, total) if total > COUNTED_MAX => {
+                format!("{}–{} of more than {COUNTED_MAX} keys", before + 1, before + shown)
+            }
             (shown, total) => format!("{}–{} of {total} keys", before + 1, before + shown),
         };
         let newer = self.after.as_ref().map(|_| match self.trail.split_last() {
@@ -277,7 +287,7 @@ async fn owners(work: &mut Work<'_>) -> Result<Vec<Choice>, Failure> {
     let organization = work.acting.person().and_then(|person| person.organization.clone());
     let query = PersonQuery { organization, limit: CHOICES_MAX, ..PersonQuery::default() };
     let people = work.transaction.people_matching(&query).await?;
-    Ok(people.iter().map(|listed| Choice::plain(listed.person.id.as_str())).collect())
+    Ok(people.iter().map(|person| Choice::plain(person.id.as_str())).collect())
 }
 
 async fn projects(work: &mut Work<'_>) -> Result<Vec<Choice>, Failure> {

@@ -132,8 +132,7 @@ async fn owners(work: &mut Work<'_>, person: &Person) -> Result<Vec<Choice>, Fai
     let organization = person.organization.clone();
     let query = PersonQuery { organization, limit: OWNERS_MAX, ..PersonQuery::default() };
     let people = work.transaction.people_matching(&query).await?;
-    let able = people.iter().map(|listed| &listed.person);
-    let able = able.filter(|owner| !owner.disabled && owner.role <= person.role);
+    let able = people.iter().filter(|owner| !owner.disabled && owner.role <= person.role);
     let choice = |owner: &Person| Choice {
         label: format!("{} ({})", owner.id, owner.role.as_str()),
         ..Choice::plain(owner.id.as_str())

@@ -13,10 +13,10 @@ use crate::{
         page::Page,
         parts::Badge,
     },
-    control::listing::{self, Listing},
+    control::listing::{self, ListedPerson, Listing},
     keys::record::PersonId,
     policy::project::ProjectSet,
-    store::contract::{ListedPerson, PersonQuery},
+    store::contract::PersonQuery,
 };
 
 /// How many people a page shows.
@@ -60,16 +60,17 @@ pub(super) async fn show(overseer: Overseer, query: Query) -> Result<Response, F
         limit: PAGE,
     };
     let administration = overseer.administration();
-    let Listing { records, has_more } =
-        listing::people_page(&mut administration.look().await?, asked).await?;
-    let last = records.last().filter(|_| has_more).map(|last| last.person.id.to_string());
+    let mut work = administration.look().await?;
+    let Listing { records, has_more } = listing::people_page(&mut work, asked).await?;
+    let last = records.last().filter(|_| has_more).map(|last| last.id.to_string());
+    let people = listing::with_keys(&mut work, records).await?;
     let page = PeoplePage {
         page: overseer.page("People", "people"),
         form: Form::new([("q", text.unwrap_or_default())]),
         filtered: text.is_some(),
         first: after.map(|_| address::with_query("/people", [("q", text)])),
         next: last.map(|last| address::with_query("/people", [("q", text), ("after", Some(&*last))])),
-        people: records.into_iter().map(PersonRow::from).collect(),
+        people: people.into_iter().map(PersonRow::from).collect(),
     };
     Ok(html(&page))
 }

@@ -1,7 +1,7 @@
 //! The key files of a running gateway as a [`Store`]: one looks at the records in force, and a change is worked out as
 //! the edit of a file that somebody else has to make.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, io, path::PathBuf, sync::Arc};
 
 use super::{FileStoreOptions, audit_log, done, transaction::FileTransaction};
 use crate::{
@@ -12,9 +12,8 @@ use crate::{
     policy::project::ProjectSet,
     store::{
         contract::{
-            Access, AuditFilter, AuditPage, AuditRecord, Committed, KeyQuery, KeyTally, ListedPerson,
-            OwnedKey, PersonQuery, Remembered, RevokedBefore, Store, StoreError, Submission, Taken, Task,
-            Transaction,
+            Access, AuditFilter, AuditPage, AuditRecord, Committed, KeyQuery, KeyTally, OwnedKey,
+            PersonQuery, Remembered, RevokedBefore, Store, StoreError, Submission, Taken, Task, Transaction,
         },
         file::FileProblem,
         key_files::Location,
@@ -134,12 +133,20 @@ impl Transaction for LookAtRecords {
         done(Ok(self.0.scan().keys_matching(query)))
     }
 
+    fn count_keys_matching<'a>(&'a mut self, query: &'a KeyQuery, at_most: u64) -> Task<'a, u64> {
+        done(Ok(self.0.scan().count_keys_matching(query, at_most)))
+    }
+
     fn key_tally<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, KeyTally> {
         done(Ok(self.0.scan().key_tally(query)))
     }
 
-    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<ListedPerson>> {
+    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<Person>> {
         done(Ok(self.0.scan().people_matching(query)))
+    }
+
+    fn key_counts<'a>(&'a mut self, owners: &'a [PersonId]) -> Task<'a, HashMap<PersonId, u64>> {
+        done(Ok(self.0.scan().key_counts(owners)))
     }
 
     fn people_with_email<'a>(&'a mut self, email: &'a str) -> Task<'a, Vec<Person>> {

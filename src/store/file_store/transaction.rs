@@ -25,8 +25,8 @@ use crate::{
     policy::project::ProjectSet,
     store::{
         contract::{
-            Access, AuditRecord, Committed, KeyQuery, KeyTally, ListedPerson, OwnedKey, PersonQuery,
-            Remembered, RevokedBefore, StoreError, Submission, Taken, Task, Transaction,
+            Access, AuditRecord, Committed, KeyQuery, KeyTally, OwnedKey, PersonQuery, Remembered,
+            RevokedBefore, StoreError, Submission, Taken, Task, Transaction,
         },
         editable::{EditableFile, EditableFiles},
         file::{FileProblem, KeyFile, parse_key_file},
@@ -508,12 +508,20 @@ impl Transaction for FileTransaction {
         done(Ok(self.scan().keys_matching(query)))
     }
 
+    fn count_keys_matching<'a>(&'a mut self, query: &'a KeyQuery, at_most: u64) -> Task<'a, u64> {
+        done(Ok(self.scan().count_keys_matching(query, at_most)))
+    }
+
     fn key_tally<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, KeyTally> {
         done(Ok(self.scan().key_tally(query)))
     }
 
-    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<ListedPerson>> {
+    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<Person>> {
         done(Ok(self.scan().people_matching(query)))
+    }
+
+    fn key_counts<'a>(&'a mut self, owners: &'a [PersonId]) -> Task<'a, HashMap<PersonId, u64>> {
+        done(Ok(self.scan().key_counts(owners)))
     }
 
     fn people_with_email<'a>(&'a mut self, email: &'a str) -> Task<'a, Vec<Person>> {

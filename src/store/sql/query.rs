@@ -1,14 +1,16 @@
 //! Keys and people that are asked for, page by page, and how many there are.
 
+use std::collections::HashMap;
+
 use super::{
-    connection::{Connection, Driver, Row, Value},
-    record_row::{self, KEY_COLUMN_COUNT, KEY_COLUMNS, PERSON_COLUMN_COUNT, PERSON_COLUMNS, floor_us},
+    connection::{Connection, Driver, Row, Value, placeholders},
+    record_row::{self, KEY_COLUMN_COUNT, KEY_COLUMNS, PERSON_COLUMNS, floor_us},
     transaction::escaped,
 };
 use crate::{
     keys::record::{KeyStatus, Organization, OrganizationId, Person, PersonId},
     store::{
-        contract::{KeyQuery, KeyTally, ListedPerson, OwnedKey, PersonQuery, StoreError},
+        contract::{KeyQuery, KeyTally, OwnedKey, PersonQuery, StoreError},
         query::{Membership, SearchText},
     },
 };
@@ -26,9 +28,6 @@ pub(super) async fn keys_matching(
     organizations: &[Organization],
 ) -> Result<Vec<OwnedKey>, StoreError> {
     let mut conditions = Conditions::of_keys(&connection.driver, query, organizations);
-    if let Some(end) = query.expires_before {
-        conditions.compare("keys.expires_at <", floor_us(end));
-    }
     if let Some(after) = query.after {
         let created = conditions.value(after.created_at.map_or(UNKNOWN_US, floor_us));
         let id = conditions.value(after.id.as_str().to_owned());
@@ -50,6 +49,23 @@ fn owned_key(row: &Row) -> Result<OwnedKey, StoreError> {
     Ok(OwnedKey { key: record_row::key(row)?, owner })
 }
 
+/// See [`Transaction::count_keys_matching`](crate::store::contract::Transaction::count_keys_matching).
+pub(super) async fn count_keys_matching(
+    connection: &mut Connection,
+    query: &KeyQuery,
+    at_most: u64,
+    organizations: &[Organization],
+) -> Result<u64, StoreError> {
+    let mut conditions = Conditions::of_keys(&connection.driver, query, organizations);
+    let at_most = conditions.value(at_most);
+    let statement = format!(
+        "SELECT count(*) FROM (SELECT 1 FROM {KEYS_AND_OWNERS} WHERE {} LIMIT {at_most}) AS admitted",
+        conditions.all()
+    );
+    let row = connection.first(statement, conditions.values).await?;
+    row.map_or(Ok(0), |row| row.number(0))
+}
+
 /// See [`Transaction::key_tally`](crate::store::contract::Transaction::key_tally).
 pub(super) async fn key_tally(
     connection: &mut Connection,
@@ -58,20 +74,14 @@ pub(super) async fn key_tally(
 ) -> Result<KeyTally, StoreError> {
     let mut conditions = Conditions::of_keys(&connection.driver, query, organizations);
     let status = conditions.status(query);
-    let end = conditions.value(query.expires_before.map(floor_us));
-    let count = |condition: &str| format!("count(CASE WHEN {condition} THEN 1 END)");
-    let with = |wanted: KeyStatus| count(&format!("status = '{}'", wanted.as_str()));
-    let active = KeyStatus::Active.as_str();
+    let with = |wanted: KeyStatus| format!("count(CASE WHEN status = '{}' THEN 1 END)", wanted.as_str());
     let statement = format!(
-        "SELECT {}, {}, {}, {}, {}, {}, {} FROM (SELECT {status} AS status, keys.expires_at AS expires_at \
-         FROM {KEYS_AND_OWNERS} WHERE {}) AS admitted",
+        "SELECT {}, {}, {}, {}, {} FROM (SELECT {status} AS status FROM {KEYS_AND_OWNERS} WHERE {}) AS admitted",
         with(KeyStatus::Active),
         with(KeyStatus::NotYetValid),
         with(KeyStatus::Expired),
         with(KeyStatus::Revoked),
         with(KeyStatus::OwnerDisabled),
-        count(&format!("status = '{active}' AND expires_at IS NULL")),
-        count(&format!("status = '{active}' AND expires_at < {end}")),
         conditions.all()
     );
     let row = connection.first(statement, conditions.values).await?;
@@ -82,8 +92,6 @@ pub(super) async fn key_tally(
             expired: row.number(2)?,
             revoked: row.number(3)?,
             owner_disabled: row.number(4)?,
-            never_expires: row.number(5)?,
-            expiring: row.number(6)?,
         })
     })
 }
@@ -93,7 +101,7 @@ pub(super) async fn people_matching(
     connection: &mut Connection,
     query: &PersonQuery,
     organizations: &[Organization],
-) -> Result<Vec<ListedPerson>, StoreError> {
+) -> Result<Vec<Person>, StoreError> {
     let mut conditions = Conditions::new(&connection.driver);
     conditions.member("people.organization", query.organization.as_ref(), organizations);
     conditions.text(query.text.as_deref(), &["people.id", "people.email", "people.name"]);
@@ -101,15 +109,27 @@ pub(super) async fn people_matching(
         conditions.compare("people.id >", after.as_str());
     }
     let limit = conditions.value(query.limit as u64);
-    let statement = format!(
-        "SELECT {PERSON_COLUMNS}, (SELECT count(*) FROM keys WHERE keys.owner = people.id) FROM people \
-         WHERE {} ORDER BY id LIMIT {limit}",
-        conditions.all()
-    );
-    let listed = |row: &Row| {
-        Ok(ListedPerson { person: record_row::person(row)?, keys: row.number(PERSON_COLUMN_COUNT)? })
-    };
-    connection.rows(statement, conditions.values).await?.iter().map(listed).collect()
+    let statement =
+        format!("SELECT {PERSON_COLUMNS} FROM people WHERE {} ORDER BY id LIMIT {limit}", conditions.all());
+    connection.rows(statement, conditions.values).await?.iter().map(record_row::person).collect()
+}
+
+/// See [`Transaction::key_counts`](crate::store::contract::Transaction::key_counts).
+pub(super) async fn key_counts(
+    connection: &mut Connection,
+    owners: &[PersonId],
+) -> Result<HashMap<PersonId, u64>, StoreError> {
+    let mut counts = HashMap::new();
+    let at_once = connection.rows_at_once(1);
+    for owners in owners.chunks(at_once) {
+        let list = placeholders(1, owners.len());
+        let statement = format!("SELECT owner, count(*) FROM keys WHERE owner IN {list} GROUP BY owner");
+        let values = owners.iter().map(|owner| owner.as_str().into()).collect();
+        for row in connection.rows(statement, values).await? {
+            counts.insert(record_row::owner(&row)?, row.number(1)?);
+        }
+    }
+    Ok(counts)
 }
 
 /// See [`Transaction::people_with_email`](crate::store::contract::Transaction::people_with_email).
@@ -144,7 +164,7 @@ impl<'q> Conditions<'q> {
         Self { is_sqlite, clauses: Vec::new(), values: Vec::new() }
     }
 
-    /// Those of `query`, whatever its page and `expires_before`.
+    /// Those of `query`, whatever its page.
     fn of_keys(driver: &Driver, query: &'q KeyQuery, organizations: &[Organization]) -> Self {
         let mut conditions = Self::new(driver);
         conditions.member_by_owner(query.organization.as_ref(), organizations);
@@ -156,9 +176,6 @@ impl<'q> Conditions<'q> {
         }
         if let Some(status) = query.status {
             conditions.has_status(status, query);
-        }
-        if query.never_expires {
-            conditions.clauses.push("keys.expires_at IS NULL".to_owned());
         }
         conditions.text(query.text.as_deref(), &["keys.name", "keys.id", "keys.prefix", "keys.owner"]);
         conditions

@@ -21,7 +21,6 @@ use crate::{
 
 pub(super) const ORGANIZATION_COLUMNS: &str = "id, name, projects";
 pub(super) const PERSON_COLUMNS: &str = "id, email, name, organization, role, projects, disabled";
-pub(super) const PERSON_COLUMN_COUNT: usize = 7;
 pub(super) const KEY_COLUMNS: &str = "id, name, labels, organization, owner, digest, previous_digest, \
      previous_until, prefix, scopes, projects, created_at, not_before, expires_at, addresses, revoked_at, revoked_by, \
      revoked_reason";
@@ -108,6 +107,11 @@ pub(super) fn person_from(row: &Row, first: usize) -> Result<Person, StoreError>
         projects: columns.optional(5, strings)?.map_or(ProjectSet::All, ProjectSet::only),
         disabled: row.get(first + 6)?,
     })
+}
+
+/// The owner of a key, in the first column.
+pub(super) fn owner(row: &Row) -> Result<PersonId, StoreError> {
+    Columns { row, first: 0, record: "key" }.parsed(0, PersonId::parse)
 }
 
 /// The record in a row of [`KEY_COLUMNS`].

@@ -18,8 +18,8 @@ use crate::{
     },
     policy::project::ProjectSet,
     store::contract::{
-        Access, AuditRecord, Committed, KeyQuery, KeyTally, ListedPerson, OwnedKey, PersonQuery, Remembered,
-        RevokedBefore, StoreError, Submission, Taken, Task, Transaction,
+        Access, AuditRecord, Committed, KeyQuery, KeyTally, OwnedKey, PersonQuery, Remembered, RevokedBefore,
+        StoreError, Submission, Taken, Task, Transaction,
     },
 };
 
@@ -469,6 +469,13 @@ impl Transaction for SqlTransaction {
         })
     }
 
+    fn count_keys_matching<'a>(&'a mut self, query: &'a KeyQuery, at_most: u64) -> Task<'a, u64> {
+        Box::pin(async move {
+            let organizations = self.stored_organizations().await?;
+            query::count_keys_matching(self.connection()?, query, at_most, &organizations).await
+        })
+    }
+
     fn key_tally<'a>(&'a mut self, query: &'a KeyQuery) -> Task<'a, KeyTally> {
         Box::pin(async move {
             let organizations = self.stored_organizations().await?;
@@ -476,11 +483,15 @@ impl Transaction for SqlTransaction {
         })
     }
 
-    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<ListedPerson>> {
+    fn people_matching<'a>(&'a mut self, query: &'a PersonQuery) -> Task<'a, Vec<Person>> {
         Box::pin(async move {
             let organizations = self.stored_organizations().await?;
             query::people_matching(self.connection()?, query, &organizations).await
         })
+    }
+
+    fn key_counts<'a>(&'a mut self, owners: &'a [PersonId]) -> Task<'a, HashMap<PersonId, u64>> {
+        Box::pin(async move { query::key_counts(self.connection()?, owners).await })
     }
 
     fn people_with_email<'a>(&'a mut self, email: &'a str) -> Task<'a, Vec<Person>> {

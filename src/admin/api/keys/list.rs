@@ -105,7 +105,6 @@ impl Filter {
                 .map_err(|_: crate::keys::record::TextError| wrong("This is no cursor of this list."))?,
             limit: page.limit()?,
             now,
-            ..KeyQuery::default()
         })
     }
 }

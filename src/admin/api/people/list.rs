@@ -50,7 +50,8 @@ pub(in crate::admin) async fn list_people(
     let administration = state.administration(&caller, None);
     let mut work = administration.look().await?;
     let listing = listing::people_page(&mut work, query).await?;
-    let last = listing.records.last().filter(|_| listing.has_more).map(|listed| listed.person.id.as_str());
+    let last = listing.records.last().filter(|_| listing.has_more).map(|last| last.id.as_str());
     let next = last.and_then(|id| cursor(&id));
-    Ok(Page { items: listing.records.iter().map(|listed| PersonView::new(listed, &work)).collect(), next })
+    let people = listing::with_keys(&mut work, listing.records).await?;
+    Ok(Page { items: people.iter().map(|listed| PersonView::new(listed, &work)).collect(), next })
 }

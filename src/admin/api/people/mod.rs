@@ -17,7 +17,8 @@ use crate::{
     admin::{answer::Tagged, change::Change, problem::Problem},
     control::{
         administration::{AdminError, Administration},
-        listing, people_admin,
+        listing::ListedPerson,
+        people_admin,
         person_view::PersonView,
         record_tag::RecordTag,
     },
@@ -70,7 +71,7 @@ async fn view(administration: &Administration, id: &PersonId) -> Result<(RecordT
     let mut work = administration.look().await?;
     let person = people_admin::show(&mut work, id).await?;
     let tag = RecordTag::of_person(&person);
-    let listed = listing::with_keys(&mut work, person).await?;
+    let listed = ListedPerson::of(&mut work, person).await?;
     Ok((tag, PersonView::new(&listed, &work)))
 }
 

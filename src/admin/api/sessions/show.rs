@@ -15,12 +15,11 @@ use crate::{
         actor::{Acting, Action, Actor},
         administration::Work,
         key_view::Projects,
-        listing,
+        listing::ListedPerson,
         person_view::PersonView,
     },
     keys::record::Person,
     policy::project::ProjectSet,
-    store::contract::ListedPerson,
 };
 
 /// Who asks.
@@ -71,7 +70,7 @@ pub(in crate::admin) async fn show_session(
 ) -> Result<Json<WhoAsks>, Problem> {
     let administration = state.administration(&caller, None);
     let mut work = administration.look().await?;
-    let listed: ListedPerson = listing::with_keys(&mut work, caller.person.clone()).await?;
+    let listed = ListedPerson::of(&mut work, caller.person.clone()).await?;
     let session = match &caller.by {
         KnownBy::Session(session) => Some(SessionView::new(session, &caller)),
         KnownBy::Key => None,
