@@ -2,14 +2,16 @@
 
 use crate::{
     config::{ListenAddress, model::ListenerConfig},
-    control::route_list::{ListedRoute, RouteList},
+    control::route_list::{ListedProject, ListedRoute, RouteList},
+    keys::record::KeyRecord,
     live::Published,
+    policy::project::ProjectSet,
 };
 
-/// `curl` with `secret` for a route that one of `scopes` opens.
-pub(super) fn line(published: &Published, scopes: &[String], secret: &str) -> String {
+/// `curl` with `secret` for a route that `key` may read.
+pub(super) fn line(published: &Published, key: &KeyRecord, secret: &str) -> String {
     let listener = published.config.listeners.first().map(AsRef::as_ref);
-    let path = path(&RouteList::of(published), scopes);
+    let path = path(&RouteList::of(published), key);
     let source = published.config.policy.credentials.names().next().unwrap_or("authorization");
     let credential = match source {
         "authorization" => format!("Authorization: Bearer {secret}"),
@@ -33,14 +35,30 @@ fn place(listener: &ListenerConfig) -> (String, String) {
     }
 }
 
-/// The path of a route that is read with one of `scopes`; its parameters are to be filled in.
-fn path(list: &RouteList, scopes: &[String]) -> String {
-    let granted = list.scopes.iter().filter(|scope| scopes.contains(&scope.name));
+/// The path of the plainest route that `key` may read, in its first project; other parameters are to be filled in.
+fn path(list: &RouteList, key: &KeyRecord) -> String {
+    let own: Option<&str> = match &key.projects {
+        ProjectSet::All => None,
+        ProjectSet::Only(ids) => Some(ids.first().map_or("", |id| id)),
+    };
+    let granted = list.scopes.iter().filter(|scope| key.scopes.contains(&scope.name));
     let opened = granted
         .flat_map(|scope| &scope.opens)
         .filter(|opened| opened.methods.iter().any(|method| method == "GET" || method == "*"));
-    let routes = opened.filter_map(|opened| list.routes.iter().find(|route| route.index == opened.route));
+    let routes = opened
+        .filter_map(|opened| list.routes.iter().find(|route| route.index == opened.route))
+        .filter(|route| own.is_none() || is_for_restricted_keys(route));
     let shortest =
         routes.min_by_key(|route: &&ListedRoute| (route.pattern.matches('{').count(), route.pattern.len()));
-    shortest.map_or_else(|| "/".to_owned(), |route| route.pattern.replace("{*", "{"))
+    let Some(route) = shortest else { return "/".to_owned() };
+    let pattern = match (&route.project, own) {
+        (Some(ListedProject::Path(name)), Some(own)) => route.pattern.replace(&format!("{{{name}}}"), own),
+        (Some(_) | None, Some(_) | None) => route.pattern.clone(),
+    };
+    pattern.replace("{*", "{")
+}
+
+/// Whether a key that is restricted to projects may read `route`.
+fn is_for_restricted_keys(route: &ListedRoute) -> bool {
+    route.project.is_some() || route.restricted_keys.iter().any(|method| method == "GET")
 }

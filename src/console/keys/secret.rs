@@ -63,7 +63,7 @@ pub(super) async fn page(visitor: &Visitor, issued: &Issued, done: Done) -> Resu
         key_id: issued.id.to_string(),
         key_name: title,
         secret: Some(secret),
-        curl: curl::line(&visitor.published(), &owned.key.scopes, secret),
+        curl: curl::line(&visitor.published(), &owned.key, secret),
         receipt,
         overlap,
     };
