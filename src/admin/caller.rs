@@ -21,12 +21,19 @@ use super::{
 use crate::{
     control::{
         actor::Actor,
-        managing_key::{self, Unfit},
+        administration::AdminError,
+        managing_key::{self, NoKey, Unfit},
         sign_in::{self, Resumed, Token},
     },
-    keys::record::{KeyStatus, Person},
+    keys::{
+        digest::KeyDigest,
+        record::{KeyStatus, Person},
+    },
     policy::reason::Reason,
-    store::accounts::Session,
+    store::{
+        accounts::Session,
+        contract::{Access, OwnedKey, StoreError},
+    },
 };
 
 /// Who sends a request.
@@ -58,10 +65,20 @@ pub enum Unknown {
     NoCredential,
     /// There are two, or one that is none.
     Malformed(&'static str),
+    /// No key has this secret.
+    NoKey,
     /// The key does not manage.
     Key(Unfit),
     /// The session has ended, or there never was one.
     NoSession,
+    /// The store cannot tell.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Unknown {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 impl FromRequestParts<AdminState> for Caller {
@@ -109,17 +126,17 @@ pub async fn identify(headers: &HeaderMap, peer: Peer, state: &AdminState) -> Re
 }
 
 async fn by_session(token: &Token, address: Option<IpAddr>, state: &AdminState) -> Result<Caller, Unknown> {
-    let resumed = state.sign_in.resume(token, address).await;
-    let resumed = resumed.map_err(|error| Unknown::Key(Unfit::Store(error.into())))?;
+    let resumed = state.sign_in.resume(token, address).await?;
     let Resumed { session, person } = resumed.ok_or(Unknown::NoSession)?;
     let actor = sign_in::actor(&session);
     Ok(Caller { actor, person, address, by: KnownBy::Session(Box::new(session)) })
 }
 
 async fn by_key(secret: &[u8], address: Option<IpAddr>, state: &AdminState) -> Result<Caller, Unknown> {
-    let listener = state.on_its_own(address);
-    let found = managing_key::of_secret(&listener, secret, address, state.clock.now()).await;
-    let managing = found.map_err(Unknown::Key)?;
+    let (mut transaction, now) = (state.kept.store().begin(Access::Read).await?, state.clock.now());
+    let found = managing_key::with_secret(&mut *transaction, KeyDigest::of(secret), now).await?;
+    let OwnedKey { key, owner } = found.map_err(|NoKey { was_of: _ }| Unknown::NoKey)?;
+    let managing = managing_key::judge(&key, owner.as_ref(), address, now).map_err(Unknown::Key)?;
     Ok(Caller { actor: managing.actor(), person: managing.person, address, by: KnownBy::Key })
 }
 
@@ -147,7 +164,7 @@ impl From<Unknown> for Problem {
             ),
             Unknown::NoSession => detail(Reason::KeyMissing, "The session has ended; sign in again."),
             Unknown::Malformed(what) => detail(Reason::KeyMalformed, what),
-            Unknown::Key(Unfit::Unknown) => detail(Reason::KeyUnknown, "No key has this secret."),
+            Unknown::NoKey => detail(Reason::KeyUnknown, "No key has this secret."),
             Unknown::Key(Unfit::Ended(KeyStatus::Revoked)) => {
                 detail(Reason::KeyRevoked, "The key was revoked.")
             }
@@ -170,7 +187,7 @@ impl From<Unknown> for Problem {
                 Reason::ScopeInsufficient,
                 "The key carries keygate:manage, but does not belong to an owner or admin.",
             ),
-            Unknown::Key(Unfit::Store(error)) => error.into(),
+            Unknown::Store(error) => AdminError::from(error).into(),
         }
     }
 }

@@ -62,7 +62,8 @@ const HSTS: &str = "max-age=31536000";
 /// Who sends a request: an extension of every request that reaches a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
-    /// The client's address, as far as trusted proxies tell it; `None` over a Unix socket without such a proxy.
+    /// The client's address, as far as trusted proxies tell it, an IPv4 one in its own form; `None` over a Unix socket
+    /// without such a proxy.
     pub address: Option<IpAddr>,
     /// Whether the request never left this machine: the connection and the client are local, and no proxy that is not
     /// trusted says that it stands between.

@@ -328,7 +328,10 @@ fn handlers_learn_who_asks() {
     assert_eq!(told(public, ""), peer("127.0.0.1", true, true));
     // Nobody trusts this proxy, but it says itself that it is one.
     assert_eq!(told(|_| {}, "X-Forwarded-For: 127.0.0.1\r\n"), peer("127.0.0.1", false, false));
-    assert_eq!(told(trusting, "X-Forwarded-For: 203.0.113.9\r\n"), peer("203.0.113.9", false, false));
+    for spelling in ["203.0.113.9", "::ffff:203.0.113.9"] {
+        let forwarded = format!("X-Forwarded-For: {spelling}\r\n");
+        assert_eq!(told(trusting, &forwarded), peer("203.0.113.9", false, false), "{spelling}");
+    }
     assert_eq!(told(trusting, "X-Forwarded-For: 127.0.0.1\r\n"), peer("127.0.0.1", true, false));
     assert!(told(trusting, "X-Forwarded-For: unknown\r\n").starts_with("Bad request"));
 }

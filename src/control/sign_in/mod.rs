@@ -102,10 +102,7 @@ impl Origin {
     /// From `address`, by something that calls itself `agent`, of which 200 characters are kept.
     pub fn new(address: Option<IpAddr>, agent: &str) -> Self {
         let shown = agent.chars().filter(|character| !telemetry::escape::is_deceptive(*character));
-        Self {
-            address: address.map(|address| address.to_canonical()),
-            agent: shown.take(AGENT_CHARS_MAX).collect(),
-        }
+        Self { address, agent: shown.take(AGENT_CHARS_MAX).collect() }
     }
 }
 

@@ -7,14 +7,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Begun, Origin, Resumed, SignIn, SignInError, token::Token};
 use crate::{
-    control::actor::Actor,
+    control::{actor::Actor, managing_key},
     keys::{
         digest::KeyDigest,
         record::{KeyId, PersonId},
     },
     store::{
         accounts::Session,
-        contract::{StoreError, Transaction},
+        contract::{OwnedKey, StoreError, Transaction},
     },
     telemetry::audit::SignInEvent,
 };
@@ -160,12 +160,12 @@ async fn key_goes_on(
     now: Timestamp,
     address: Option<IpAddr>,
 ) -> Result<bool, StoreError> {
-    let Some(found) = transaction.key(key).await? else { return Ok(false) };
-    let Some(owner) = super::key::manager_of(transaction, &found, now, address).await? else {
-        return Ok(false);
-    };
-    let mut secrets = super::key::secrets(&found, now);
-    Ok(owner.id == session.person && secrets.any(|digest| is_of_secret(&session.id, &digest)))
+    let Some(found) = managing_key::owned(transaction, key).await? else { return Ok(false) };
+    let OwnedKey { key, owner } = found;
+    let judged = managing_key::judge(&key, owner.as_ref(), address, now);
+    let manages = judged.is_ok_and(|managing| managing.person.id == session.person);
+    let mut secrets = managing_key::secrets(&key, now);
+    Ok(manages && secrets.any(|digest| is_of_secret(&session.id, &digest)))
 }
 
 /// `ses_`, 16 hex digits, and where a key began it `_` and the mark of its secret: a rotation ends what the old secret
