@@ -41,8 +41,6 @@ pub struct Authenticated<'s> {
     pub digest: KeyDigest,
     /// Whether the secret is the one from before the last rotation.
     pub is_previous_secret: bool,
-    /// Whether it may use the admin API: the key carries `keygate:manage`, and its owner is an owner or admin.
-    pub manages: bool,
     /// When this secret stops working; `None`: never.
     pub expires_at: Option<Timestamp>,
 }
@@ -250,8 +248,6 @@ impl KeySnapshot {
             key: view.index,
             digest: view.digest,
             is_previous_secret: view.details.is_previous(),
-            manages: view.details.manages()
-                && belonging.owner.is_some_and(|owner| owner.facts.role.manages()),
             expires_at: view.expires_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
         }))
     }

@@ -70,7 +70,8 @@ fn told(snapshot: &KeySnapshot) -> Vec<String> {
             let client = client.parse().unwrap();
             let digest = KeyDigest::of(secret.as_bytes());
             let answer = snapshot.authenticate(secret.as_bytes(), at(second), client);
-            format!("{answer:?} {:?}", snapshot.standing(&digest, at(second), client))
+            let details = snapshot.table().find(&digest).map(|view| view.details);
+            format!("{answer:?} {:?} {details:?}", snapshot.standing(&digest, at(second), client))
         })
         .collect()
 }
