@@ -1,7 +1,5 @@
 //! What is done with people: create, change, disable.
 
-use jiff::Timestamp;
-
 use super::{
     actor::{Acting, Action},
     administration::{AdminError, Administration, Changed, Refusal, Work},
@@ -218,11 +216,7 @@ pub async fn update(
 /// Ends the link by which the person `id` could still choose a password: whoever made it may not be one any more who may.
 async fn end_invitation(administration: &Administration, id: &PersonId) -> Result<(), AdminError> {
     let Some(database) = administration.database() else { return Ok(()) };
-    let (accounts, ever) = (database.accounts(), Timestamp::MIN);
-    if let Some(link) = accounts.link_for(&LinkPurpose::Invitation(id.clone()), ever).await? {
-        accounts.take_link(link.token, ever).await?;
-    }
-    Ok(())
+    Ok(database.accounts().end_link(&LinkPurpose::Invitation(id.clone())).await?)
 }
 
 /// The person `id`, to be shown.

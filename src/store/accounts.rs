@@ -119,6 +119,9 @@ pub trait Accounts: Send + Sync + fmt::Debug {
     /// Uses the link of this token up. Of two that do so at once, one gets it.
     fn take_link(&self, token: TokenDigest, now: Timestamp) -> Task<'_, Option<Link>>;
 
+    /// Ends the link for this, if there is one: it can no longer be used.
+    fn end_link<'a>(&'a self, purpose: &'a LinkPurpose) -> Task<'a, ()>;
+
     /// Begins a session. Sessions that have ended are removed, and of those of one person the oldest beyond
     /// [`SESSIONS_MAX`].
     fn put_session<'a>(&'a self, session: &'a Session) -> Task<'a, ()>;

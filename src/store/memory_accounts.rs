@@ -125,6 +125,10 @@ impl Accounts for MemoryAccounts {
         })
     }
 
+    fn end_link<'a>(&'a self, purpose: &'a LinkPurpose) -> Task<'a, ()> {
+        self.with(|kept| drop(kept.links.remove(purpose)))
+    }
+
     fn put_session<'a>(&'a self, session: &'a Session) -> Task<'a, ()> {
         self.with(|kept| kept.put_session(session))
     }

@@ -233,6 +233,12 @@ impl Accounts for SqlAccounts {
         Box::pin(self.taken_link(token, now))
     }
 
+    fn end_link<'a>(&'a self, purpose: &'a LinkPurpose) -> Task<'a, ()> {
+        let statement = "DELETE FROM links WHERE purpose = $1 AND person = $2";
+        let (purpose, person) = purpose_values(purpose);
+        Box::pin(async move { self.change(statement, vec![purpose.into(), person.into()]).await.map(drop) })
+    }
+
     fn put_session<'a>(&'a self, session: &'a Session) -> Task<'a, ()> {
         Box::pin(self.begin_session(session))
     }

@@ -23,6 +23,7 @@ pub(crate) const CASES: &[(&str, Case<dyn Accounts>)] = &[
     ("a link is good until it ends", |accounts| Box::pin(a_link_is_good_until_it_ends(accounts))),
     ("a link works once", |accounts| Box::pin(a_link_works_once(accounts))),
     ("a new link takes the place of the old", |accounts| Box::pin(a_new_link_takes_the_place(accounts))),
+    ("a link is ended by what it is for", |accounts| Box::pin(a_link_is_ended_by_its_purpose(accounts))),
     ("a session is found until it ends", |accounts| Box::pin(a_session_is_found_until_it_ends(accounts))),
     ("a session that is used goes on", |accounts| Box::pin(a_session_that_is_used_goes_on(accounts))),
     ("sessions are ended", |accounts| Box::pin(sessions_are_ended(accounts))),
@@ -68,6 +69,7 @@ pub(super) async fn all_of_it(accounts: &dyn Accounts) {
     accounts.put_link(&link(1, LinkPurpose::FirstOwner)).await.unwrap();
     accounts.put_link(&link(2, LinkPurpose::FirstOwner)).await.unwrap();
     accounts.take_link(token(2), instant(0)).await.unwrap().unwrap();
+    accounts.end_link(&LinkPurpose::FirstOwner).await.unwrap();
     accounts.put_session(&session(1, "ada", 0)).await.unwrap();
     accounts.see_session(token(1), instant(1), instant(2)).await.unwrap();
     assert_eq!(accounts.end_sessions(&person("ada")).await.unwrap(), 1);
@@ -165,6 +167,27 @@ async fn a_new_link_takes_the_place(accounts: Arc<dyn Accounts>) {
     assert_eq!(accounts.link_for(&invitation(), instant(0)).await.unwrap().unwrap().token, token(4));
     for other in [2, 3] {
         assert!(accounts.link(token(other), instant(0)).await.unwrap().is_some(), "{other}");
+    }
+}
+
+async fn a_link_is_ended_by_its_purpose(accounts: Arc<dyn Accounts>) {
+    let purposes = [
+        LinkPurpose::Invitation(person("ada")),
+        LinkPurpose::Invitation(person("Ada")),
+        LinkPurpose::SignIn(person("ada")),
+        LinkPurpose::FirstOwner,
+    ];
+    for (number, purpose) in (0..).zip(&purposes) {
+        accounts.put_link(&link(number, purpose.clone())).await.unwrap();
+    }
+    let [ended, others @ ..] = &purposes;
+    for _ in 0..2 {
+        accounts.end_link(ended).await.unwrap();
+    }
+    assert_eq!(accounts.link_for(ended, instant(0)).await.unwrap(), None);
+    assert_eq!(accounts.take_link(token(0), instant(0)).await.unwrap(), None);
+    for other in others {
+        assert!(accounts.link_for(other, instant(0)).await.unwrap().is_some(), "{other:?}");
     }
 }
 
