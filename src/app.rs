@@ -9,6 +9,7 @@ use std::{
     fmt, fs, io,
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -171,7 +172,7 @@ impl App {
         let (certificates, admin_certificates) = load_certificates(&config)?;
         let metrics = Metrics::new(BUILD, SystemClock.now());
         let state = open_state(&config)?;
-        let (audit, admin_audit) = (open_audit(&config)?, open_audit(&config)?);
+        let audit = Arc::new(open_audit(&config)?);
         let access_log = AccessLog::open(&access_log_settings(&config), &metrics)
             .map_err(|error| format!("the access log cannot be opened: {error}"))?;
         let (telemetry, batches) = Telemetry::new(metrics.clone(), access_log);
@@ -193,7 +194,7 @@ impl App {
             config,
             certificates: certificates.collect(),
             metrics: metrics.clone(),
-            audit,
+            audit: Arc::clone(&audit),
             clock: Box::new(SystemClock),
         };
         let (reloader, report) = Reloader::start(parts).map_err(|error| error.to_string())?;
@@ -232,7 +233,7 @@ impl App {
             records,
             reload: reload.handle(),
             metrics: telemetry.metrics().clone(),
-            audit: admin_audit,
+            audit,
             place: place(&bound),
         };
         let admin =

@@ -56,7 +56,7 @@ pub(super) struct AdminSources {
     /// What is counted.
     pub(super) metrics: Metrics,
     /// Where sign-ins are told.
-    pub(super) audit: AuditLog,
+    pub(super) audit: Arc<AuditLog>,
     /// What tells this gateway from others of its database.
     pub(super) place: String,
 }
@@ -111,7 +111,7 @@ fn router(
     let sign_in = SignIn::new(SignInParts {
         kept: kept.clone(),
         accounts,
-        audit: Arc::new(audit),
+        audit,
         clock: Arc::clone(&clock),
         lifetimes,
     });

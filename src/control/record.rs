@@ -1,5 +1,7 @@
 //! Where the control side counts and records what it did.
 
+use std::sync::Arc;
+
 use crate::{
     clock::Clock,
     telemetry::{
@@ -12,7 +14,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Recorder {
     pub(super) metrics: Metrics,
-    pub(super) audit: AuditLog,
+    pub(super) audit: Arc<AuditLog>,
     pub(super) clock: Box<dyn Clock>,
 }
 

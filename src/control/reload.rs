@@ -72,7 +72,7 @@ pub struct ReloaderParts {
     /// Where reloads are counted.
     pub metrics: Metrics,
     /// Where they are recorded.
-    pub audit: AuditLog,
+    pub audit: Arc<AuditLog>,
     /// The wall clock.
     pub clock: Box<dyn Clock>,
 }

@@ -5,7 +5,10 @@ use std::{
     fs,
     net::SocketAddr,
     path::Path,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -128,7 +131,7 @@ impl Drop for Workers {
 fn reloader(folder: &Path, metrics: &Metrics) -> Reloader {
     let mut config_file = ConfigFile::new(folder.join("keygate.yaml"), "keygate-test".into());
     let config = config_file.load().result.unwrap();
-    let audit = AuditLog::to_file(&folder.join("audit.jsonl")).unwrap();
+    let audit = Arc::new(AuditLog::to_file(&folder.join("audit.jsonl")).unwrap());
     let parts = ReloaderParts {
         config_file,
         config,

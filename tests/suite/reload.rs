@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -98,7 +99,7 @@ impl Folder {
         let config = config_file.load().result.unwrap();
         let build = BuildInfo { version: "0", revision: "0", target: "test" };
         let metrics = Metrics::new(build, Timestamp::now());
-        let audit = AuditLog::to_file(&self.path("audit.jsonl")).unwrap();
+        let audit = Arc::new(AuditLog::to_file(&self.path("audit.jsonl")).unwrap());
         let clock = Box::new(SystemClock);
         Reloader::start(ReloaderParts {
             config_file,

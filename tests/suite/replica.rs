@@ -104,7 +104,7 @@ fn reloader(folder: &Path) -> Reloader {
     let mut config_file = ConfigFile::new(folder.join("keygate.yaml"), "keygate-test".into());
     let config = config_file.load().result.unwrap();
     let metrics = metrics();
-    let audit = AuditLog::to_file(&folder.join("audit.jsonl")).unwrap();
+    let audit = Arc::new(AuditLog::to_file(&folder.join("audit.jsonl")).unwrap());
     let clock = Box::new(SystemClock);
     let parts = ReloaderParts { config_file, config, certificates: Vec::new(), metrics, audit, clock };
     Reloader::start(parts).unwrap().0
