@@ -1,7 +1,12 @@
 //! Signing in and out, and what speaks against it.
 
-use super::{Browser, PASSWORD, gateway, signed_in};
-use crate::harness::run::keygate;
+use std::fs;
+
+use keygate::keys::digest::KeyDigest;
+use serde_json::{Value, json};
+
+use super::{Browser, CONFIG, PASSWORD, gateway, signed_in};
+use crate::harness::{Gateway, run::keygate};
 
 #[test]
 fn whoever_may_not_sign_in_learns_nothing_else() {
@@ -41,6 +46,42 @@ fn who_guesses_has_to_wait_and_keeps_the_form() {
         page.contains("value=\"ada\"") && page.contains("value=\"/keys\"") && page.contains("Too many"),
         "{page}"
     );
+}
+
+#[test]
+fn a_key_that_manages_signs_in_and_one_that_does_not_is_named_to_the_operator() {
+    let secret = |name: &str| format!("{name}-0123456789abcdefghijklmnopqrstuvwxyz");
+    let hash = |name: &str| KeyDigest::of(secret(name).as_bytes()).to_text();
+    let keys = format!(
+        "version: 1
+people: [{{id: ada, email: ada@example.com, role: owner}}, {{id: bob, email: bob@example.com, role: member}}]
+keys:
+  - {{id: console, owner: ada, hash: '{}', previous_hash: '{}', previous_until: 2020-01-01T00:00:00Z,
+      scopes: ['keygate:manage'], projects: all, expires_at: never}}
+  - {{id: robot, owner: bob, hash: '{}', scopes: [read], projects: all, expires_at: never}}
+",
+        hash("new"),
+        hash("old"),
+        hash("robot")
+    );
+    let config = CONFIG.replace("database: 'sqlite:keygate.db'", "file: keys.yaml");
+    let gate = Gateway::start(&[("keygate.yaml", &config), ("keys.yaml", &keys)]);
+    for (name, status) in [("robot", 401), ("old", 401), ("nobody", 401), ("new", 303)] {
+        let answer = Browser::new(&gate).post("/sign-in", &[("key", &secret(name))]);
+        assert_eq!(answer.status(), status, "{name}: {answer:?}");
+    }
+    let log = fs::read_to_string(gate.folder().join("state/audit.log")).unwrap();
+    let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let told = events.map(|event| json!([event["event"], event["by"], event["person"]]));
+    let told: Vec<_> = told.filter(|event| !event[1].is_null()).collect();
+    let failed = |by: &str| json!(["sign_in_failed", by, null]);
+    let expected = [
+        failed("key robot"),
+        failed("key console"),
+        failed("key"),
+        json!(["signed_in", "key console", "ada"]),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]
