@@ -192,6 +192,20 @@ fn may_see(work: &Work<'_>, key: &KeyRecord, owner: Option<&Person>) -> bool {
     }
 }
 
+/// The key `id`, if whoever asks may see it.
+///
+/// # Errors
+/// [`AdminError::NotFound`] where there is none, or none that they may see: whether there is such a one is not theirs to
+/// know. Where the store cannot be read.
+pub async fn key(work: &mut Work<'_>, id: &KeyId) -> Result<OwnedKey, AdminError> {
+    let unknown = || AdminError::NotFound("no key has this id".to_owned());
+    let key = work.transaction.key(id).await?.ok_or_else(unknown)?;
+    with_owner(work, key).await.map_err(|error| match error {
+        AdminError::Forbidden(_) => unknown(),
+        error => error,
+    })
+}
+
 /// The key whose secret, or whose secret before a rotation, has this digest.
 ///
 /// # Errors

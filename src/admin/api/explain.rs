@@ -8,14 +8,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::keys::{key_id, seen_key};
 use crate::{
     admin::{asked::Asked, caller::Caller, problem::Problem, state::AdminState},
     control::{
-        administration::{AdminError, Administration, Refusal},
-        explain::{Asker, Decision, Question, TableRow, Undecided, decide_in_force},
+        administration::{AdminError, Refusal},
+        explain::{Asker, Decision, Question, TableRow, Undecided, Unexplained, explain},
     },
-    keys::{record::KeyId, secret::KeySecret},
+    keys::secret::KeySecret,
 };
 
 /// The most header lines.
@@ -83,25 +82,10 @@ pub(in crate::admin) async fn explain_request(
     let administration = state.administration(&caller, None);
     administration.demand_watcher().await?;
     let (question, asker) = body.read(caller.address, state.clock.now()).map_err(AdminError::Refused)?;
-    if let Asker::Key(id) = &asker {
-        let _seen = seen_key(&mut administration.look().await?, &key_id(id)?).await?;
-    }
-    let mut decision = decide_in_force(&question, &asker, &state.live).map_err(AdminError::from)?;
+    let decision =
+        explain(&administration, &question, &asker, &state.live).await.map_err(AdminError::from)?;
     let table_row = decision.table_row().copied();
-    if !may_see_key(&administration, &decision).await? {
-        decision.forget_key();
-    }
     Ok(Json(Explained { decision, table_row }))
-}
-
-/// Whoever has a secret may learn what it does, but not whose it is in another organization.
-async fn may_see_key(administration: &Administration, decision: &Decision) -> Result<bool, AdminError> {
-    let Some(Ok(id)) = decision.key.as_ref().map(|key| KeyId::parse(&key.id)) else { return Ok(false) };
-    match seen_key(&mut administration.look().await?, &id).await {
-        Ok(_) => Ok(true),
-        Err(AdminError::NotFound(_)) => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 impl AskedRequest {
@@ -134,13 +118,15 @@ impl AskedRequest {
     }
 }
 
-impl From<Undecided> for AdminError {
-    fn from(undecided: Undecided) -> Self {
-        match undecided {
-            Undecided::Unfit(unfit) => Self::refused(unfit.to_string()),
-            Undecided::NoSuchKey(_) => {
+impl From<Unexplained> for AdminError {
+    fn from(unexplained: Unexplained) -> Self {
+        match unexplained {
+            Unexplained::UnknownKey => Self::NotFound("no key has this id".to_owned()),
+            Unexplained::Undecided(Undecided::Unfit(unfit)) => Self::refused(unfit.to_string()),
+            Unexplained::Undecided(Undecided::NoSuchKey(_)) => {
                 Self::NotFound("the gateway has no key with this id in force".to_owned())
             }
+            Unexplained::Failed(error) => error,
         }
     }
 }

@@ -44,17 +44,14 @@ pub fn router() -> Router<AdminState> {
         .route("/receipts/{revision}/live", get(receipt::live))
 }
 
-/// The key that an address names, where whoever asks may see it. That there is one which they may not see is not theirs
-/// to know.
+/// The key that an address names, where whoever asks may see it.
 async fn find(work: &mut Work<'_>, id: &str) -> Result<OwnedKey, Failure> {
     let none = || Failure::not_found("There is no such key.").leading(Link::new("/keys", "All keys"));
     let id = KeyId::parse(id).map_err(|_| none())?;
-    let key = work.transaction.key(&id).await?.ok_or_else(none)?;
-    match listing::with_owner(work, key).await {
-        Ok(owned) => Ok(owned),
-        Err(AdminError::Forbidden(_)) => Err(none()),
-        Err(error) => Err(error.into()),
-    }
+    listing::key(work, &id).await.map_err(|error| match error {
+        AdminError::NotFound(_) => none(),
+        error => error.into(),
+    })
 }
 
 /// What people call it, else how its secret begins, else its id.

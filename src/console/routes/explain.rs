@@ -15,12 +15,11 @@ use crate::{
         parts::{Badge, Choice},
     },
     control::{
-        administration::{AdminError, Refusal},
-        explain::{Asker, DECISION_TABLE, Decision, Question, TableRow, Undecided, Unfit, decide_in_force},
-        key_admin, listing,
+        administration::Refusal,
+        explain::{self, Asker, DECISION_TABLE, Decision, Question, TableRow, Undecided, Unexplained, Unfit},
         route_list::RouteList,
     },
-    keys::{record::KeyId, secret::KeySecret},
+    keys::secret::KeySecret,
 };
 
 /// The most header lines.
@@ -64,54 +63,55 @@ struct DecisionRow {
     state: &'static str,
 }
 
-/// Why there is no explanation.
-enum Unexplained {
+/// Why there is no page with an explanation.
+enum Unanswered {
     Wrong(Vec<Refusal>),
     /// A secret stands where it would be shown again.
     Secret,
     Failed(Failure),
 }
 
+impl From<Unexplained> for Unanswered {
+    fn from(unexplained: Unexplained) -> Self {
+        let wrong_id = |reason: &str| Self::Wrong(vec![Refusal::of("key_id", reason)]);
+        match unexplained {
+            Unexplained::UnknownKey => wrong_id("No key has this id."),
+            Unexplained::Undecided(Undecided::NoSuchKey(_)) => {
+                wrong_id("The gateway has no key with this id in force yet.")
+            }
+            Unexplained::Undecided(Undecided::Unfit(Unfit::Secret)) => Self::Secret,
+            Unexplained::Undecided(Undecided::Unfit(unfit @ Unfit::LineBreak)) => {
+                Self::Wrong(vec![Refusal::from(unfit.to_string())])
+            }
+            Unexplained::Failed(error) => Self::Failed(error.into()),
+        }
+    }
+}
+
 /// Decides as the gateway would now; nothing is sent.
 pub(super) async fn explain(overseer: Overseer, typed: Typed) -> Result<Response, Failure> {
     match decide(&overseer, &typed).await {
         Ok((request, decision)) => Ok(explained(&overseer, &typed, request, &decision)),
-        Err(Unexplained::Wrong(wrong)) => Ok(again(&overseer, typed.again(wrong))),
-        Err(Unexplained::Secret) => {
+        Err(Unanswered::Wrong(wrong)) => Ok(again(&overseer, typed.again(wrong))),
+        Err(Unanswered::Secret) => {
             let reason = "A key stands where it would be shown and remembered, so nothing of this form was kept. Give it in \
                           the field “Or the key itself”; and if it is in use, rotate it.";
             let form = Form::new([("method", "GET")]).with(vec![Refusal::from(reason.to_owned())]);
             Ok(again(&overseer, form))
         }
-        Err(Unexplained::Failed(failure)) => Err(failure),
+        Err(Unanswered::Failed(failure)) => Err(failure),
     }
 }
 
-async fn decide(overseer: &Overseer, typed: &Typed) -> Result<(String, Decision), Unexplained> {
+async fn decide(overseer: &Overseer, typed: &Typed) -> Result<(String, Decision), Unanswered> {
     let shown = ["target", "host", "headers", "address", "key_id"];
     if shown.iter().any(|name| overseer.holds_secret(typed.get(name))) {
-        return Err(Unexplained::Secret);
+        return Err(Unanswered::Secret);
     }
-    let question = question(overseer, typed).map_err(Unexplained::Wrong)?;
-    let asker = asker(overseer, typed).await?;
-    let mut decision = match decide_in_force(&question, &asker, &overseer.state.live) {
-        Ok(decision) => decision,
-        Err(Undecided::Unfit(Unfit::Secret)) => return Err(Unexplained::Secret),
-        Err(Undecided::Unfit(unfit @ Unfit::LineBreak)) => {
-            return Err(Unexplained::Wrong(vec![Refusal::from(unfit.to_string())]));
-        }
-        Err(Undecided::NoSuchKey(_)) => {
-            let reason = "The gateway has no key with this id in force yet.";
-            return Err(Unexplained::Wrong(vec![Refusal::of("key_id", reason)]));
-        }
-    };
-    let seen = match &decision.key {
-        Some(key) => demand_seen(overseer, &key.id).await.is_ok(),
-        None => false,
-    };
-    if !seen {
-        decision.forget_key();
-    }
+    let question = question(overseer, typed).map_err(Unanswered::Wrong)?;
+    let asker = asker(typed).map_err(Unanswered::Wrong)?;
+    let administration = overseer.administration();
+    let decision = explain::explain(&administration, &question, &asker, &overseer.state.live).await?;
     let by = match (&decision.key, &asker) {
         (Some(key), _) if key.name.is_empty() => format!(" as {}", key.id),
         (Some(key), _) => format!(" as {}", key.name),
@@ -163,8 +163,8 @@ fn header(line: &str) -> Option<(String, String)> {
     Some((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-async fn asker(overseer: &Overseer, typed: &Typed) -> Result<Asker, Unexplained> {
-    let wrong = |field, reason: &str| Unexplained::Wrong(vec![Refusal::of(field, reason)]);
+fn asker(typed: &Typed) -> Result<Asker, Vec<Refusal>> {
+    let wrong = |field, reason: &str| vec![Refusal::of(field, reason)];
     let (id, secret) = (typed.get("key_id").trim(), typed.get("key").trim());
     match (id, secret) {
         ("", "") => Ok(Asker::Anonymous),
@@ -174,28 +174,8 @@ async fn asker(overseer: &Overseer, typed: &Typed) -> Result<Asker, Unexplained>
                 .map(Asker::Secret)
                 .ok_or_else(|| wrong("key", "This cannot be a key: no header can carry it."))
         }
-        (id, "") => {
-            demand_seen(overseer, id).await?;
-            Ok(Asker::Key(id.to_owned()))
-        }
+        (id, "") => Ok(Asker::Key(id.to_owned())),
         (_, _) => Err(wrong("key", "Give the id or the key itself, not both.")),
-    }
-}
-
-/// That whoever asks may know of the key `id`.
-async fn demand_seen(overseer: &Overseer, id: &str) -> Result<(), Unexplained> {
-    let unknown = || Unexplained::Wrong(vec![Refusal::of("key_id", "No key has this id.")]);
-    let id = KeyId::parse(id).map_err(|_| unknown())?;
-    let administration = overseer.administration();
-    let found = async {
-        let mut work = administration.look().await?;
-        let key = key_admin::find(&mut work, &id).await?;
-        listing::with_owner(&mut work, key).await
-    };
-    match found.await {
-        Ok(_) => Ok(()),
-        Err(AdminError::NotFound(_) | AdminError::Forbidden(_)) => Err(unknown()),
-        Err(error) => Err(Unexplained::Failed(error.into())),
     }
 }
 

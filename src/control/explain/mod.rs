@@ -3,6 +3,7 @@
 
 mod decision;
 mod decision_table;
+mod inquiry;
 
 use std::{fmt, net::IpAddr};
 
@@ -12,6 +13,7 @@ use zeroize::Zeroizing;
 pub use self::{
     decision::{Decision, Forwarded, KeySeen, OwnerSeen, PathSeen, ProjectSeen, RouteSeen},
     decision_table::{DECISION_TABLE, TableRow},
+    inquiry::{Unexplained, explain},
 };
 use crate::{
     clock,
@@ -94,7 +96,7 @@ pub enum Undecided {
 /// What the gateway decides by what is in force now about `question`, asked by `asker`. While no keys were read, or their
 /// lease has run out, that is 503 for all but public routes, whoever asks.
 ///
-/// Whether somebody may know of the key that asks by its id is for the caller to see. Cost: with [`Asker::Key`] a scan of
+/// Whether somebody may know of the key that asks by its id is for the caller to see; [`explain()`] does. Cost: with [`Asker::Key`] a scan of
 /// all keys, some milliseconds for 100,000; nothing is sent.
 ///
 /// # Errors

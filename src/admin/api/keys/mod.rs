@@ -27,23 +27,13 @@ pub(in crate::admin) fn key_id(text: &str) -> Result<KeyId, Problem> {
     KeyId::parse(text).map_err(|_| unknown().into())
 }
 
-/// The key `id`, if whoever asks may see it.
-pub(in crate::admin) async fn seen_key(work: &mut Work<'_>, id: &KeyId) -> Result<OwnedKey, AdminError> {
-    let key = work.transaction.key(id).await?.ok_or_else(unknown)?;
-    listing::with_owner(work, key).await.map_err(|error| match error {
-        // Whether there is a key that they may not see is not theirs to know.
-        AdminError::Forbidden(_) => unknown(),
-        error => error,
-    })
-}
-
 fn unknown() -> AdminError {
     AdminError::NotFound("no key has this id".to_owned())
 }
 
 /// The key `id` as whoever asks may see it, with its uses and entity tag.
 async fn view(work: &mut Work<'_>, id: &KeyId, now: Timestamp) -> Result<(RecordTag, KeyView), AdminError> {
-    let owned = seen_key(work, id).await?;
+    let owned = listing::key(work, id).await?;
     let mut views = views(work, std::slice::from_ref(&owned), now).await?;
     let view = views.pop().ok_or_else(unknown)?;
     Ok((RecordTag::of_key(&owned.key), view))

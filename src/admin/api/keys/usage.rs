@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{key_id, seen_key};
+use super::key_id;
 use crate::{
     admin::{
         asked::{Id, Queried},
@@ -13,7 +13,7 @@ use crate::{
         problem::Problem,
         state::AdminState,
     },
-    control::{term, usage_view::UsageView},
+    control::{listing, term, usage_view::UsageView},
     policy::reason::Reason,
 };
 
@@ -50,7 +50,7 @@ pub(in crate::admin) async fn show_key_usage(
     let (now, id) = (state.clock.now(), key_id(&id)?);
     let since = span.since(now)?;
     let administration = state.administration(&caller, None);
-    let owned = seen_key(&mut administration.look().await?, &id).await?;
+    let owned = listing::key(&mut administration.look().await?, &id).await?;
     Ok(Json(UsageView::of(&administration, &owned, since, now).await?))
 }
 
