@@ -1,7 +1,6 @@
 //! `keygate replicas`: who serves from a database, and what they have in force.
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use super::{
     Exit,
@@ -10,7 +9,7 @@ use super::{
     table,
 };
 use crate::{
-    control::term::shown,
+    control::{replica_view::ReplicaView, term::shown},
     store::contract::{Database, Replica},
 };
 
@@ -57,38 +56,6 @@ struct Forget {
     store: KeyStore,
     /// The id of the replica.
     id: String,
-}
-
-/// A replica as it is shown.
-#[derive(Debug, Serialize)]
-struct ReplicaView {
-    replica: String,
-    address: String,
-    version: String,
-    revision: u64,
-    /// Revisions that it lacks.
-    behind: u64,
-    silent_ms: u64,
-    lease_ms: u64,
-    when_stale: &'static str,
-    started_at: String,
-}
-
-impl ReplicaView {
-    fn new(replica: &Replica, head: u64) -> Self {
-        let Replica { beat, started_at, silent, .. } = replica;
-        Self {
-            replica: beat.replica.clone(),
-            address: beat.address.clone(),
-            version: beat.version.clone(),
-            revision: beat.revision,
-            behind: head.saturating_sub(beat.revision),
-            silent_ms: u64::try_from(silent.as_millis()).unwrap_or(u64::MAX),
-            lease_ms: u64::try_from(beat.lease.as_millis()).unwrap_or(u64::MAX),
-            when_stale: beat.when_stale.as_str(),
-            started_at: started_at.to_string(),
-        }
-    }
 }
 
 impl List {

@@ -37,6 +37,7 @@ pub mod reload;
 pub mod reload_thread;
 pub mod replica;
 pub mod replica_thread;
+pub mod replica_view;
 pub mod report;
 mod revocations;
 pub mod route_list;
