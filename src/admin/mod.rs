@@ -12,6 +12,7 @@ pub mod listener;
 pub mod origin;
 pub mod page;
 pub mod paste;
+pub mod path_segment;
 pub mod problem;
 pub mod session_cookie;
 pub mod state;

@@ -132,7 +132,7 @@ async fn projects_page(
         keys: survey.projects.get(id).copied().unwrap_or(0),
         people: people.get(id).copied().unwrap_or(0),
         keys_href: address::with_query("/keys", [("project", Some(id.as_str()))]),
-        remove_href: format!("/projects/{}/remove", address::segment(id)),
+        remove_href: format!("/projects/{}/remove", address::path_segment(id)),
         id: id.clone(),
     };
     let page = ProjectsPage {

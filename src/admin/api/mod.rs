@@ -15,8 +15,6 @@ mod replicas;
 mod routes;
 mod sessions;
 
-use std::fmt::Write as _;
-
 use axum::{Router, http::header::CONTENT_TYPE, middleware, routing::get};
 use utoipa::{PartialSchema, ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -77,19 +75,6 @@ fn operations() -> (Router<AdminState>, OpenApi) {
     schemas.insert(Problem::name().into_owned(), Problem::schema());
     schemas.insert(FieldProblem::name().into_owned(), FieldProblem::schema());
     (router, document::with_refusals(document))
-}
-
-/// `text` as one segment of a path: what is not unreserved is percent-encoded (RFC 3986 §2.3).
-fn path_segment(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut segment, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            segment.push(char::from(byte));
-        } else {
-            // A String takes everything.
-            let _ = write!(segment, "%{byte:02X}");
-        }
-        segment
-    })
 }
 
 fn to_json(document: &OpenApi) -> String {

@@ -13,10 +13,11 @@ use utoipa::ToSchema;
 use super::{ChangedPerson, RoleAsked, changed};
 use crate::{
     admin::{
-        api::{keys::create::ProjectsAsked, path_segment},
+        api::keys::create::ProjectsAsked,
         asked::{Asked, Wait, WaitQuery},
         caller::Caller,
         change::Change,
+        path_segment::path_segment,
         problem::Problem,
         state::AdminState,
     },
