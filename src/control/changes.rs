@@ -9,10 +9,13 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    keys::record::{KeyRecord, KeyStatus, Person, PersonId},
+    keys::{
+        record::{KeyRecord, KeyStatus, Person, PersonId},
+        tally::KeyTally,
+    },
     policy::principal::KeyIdText,
     store::file::KeyFile,
-    telemetry::{audit::KeyChanges, metrics::KeyTally},
+    telemetry::audit::KeyChanges,
 };
 
 /// A file whose content in force is another than before.

@@ -19,6 +19,7 @@ use crate::{
         record::KeyRecord,
         snapshot::KeySnapshot,
         table::TableFull,
+        tally::KeyTally,
     },
     live::{Live, Publication, Published},
     policy::principal::KeyIdText,
@@ -26,7 +27,7 @@ use crate::{
         contract::{Changes, Head},
         state::{SeenRevocation, StateError, StateFolder},
     },
-    telemetry::metrics::{KeyTally, Metrics},
+    telemetry::metrics::Metrics,
 };
 
 /// The keys of a database; cheap to clone.

@@ -19,6 +19,7 @@ use crate::{
         digest::KeyDigest,
         record::{KeyId, KeyRecord, Revocation},
         snapshot::KeySnapshot,
+        tally::KeyTally,
     },
     live::Published,
     policy::principal::KeyIdText,
@@ -29,7 +30,7 @@ use crate::{
         records_in_force::Records,
         state::{SeenRevocation, StateError, StateFolder},
     },
-    telemetry::{audit::AuditEvent, metrics::KeyTally},
+    telemetry::audit::AuditEvent,
 };
 
 /// The keys of the files at one location.

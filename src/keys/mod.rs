@@ -19,6 +19,7 @@ pub mod rules;
 pub mod secret;
 pub mod snapshot;
 pub mod table;
+pub mod tally;
 
 #[cfg(test)]
 mod tests;

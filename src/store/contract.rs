@@ -23,8 +23,9 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub use super::query::{KeyCursor, KeyQuery, KeyTally, OwnedKey, PersonQuery, Remembered, Submission};
+pub use super::query::{KeyCursor, KeyQuery, OwnedKey, PersonQuery, Remembered, Submission};
 use super::{accounts::Accounts, file::FileProblem};
+pub use crate::keys::tally::KeyTally;
 use crate::{
     keys::{
         digest::KeyDigest,

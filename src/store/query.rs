@@ -54,39 +54,6 @@ impl KeyCursor {
     }
 }
 
-/// How many keys a query admits, whatever its page, by status.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct KeyTally {
-    /// [`KeyStatus::Active`].
-    pub active: u64,
-    /// [`KeyStatus::NotYetValid`].
-    pub not_yet_valid: u64,
-    /// [`KeyStatus::Expired`].
-    pub expired: u64,
-    /// [`KeyStatus::Revoked`].
-    pub revoked: u64,
-    /// [`KeyStatus::OwnerDisabled`].
-    pub owner_disabled: u64,
-}
-
-impl KeyTally {
-    /// Those with this status.
-    pub fn with(&self, status: KeyStatus) -> u64 {
-        match status {
-            KeyStatus::Active => self.active,
-            KeyStatus::NotYetValid => self.not_yet_valid,
-            KeyStatus::Expired => self.expired,
-            KeyStatus::Revoked => self.revoked,
-            KeyStatus::OwnerDisabled => self.owner_disabled,
-        }
-    }
-
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.active + self.not_yet_valid + self.expired + self.revoked + self.owner_disabled
-    }
-}
-
 /// Which people are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PersonQuery {

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::query::{KeyCursor, KeyQuery, KeyTally, Membership, OwnedKey, PersonQuery, SearchText};
-use crate::keys::record::{KeyRecord, KeyStatus, Name, Organization, Person, PersonId};
+use super::query::{KeyCursor, KeyQuery, Membership, OwnedKey, PersonQuery, SearchText};
+use crate::keys::{
+    record::{KeyRecord, Name, Organization, Person, PersonId},
+    tally::KeyTally,
+};
 
 /// The records as they stand. Cost of every question: that of looking at all of them.
 pub(super) struct Scan<'r> {
@@ -48,13 +51,7 @@ impl<'r> Scan<'r> {
     pub(super) fn key_tally(&self, query: &KeyQuery) -> KeyTally {
         let mut tally = KeyTally::default();
         for (key, owner) in self.keys_admitted(query) {
-            match key.status(query.now, owner) {
-                KeyStatus::Active => tally.active += 1,
-                KeyStatus::NotYetValid => tally.not_yet_valid += 1,
-                KeyStatus::Expired => tally.expired += 1,
-                KeyStatus::Revoked => tally.revoked += 1,
-                KeyStatus::OwnerDisabled => tally.owner_disabled += 1,
-            }
+            tally.count(key.status(query.now, owner));
         }
         tally
     }

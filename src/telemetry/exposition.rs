@@ -21,7 +21,7 @@ use super::{
     outcome::AbortedBy,
     process::ProcessReading,
 };
-use crate::policy::reason::Reason;
+use crate::{keys::tally::KeyTally, policy::reason::Reason};
 
 impl Metrics {
     /// The `Content-Type` of [`Metrics::render`].
@@ -167,10 +167,21 @@ fn encode_losses(
     counter(encoder, &names::USAGE_DROPPED, by_workers + registry.usage_unwritten.load(Relaxed))
 }
 
+/// The value of the label `status`, and how many keys there are of it.
+fn statuses(keys: KeyTally) -> [(&'static str, u64); 5] {
+    [
+        ("active", keys.active),
+        ("not_yet_valid", keys.not_yet_valid),
+        ("expired", keys.expired),
+        ("revoked", keys.revoked),
+        ("owner_disabled", keys.owner_disabled),
+    ]
+}
+
 fn encode_control(encoder: &mut DescriptorEncoder, control: &ControlState) -> fmt::Result {
     gauge(encoder, &names::REVISION, &control.revision)?;
     let mut keys = family(encoder, &names::KEYS)?;
-    for (status, count) in control.keys.rows() {
+    for (status, count) in statuses(control.keys) {
         sample_gauge(&mut keys, &[("status", status)], &count)?;
     }
     let mut succeeded = family(encoder, &names::RELOAD_SUCCESS)?;

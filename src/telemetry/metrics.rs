@@ -19,7 +19,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::outcome::{AbortedBy, End, RequestOutcome};
-use crate::{keys::record::KeyStatus, policy::reason::Reason};
+use crate::{keys::tally::KeyTally, policy::reason::Reason};
 
 /// Sources whose reloads are told apart; what comes after shares one entry.
 const SOURCES_MAX: usize = 1_000;
@@ -330,44 +330,6 @@ impl Deref for UpstreamMetrics {
 
     fn deref(&self) -> &UpstreamCounters {
         &self.counters
-    }
-}
-
-/// How many keys there are of each status.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct KeyTally {
-    /// In force now.
-    pub active: u64,
-    /// Their time has not begun.
-    pub not_yet_valid: u64,
-    /// Their time is over.
-    pub expired: u64,
-    /// Revoked.
-    pub revoked: u64,
-    /// Their owner is disabled.
-    pub owner_disabled: u64,
-}
-
-impl KeyTally {
-    /// Counts one more key.
-    pub fn count(&mut self, status: KeyStatus) {
-        *match status {
-            KeyStatus::Active => &mut self.active,
-            KeyStatus::NotYetValid => &mut self.not_yet_valid,
-            KeyStatus::Expired => &mut self.expired,
-            KeyStatus::Revoked => &mut self.revoked,
-            KeyStatus::OwnerDisabled => &mut self.owner_disabled,
-        } += 1;
-    }
-
-    pub(super) fn rows(self) -> [(&'static str, u64); 5] {
-        [
-            ("active", self.active),
-            ("not_yet_valid", self.not_yet_valid),
-            ("expired", self.expired),
-            ("revoked", self.revoked),
-            ("owner_disabled", self.owner_disabled),
-        ]
     }
 }
 

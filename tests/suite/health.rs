@@ -15,13 +15,14 @@ use keygate::{
     keys::{
         record::{KeyRecord, Organization, Person},
         snapshot::KeySnapshot,
+        tally::KeyTally,
     },
     live::{Live, Published},
     net::{
         drain::{Phase, Shutdown},
         listener::{ListenAddress, ListenOptions, bind},
     },
-    telemetry::metrics::{BuildInfo, KeyTally, Metrics},
+    telemetry::metrics::{BuildInfo, Metrics},
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;

@@ -14,11 +14,11 @@ use std::{
 
 use super::*;
 use crate::{
-    keys::digest::KeyDigest,
+    keys::{digest::KeyDigest, tally::KeyTally},
     policy::reason::Reason,
     telemetry::{
         access_log::{AccessLogSettings, Destination, Mode},
-        metrics::{BuildInfo, KeyTally, UpstreamError},
+        metrics::{BuildInfo, UpstreamError},
         names,
         outcome::{AbortedBy, KeyId, KeyUse},
         usage::SecretSlot,
