@@ -98,18 +98,9 @@ const TOTALS: &str = "key, secret, min(hour), CAST(sum(ok) AS BIGINT), CAST(sum(
 
 /// See [`Database::usage_totals`](crate::store::contract::Database::usage_totals).
 pub(super) async fn totals(sessions: &Arc<Sessions>, keys: &[KeyId]) -> Result<Vec<UsageRow>, StoreError> {
-    let mut found = Vec::new();
-    let mut session = sessions.begin(Begin::Read).await?;
-    let connection = session.connection()?;
-    let at_once = connection.rows_at_once(1);
-    for keys in keys.chunks(at_once) {
-        let list = placeholders(1, keys.len());
-        let statement = format!("SELECT {TOTALS} FROM usage WHERE key IN {list} GROUP BY key, secret");
-        let values = keys.iter().map(|key| key.as_str().into()).collect();
-        for row in connection.rows(statement, values).await? {
-            found.push(usage_row(&row)?);
-        }
-    }
+    let statement =
+        |list: &str| format!("SELECT {TOTALS} FROM usage WHERE key IN {list} GROUP BY key, secret");
+    let mut found = of_keys(sessions, keys, statement, usage_row).await?;
     found.sort_by(|a, b| (a.key, &a.secret).cmp(&(b.key, &b.secret)));
     Ok(found)
 }
@@ -152,21 +143,34 @@ fn scope_values(one: &ScopeUse) -> [Value<'_>; 3] {
 
 /// See [`Database::scopes_used`](crate::store::contract::Database::scopes_used).
 pub(super) async fn scopes(sessions: &Arc<Sessions>, keys: &[KeyId]) -> Result<Vec<ScopeUse>, StoreError> {
-    let mut found = Vec::new();
-    let mut session = sessions.begin(Begin::Read).await?;
-    let connection = session.connection()?;
-    let at_once = connection.rows_at_once(1);
-    for keys in keys.chunks(at_once) {
-        let list = placeholders(1, keys.len());
-        let statement = format!("SELECT key, scope, last_used FROM usage_scopes WHERE key IN {list}");
-        let values = keys.iter().map(|key| key.as_str().into()).collect();
-        for row in connection.rows(statement, values).await? {
-            let (key, scope, last_used) = (key_of(&row)?, row.get(1)?, instant(row.get(2)?));
-            found.push(ScopeUse { key, scope, last_used });
-        }
-    }
+    let statement =
+        |list: &str| format!("SELECT key, scope, last_used FROM usage_scopes WHERE key IN {list}");
+    let mut found = of_keys(sessions, keys, statement, scope_use).await?;
     found.sort_by(|a, b| (a.key, &a.scope).cmp(&(b.key, &b.scope)));
     Ok(found)
+}
+
+/// What `read` makes of the rows that `statement` selects for a list of keys, as many keys at once as the database takes.
+async fn of_keys<T>(
+    sessions: &Arc<Sessions>,
+    keys: &[KeyId],
+    statement: impl Fn(&str) -> String,
+    read: fn(&Row) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut session = sessions.begin(Begin::Read).await?;
+    let connection = session.connection()?;
+    let mut found = Vec::new();
+    for keys in keys.chunks(connection.rows_at_once(1)) {
+        let values = keys.iter().map(|key| key.as_str().into()).collect();
+        for row in connection.rows(statement(&placeholders(1, keys.len())), values).await? {
+            found.push(read(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+fn scope_use(row: &Row) -> Result<ScopeUse, StoreError> {
+    Ok(ScopeUse { key: key_of(row)?, scope: row.get(1)?, last_used: instant(row.get(2)?) })
 }
 
 fn key_of(row: &Row) -> Result<KeyId, StoreError> {
