@@ -2,26 +2,11 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use crate::harness::{Gateway, run::keygate};
-
-const CONFIG: &str = "version: 1
-listen: {address: '127.0.0.1:0'}
-health: null
-admin: {address: '127.0.0.1:0'}
-upstreams: {api: {url: 'http://127.0.0.1:9'}}
-keys: {database: 'sqlite:keygate.db'}
-state: state
-routes: [{path: '/{*rest}', methods: {'*': write}}]
-";
+use crate::harness::{Gateway, people::gateway_with, run::keygate};
 
 /// A gateway on an empty database.
 fn start() -> Gateway {
-    let gate = Gateway::spawn(&[("keygate.yaml", CONFIG)], |command| {
-        keygate(command.get_current_dir().unwrap(), &["migrate"], "").expect_success();
-        command
-    });
-    gate.address("data");
-    gate
+    gateway_with(&[], "routes: [{path: '/{*rest}', methods: {'*': write}}]\n")
 }
 
 #[test]

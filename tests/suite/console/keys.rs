@@ -1,6 +1,7 @@
 //! Keys: made once, seen once, changed by nobody who has not looked.
 
-use super::{Browser, browser::hidden, gateway, signed_in};
+use super::{gateway, signed_in};
+use crate::harness::{Browser, browser::hidden};
 
 /// What the form for a new key sends.
 fn new_key<'f>(name: &'f str, submission: &'f str) -> Vec<(&'static str, &'f str)> {
@@ -17,7 +18,7 @@ fn new_key<'f>(name: &'f str, submission: &'f str) -> Vec<(&'static str, &'f str
 }
 
 /// Makes a key by the form: its page, and its secret.
-fn make(browser: &mut Browser, name: &str) -> (String, String) {
+fn make(browser: &Browser, name: &str) -> (String, String) {
     let form = browser.page("/keys/new");
     let answer = browser.post("/keys", &new_key(name, &hidden(&form, "submission")));
     assert_eq!((answer.status(), answer.header("cache-control")), (200, Some("no-store")), "{answer:?}");
@@ -42,7 +43,7 @@ fn secret(text: &str) -> Option<String> {
 #[test]
 fn a_key_is_made_once_and_its_secret_is_shown_once() {
     let gate = gateway();
-    let mut browser = signed_in(&gate, "ada");
+    let browser = signed_in(&gate, "ada");
     let submission = hidden(&browser.page("/keys/new"), "submission");
     let first = browser.post("/keys", &new_key("CI", &submission));
     let shown = secret(first.text()).unwrap();
@@ -70,7 +71,7 @@ fn a_key_is_made_once_and_its_secret_is_shown_once() {
 #[test]
 fn what_is_wrong_is_told_at_its_field_and_what_was_typed_stays() {
     let gate = gateway();
-    let mut browser = signed_in(&gate, "ada");
+    let browser = signed_in(&gate, "ada");
     let fields = [
         ("submission", "s1"),
         ("name", ""),
@@ -114,9 +115,9 @@ fn what_is_wrong_is_told_at_its_field_and_what_was_typed_stays() {
 #[test]
 fn names_are_text_wherever_they_stand() {
     let gate = gateway();
-    let mut browser = signed_in(&gate, "ada");
+    let browser = signed_in(&gate, "ada");
     let name = "<script>alert(1)</script>\"'&amp;<img src=x onerror=alert(1)>";
-    let (page, _) = make(&mut browser, name);
+    let (page, _) = make(&browser, name);
     let form = browser.page(&format!("{page}/edit"));
     let etag = hidden(&form, "etag");
     let label = "team=\"><svg onload=alert(1)>";
@@ -154,8 +155,8 @@ fn names_are_text_wherever_they_stand() {
 #[test]
 fn a_page_that_is_out_of_date_overwrites_nothing() {
     let gate = gateway();
-    let (mut one, mut two) = (signed_in(&gate, "ada"), signed_in(&gate, "ada"));
-    let (page, _) = make(&mut one, "CI");
+    let (one, two) = (signed_in(&gate, "ada"), signed_in(&gate, "ada"));
+    let (page, _) = make(&one, "CI");
     let edit = format!("{page}/edit");
     let (etag, stale) = (hidden(&one.page(&edit), "etag"), hidden(&two.page(&edit), "etag"));
     let fields = |etag, name, scopes| {
@@ -184,8 +185,8 @@ fn a_page_that_is_out_of_date_overwrites_nothing() {
 #[test]
 fn a_whole_key_is_found_and_stands_in_no_address() {
     let gate = gateway();
-    let mut browser = signed_in(&gate, "ada");
-    let (page, secret) = make(&mut browser, "CI");
+    let browser = signed_in(&gate, "ada");
+    let (page, secret) = make(&browser, "CI");
     let found = browser.post("/keys/search", &[("q", &secret), ("status", "active")]);
     assert_eq!((found.status(), found.header("location")), (303, Some(&*page)));
     let last = if secret.ends_with('x') { 'y' } else { 'x' };
@@ -201,7 +202,7 @@ fn a_whole_key_is_found_and_stands_in_no_address() {
     assert!(!browser.page("/keys?q=nothing").contains(&page));
     assert!(!gate.output().contains(&secret[12..]), "no secret in the log");
     // Of others' keys a member learns nothing, however they ask.
-    let mut mel = signed_in(&gate, "mel");
+    let mel = signed_in(&gate, "mel");
     assert_eq!(mel.post("/keys/search", &[("q", &secret)]).header("location"), Some("/keys?missing=1"));
     for part in ["", "/edit", "/rotate", "/revoke", "/rotate/live"] {
         assert_eq!(mel.get(&format!("{page}{part}")).status(), 404, "{part}");
@@ -212,8 +213,8 @@ fn a_whole_key_is_found_and_stands_in_no_address() {
 #[test]
 fn rotation_shows_the_new_secret_once_and_revocation_takes_the_name_and_gives_a_receipt() {
     let gate = gateway();
-    let mut browser = signed_in(&gate, "ada");
-    let (page, old) = make(&mut browser, "CI");
+    let browser = signed_in(&gate, "ada");
+    let (page, old) = make(&browser, "CI");
     let rotate = format!("{page}/rotate");
     let submission = hidden(&browser.page(&rotate), "submission");
     let rotated = browser.post(&rotate, &[("submission", &submission), ("overlap", "1h")]);
@@ -248,7 +249,7 @@ fn rotation_shows_the_new_secret_once_and_revocation_takes_the_name_and_gives_a_
 #[test]
 fn a_long_list_has_pages_that_lead_both_ways() {
     let gate = gateway();
-    let mut browser = signed_in(&gate, "ada");
+    let browser = signed_in(&gate, "ada");
     for at in 0..101 {
         let (name, submission) = (format!("key {at}"), format!("s{at}"));
         assert_eq!(browser.post("/keys", &new_key(&name, &submission)).status(), 200);

@@ -5,8 +5,8 @@ use std::fs;
 use keygate::keys::digest::KeyDigest;
 use serde_json::{Value, json};
 
-use super::{Browser, CONFIG, PASSWORD, gateway, signed_in};
-use crate::harness::{Gateway, run::keygate};
+use super::{ROUTES, gateway, signed_in};
+use crate::harness::{Browser, Gateway, browser::PASSWORD, people::config, run::keygate};
 
 #[test]
 fn whoever_may_not_sign_in_learns_nothing_else() {
@@ -18,9 +18,9 @@ fn whoever_may_not_sign_in_learns_nothing_else() {
     keygate(gate.folder(), &["people", "disable", "dan"], "").expect_success();
     let mut pages = Vec::new();
     for (id, password) in [("ada", "not her password"), ("eve", PASSWORD), ("dan", PASSWORD), ("", "")] {
-        let mut browser = Browser::new(&gate);
+        let browser = Browser::new(&gate);
         let answer = browser.post("/sign-in", &[("id", id), ("password", password)]);
-        assert_eq!((answer.status(), &browser.cookie), (401, &None), "{id}: {answer:?}");
+        assert_eq!((answer.status(), browser.cookie()), (401, None), "{id}: {answer:?}");
         assert!(
             !answer.text().contains("not her password"),
             "what was typed as a password is not shown again"
@@ -35,9 +35,8 @@ fn whoever_may_not_sign_in_learns_nothing_else() {
 #[test]
 fn who_guesses_has_to_wait_and_keeps_the_form() {
     let gate = gateway();
-    let mut browser = Browser::new(&gate);
-    let mut attempt =
-        || browser.post("/sign-in", &[("id", "ada"), ("password", "a guess"), ("next", "/keys")]);
+    let browser = Browser::new(&gate);
+    let attempt = || browser.post("/sign-in", &[("id", "ada"), ("password", "a guess"), ("next", "/keys")]);
     let refused = (0..30).map(|_| attempt()).find(|answer| answer.status() != 401).unwrap();
     assert_eq!(refused.status(), 429, "{refused:?}");
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() > 0);
@@ -64,7 +63,7 @@ keys:
         hash("old"),
         hash("robot")
     );
-    let config = CONFIG.replace("database: 'sqlite:keygate.db'", "file: keys.yaml");
+    let config = config("{file: keys.yaml}", ROUTES);
     let gate = Gateway::start(&[("keygate.yaml", &config), ("keys.yaml", &keys)]);
     for (name, status) in [("robot", 401), ("old", 401), ("nobody", 401), ("new", 303)] {
         let answer = Browser::new(&gate).post("/sign-in", &[("key", &secret(name))]);
@@ -87,15 +86,15 @@ keys:
 #[test]
 fn a_session_begins_anew_at_sign_in_and_ends_at_sign_out() {
     let gate = gateway();
-    let mut browser = Browser::new(&gate);
+    let browser = Browser::new(&gate);
     // What somebody else has put there is no session, and stays none.
     let planted = format!("keygate={}", "A".repeat(43));
-    browser.cookie = Some(planted.clone());
+    browser.replace_cookie(Some(planted.clone()));
     assert_eq!(browser.get("/keys").header("location"), Some("/sign-in?next=%2Fkeys"));
     let answer =
         browser.post("/sign-in", &[("id", "ada"), ("password", PASSWORD), ("next", "/keys?status=active")]);
     assert_eq!(answer.header("location"), Some("/keys?status=active"));
-    let first = browser.cookie.clone().unwrap();
+    let first = browser.cookie().unwrap();
     assert_ne!(first, planted);
     let set = answer.header("set-cookie").unwrap();
     assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict") && set.contains("Path=/"), "{set}");
@@ -106,17 +105,17 @@ fn a_session_begins_anew_at_sign_in_and_ends_at_sign_out() {
     );
 
     browser.post("/sign-in", &[("id", "ada"), ("password", PASSWORD)]);
-    let second = browser.cookie.clone().unwrap();
+    let second = browser.cookie().unwrap();
     assert_ne!(first, second);
     let with = |cookie: &str| {
-        let mut other = Browser::new(&gate);
-        other.cookie = Some(cookie.to_owned());
+        let other = Browser::new(&gate);
+        other.replace_cookie(Some(cookie.to_owned()));
         other.get("/keys").status()
     };
     assert_eq!((with(&first), with(&second)), (303, 200), "the session before has ended");
 
     let out = browser.post("/sign-out", &[]);
-    assert_eq!((out.status(), out.header("location"), &browser.cookie), (303, Some("/sign-in"), &None));
+    assert_eq!((out.status(), out.header("location"), browser.cookie()), (303, Some("/sign-in"), None));
     assert_eq!(out.header("clear-site-data"), Some("\"cache\", \"storage\""));
     assert_eq!(with(&second), 303, "it ended at the server");
 }
@@ -141,10 +140,10 @@ fn a_page_of_another_site_signs_nobody_in_or_out_and_a_link_from_there_works() {
     }
     assert_eq!(browser.get("/keys").status(), 200);
     // The cookie does not come along from another site: the page leads to itself, and then it does.
-    let cookie = browser.cookie.take();
+    let cookie = browser.replace_cookie(None);
     let answer = browser.get("/sign-in?next=%2Fkeys");
     assert_eq!((answer.status(), answer.header("refresh")), (200, Some("0; url=/sign-in?next=%2Fkeys")));
-    browser.cookie = cookie;
+    browser.replace_cookie(cookie);
     browser.site = "same-origin";
     let again = browser.get("/sign-in?next=%2Fkeys");
     assert_eq!((again.header("location"), again.header("refresh")), (Some("/keys"), None));
@@ -160,13 +159,13 @@ fn a_link_is_used_up_by_its_button_and_not_by_looking() {
     )
     .expect_success();
     let link = keygate(gate.folder(), &["people", "invite", "ina"], "").expect_success().stdout;
-    let mut browser = Browser::new(&gate);
+    let browser = Browser::new(&gate);
     for _ in 0..3 {
         assert!(browser.page(link.trim()).contains("Welcome, ina"));
     }
     for (password, again) in [("2short4u", "2short4u"), (PASSWORD, "another password here")] {
         let answer = browser.post(link.trim(), &[("password", password), ("again", again)]);
-        assert_eq!((answer.status(), &browser.cookie), (422, &None));
+        assert_eq!((answer.status(), browser.cookie()), (422, None));
         assert!(!answer.text().contains(again));
     }
     assert_eq!(browser.post(link.trim(), &[("password", PASSWORD), ("again", PASSWORD)]).status(), 303);
@@ -179,7 +178,7 @@ fn a_link_is_used_up_by_its_button_and_not_by_looking() {
 #[test]
 fn ones_sessions_are_seen_and_ended() {
     let gate = gateway();
-    let (mut here, mut there) = (signed_in(&gate, "ada"), signed_in(&gate, "ada"));
+    let (here, there) = (signed_in(&gate, "ada"), signed_in(&gate, "ada"));
     let page = here.page("/account");
     assert!(page.contains("Firefox on Linux") && page.contains("this one"), "{page}");
     let ends: Vec<_> = page.match_indices("/account/sessions/").map(|(at, _)| &page[at..]).collect();
@@ -190,7 +189,7 @@ fn ones_sessions_are_seen_and_ended() {
     }
     assert_eq!((here.get("/keys").status(), there.get("/keys").status()), (200, 303));
 
-    let mut there = signed_in(&gate, "ada");
+    let there = signed_in(&gate, "ada");
     let new = "another four plain words";
     let wrong = here.post("/account/password", &[("current", "a guess"), ("password", new), ("again", new)]);
     assert_eq!(wrong.status(), 401);
@@ -204,7 +203,7 @@ fn ones_sessions_are_seen_and_ended() {
 #[test]
 fn pages_are_small_and_guarded_and_unknown_ones_say_so() {
     let gate = gateway();
-    let mut browser = signed_in(&gate, "ada");
+    let browser = signed_in(&gate, "ada");
     let answer = browser.get("/keys");
     let policy = answer.header("content-security-policy").unwrap();
     assert!(policy.contains("script-src 'self'") && policy.contains("frame-ancestors 'none'"), "{policy}");

@@ -12,6 +12,8 @@
 //! - [`Upstream`]: a server that keeps every byte it gets. What it says is a function of the connection ([`Talk`]), so a
 //!   test can answer early, in pieces, with garbage, or half. A [`Latch`] makes it wait for the test, never for a clock.
 //! - [`Client`]: raw bytes out, one framed [`Message`] in.
+//! - [`Browser`]: pages of the console, forms and cookies, without JavaScript.
+//! - [`people`]: a gateway with a database and people who are invited.
 //! - [`Postgres`]: a server of its own, with databases; to be stopped, killed and paused.
 //! - [`TcpProxy`]: the network between a gateway and its database; it cuts, holds, delays and loses.
 //! - [`store_place`]: a folder whose commands work on key files, SQLite or PostgreSQL.
@@ -21,9 +23,11 @@
 //! failure with a place; no test passes or fails by how long something took. A failed wait panics: it is the test's failure.
 #![allow(dead_code, unused_imports, reason = "the topics that use its parts are not all here yet")]
 
+pub(crate) mod browser;
 mod client;
 mod gateway;
 mod message;
+pub(crate) mod people;
 pub(crate) mod postgres;
 pub(crate) mod run;
 pub(crate) mod store_place;
@@ -35,6 +39,7 @@ mod upstream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(crate) use browser::Browser;
 pub(crate) use client::Client;
 pub(crate) use gateway::Gateway;
 pub(crate) use message::{Framing, Message};

@@ -1,6 +1,6 @@
 //! Routes, and what the gateway decides about a request.
 
-use super::seat::House;
+use super::house::House;
 
 #[test]
 fn routes_are_shown_with_what_they_need() {

@@ -2,13 +2,14 @@
 //! replicas and the overview.
 
 mod explain;
+mod house;
 mod overview;
 mod people;
 mod projects;
-mod seat;
 mod trail;
 
-use self::seat::{FILE_CONFIG, House, Seat};
+use self::house::{House, file_config};
+use crate::harness::Browser;
 
 /// Who may see which page: a letter for owner, admin, member and viewer.
 #[test]
@@ -70,8 +71,8 @@ fn members_and_viewers_change_nothing() {
 /// Where keys are files, the pages show them and say so, and every change is answered with what to paste into the file.
 #[test]
 fn in_file_mode_pages_are_read_only_and_say_so() {
-    let (gateway, secret) = seat::file_mode();
-    let ada = Seat::with_key(gateway.address("admin"), &secret);
+    let (gateway, secret) = house::file_mode();
+    let ada = Browser::with_key(&gateway, &secret);
     for path in
         ["/", "/people", "/people/ada", "/projects", "/routes", "/replicas", "/keys-to-look-at/unused"]
     {
@@ -83,14 +84,14 @@ fn in_file_mode_pages_are_read_only_and_say_so() {
     for (path, fields) in [
         (
             "/people",
-            &[("id", "new"), ("email", "n@example.com"), ("role", "viewer"), ("projects", "all")][..],
+            &[("id", "nia"), ("email", "n@example.com"), ("role", "viewer"), ("projects", "all")][..],
         ),
-        ("/projects", &[("id", "alpha"), ("first", "yes")]),
+        ("/projects", &[("id", "alpha"), ("first", "yes"), ("submission", "s1")]),
     ] {
         let answer = ada.post(path, fields);
         assert_eq!(answer.status(), 200, "{path}: {answer:?}");
         assert!(answer.text().contains("keys.yaml"), "{path}");
     }
     assert_eq!(std::fs::read_to_string(gateway.folder().join("keys.yaml")).unwrap(), before);
-    assert!(FILE_CONFIG.contains("keys.yaml"));
+    assert!(file_config().contains("keys.yaml"));
 }

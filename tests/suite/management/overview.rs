@@ -1,6 +1,6 @@
 //! The overview, and what its cards lead to.
 
-use super::seat::House;
+use super::house::House;
 
 /// How many keys the card at `href` counts.
 fn counted(page: &str, href: &str) -> String {

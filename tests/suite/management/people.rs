@@ -1,13 +1,14 @@
 //! People: added, changed, disabled, signed out.
 
-use super::seat::{House, hidden};
+use super::house::House;
+use crate::harness::browser::hidden;
 
 #[test]
 fn a_person_is_added_gets_a_link_once_and_signs_in_by_it() {
     let house = House::open();
     let ada = house.sit("ada");
     let form = ada.get("/people/new");
-    let submission = hidden(&form, "submission");
+    let submission = hidden(form.text(), "submission");
     let fields = [
         ("submission", &*submission),
         ("id", "idp|kim+1@example.com"),
@@ -65,7 +66,7 @@ fn what_is_wrong_stands_at_its_field_and_what_was_typed_stays() {
 fn a_stale_page_overwrites_nothing_and_keeps_what_was_typed() {
     let house = House::open();
     let ada = house.sit("ada");
-    let seen = hidden(&ada.get("/people/eve"), "etag");
+    let seen = hidden(ada.get("/people/eve").text(), "etag");
     let fields = |etag: &str, role: &str, email: &str| {
         [("etag", etag), ("email", email), ("role", role), ("projects", "all")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -83,7 +84,7 @@ fn a_stale_page_overwrites_nothing_and_keeps_what_was_typed() {
     assert!(stale.text().contains("value=\"typed@example.com\""), "what was typed stays");
     assert!(stale.text().contains("eve@example.com · viewer"), "what is in force is told");
     assert!(house.run(&["people", "show", "eve"]).stdout.contains("viewer"));
-    let now = hidden(&stale, "etag");
+    let now = hidden(stale.text(), "etag");
     assert_eq!(post(fields(&now, "admin", "typed@example.com")).status(), 303);
 
     let disabled = ada.post("/people/eve/disable", &[("etag", &seen)]);
@@ -98,12 +99,12 @@ fn disabling_somebody_stops_their_keys_and_signs_them_out() {
     house.key("eve", &["--name", "Robot", "--scope", "read"]);
     let page = ada.get("/people/eve");
     assert!(page.text().contains("1 key stops at once") && page.text().contains(">Robot<"), "{page:?}");
-    let etag = hidden(&page, "etag");
+    let etag = hidden(page.text(), "etag");
     let page = ada.follow(&ada.post("/people/eve/disable", &[("etag", &etag)]));
     assert!(page.text().contains("disabled") && page.text().contains("Enable eve"), "{page:?}");
     assert!(page.text().contains("owner disabled"), "the key says why it does not work");
     assert_eq!(eve.get("/").status(), 303);
-    let etag = hidden(&page, "etag");
+    let etag = hidden(page.text(), "etag");
     let page = ada.follow(&ada.post("/people/eve/enable", &[("etag", &etag)]));
     assert!(page.text().contains("Disable eve"), "{page:?}");
 }
@@ -120,7 +121,7 @@ fn an_admin_is_not_offered_what_concerns_owners() {
     assert!(form.text().contains("value=\"admin\"") && !form.text().contains("value=\"owner\""));
     assert!(ada.get("/people/new").text().contains("value=\"owner\""));
     assert!(!ada.get("/people/ada").text().contains("Disable ada"), "nobody disables themselves");
-    let etag = hidden(&ada.get("/people/ada"), "etag");
+    let etag = hidden(ada.get("/people/ada").text(), "etag");
     for (path, fields) in [
         (
             "/people/ada",

@@ -1,6 +1,6 @@
 //! Projects: declared, begun with, removed.
 
-use super::seat::House;
+use super::house::House;
 
 #[test]
 fn the_first_project_takes_consent_and_one_that_is_named_stays() {

@@ -1,6 +1,6 @@
 //! Audit and replicas.
 
-use super::seat::House;
+use super::house::House;
 
 #[test]
 fn changes_are_shown_by_whom_and_where_and_in_pages() {
