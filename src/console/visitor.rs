@@ -55,9 +55,7 @@ impl Visitor {
 
     /// As [`Visitor::administration`], for what `typed` asks for: however often it is sent, it is done once.
     pub fn submitting(&self, typed: &Typed) -> Administration {
-        let submission =
-            if self.is_file_mode() { None } else { typed.submission(self.caller.actor.in_full()) };
-        self.state.administration(&self.caller, submission)
+        self.state.administration(&self.caller, typed.submission(self.caller.actor.in_full()))
     }
 
     /// Whether a word of `text` is a key, or looks like one of ours.
