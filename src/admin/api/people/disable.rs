@@ -1,26 +1,23 @@
 //! `POST /api/v1/people/{id}/disable`.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 
-use super::{ChangedPerson, changed, person_id};
+use super::{ChangedPerson, Command, change};
 use crate::{
     admin::{
         api::keys::revoke::PATIENCE,
         asked::{Asked, Id, Nothing, Wait, WaitQuery},
         caller::Caller,
-        change::Change,
         problem::Problem,
         state::AdminState,
     },
-    control::people_admin::{self, PersonUpdate},
+    control::people_admin::PersonUpdate,
 };
 
 /// Stop every key of a person.
 ///
-/// They cannot sign in either, and their sessions end. Waits ten seconds, unless `wait` says otherwise, until every liven/// replica refuses their keys.
+/// They cannot sign in either, and their sessions end. Waits ten seconds, unless `wait` says otherwise, until every live
+/// replica refuses their keys.
 #[utoipa::path(
     post,
     path = "/api/v1/people/{id}/disable",
@@ -42,12 +39,7 @@ pub(in crate::admin) async fn disable_person(
     Wait(wait): Wait,
     asked: Asked<Nothing>,
 ) -> Result<Response, Problem> {
-    let id = person_id(&id)?;
-    let administration = state.administration(&caller, asked.submission(caller.actor.in_full()));
     let update = PersonUpdate { disabled: Some(true), ..PersonUpdate::default() };
-    let outcome =
-        people_admin::update(&administration, &id, &update, asked.seen.as_ref(), "people disable").await;
-    let change = Change::of_outcome(&administration, outcome, wait.unwrap_or(PATIENCE)).await?;
-    let status = change.status();
-    Ok((status, changed(&administration, &id, change).await?).into_response())
+    let command = Command { name: "people disable", update, patience: wait.unwrap_or(PATIENCE) };
+    change(&state, &caller, &id, asked, |Nothing {}| Ok(command)).await
 }

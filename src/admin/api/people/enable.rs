@@ -1,21 +1,17 @@
 //! `POST /api/v1/people/{id}/enable`.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 
-use super::{ChangedPerson, changed, person_id};
+use super::{ChangedPerson, Command, change};
 use crate::{
     admin::{
         api::keys::revoke::PATIENCE,
         asked::{Asked, Id, Nothing, Wait, WaitQuery},
         caller::Caller,
-        change::Change,
         problem::Problem,
         state::AdminState,
     },
-    control::people_admin::{self, PersonUpdate},
+    control::people_admin::PersonUpdate,
 };
 
 /// Let the keys of a person work again.
@@ -42,12 +38,7 @@ pub(in crate::admin) async fn enable_person(
     Wait(wait): Wait,
     asked: Asked<Nothing>,
 ) -> Result<Response, Problem> {
-    let id = person_id(&id)?;
-    let administration = state.administration(&caller, asked.submission(caller.actor.in_full()));
     let update = PersonUpdate { disabled: Some(false), ..PersonUpdate::default() };
-    let outcome =
-        people_admin::update(&administration, &id, &update, asked.seen.as_ref(), "people enable").await;
-    let change = Change::of_outcome(&administration, outcome, wait.unwrap_or(PATIENCE)).await?;
-    let status = change.status();
-    Ok((status, changed(&administration, &id, change).await?).into_response())
+    let command = Command { name: "people enable", update, patience: wait.unwrap_or(PATIENCE) };
+    change(&state, &caller, &id, asked, |Nothing {}| Ok(command)).await
 }

@@ -9,16 +9,23 @@ pub(super) mod show;
 pub(super) mod sign_out;
 pub(super) mod update;
 
-use axum::Json;
+use std::time::Duration;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    admin::{answer::Tagged, change::Change, problem::Problem},
+    admin::{
+        answer::Tagged, asked::Asked, caller::Caller, change::Change, problem::Problem, state::AdminState,
+    },
     control::{
         administration::{AdminError, Administration},
         listing::ListedPerson,
-        people_admin,
+        people_admin::{self, PersonUpdate},
         person_view::PersonView,
         record_tag::RecordTag,
     },
@@ -73,6 +80,32 @@ async fn view(administration: &Administration, id: &PersonId) -> Result<(RecordT
     let tag = RecordTag::of_person(&person);
     let listed = ListedPerson::of(&mut work, person).await?;
     Ok((tag, PersonView::new(&listed, &work)))
+}
+
+/// What shall become of a person.
+struct Command {
+    /// As the audit trail tells it.
+    name: &'static str,
+    update: PersonUpdate,
+    /// How long the answer waits for the receipt.
+    patience: Duration,
+}
+
+/// Changes the person `id` as `command` reads the body, and shows them after it.
+async fn change<T>(
+    state: &AdminState,
+    caller: &Caller,
+    id: &str,
+    asked: Asked<T>,
+    command: impl FnOnce(T) -> Result<Command, AdminError>,
+) -> Result<Response, Problem> {
+    let id = person_id(id)?;
+    let administration = state.administration(caller, asked.submission(caller.actor.in_full()));
+    let Asked { body, seen, .. } = asked;
+    let Command { name, update, patience } = command(body)?;
+    let outcome = people_admin::update(&administration, &id, &update, seen.as_ref(), name).await;
+    let change = Change::of_outcome(&administration, outcome, patience).await?;
+    Ok((change.status(), changed(&administration, &id, change).await?).into_response())
 }
 
 /// The person `id` after `change`.

@@ -2,26 +2,21 @@
 
 use std::time::Duration;
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{ChangedPerson, RoleAsked, changed, person_id};
+use super::{ChangedPerson, Command, RoleAsked, change};
 use crate::{
     admin::{
         api::keys::create::ProjectsAsked,
         asked::{Asked, Id, Wait, WaitQuery},
         caller::Caller,
-        change::Change,
         problem::Problem,
         state::AdminState,
     },
     control::{
         administration::AdminError,
-        people_admin,
         person_form::{PersonUpdateForm, ProjectsTyped},
     },
 };
@@ -67,14 +62,11 @@ pub(in crate::admin) async fn update_person(
     Wait(wait): Wait,
     asked: Asked<PersonChange>,
 ) -> Result<Response, Problem> {
-    let id = person_id(&id)?;
-    let administration = state.administration(&caller, asked.submission(caller.actor.in_full()));
-    let Asked { body, seen, .. } = asked;
-    let update = body.form().read().map_err(AdminError::Refused)?;
-    let outcome = people_admin::update(&administration, &id, &update, seen.as_ref(), "people update").await;
-    let change = Change::of_outcome(&administration, outcome, wait.unwrap_or(Duration::ZERO)).await?;
-    let status = change.status();
-    Ok((status, changed(&administration, &id, change).await?).into_response())
+    let command = |body: PersonChange| {
+        let update = body.form().read().map_err(AdminError::Refused)?;
+        Ok(Command { name: "people update", update, patience: wait.unwrap_or(Duration::ZERO) })
+    };
+    change(&state, &caller, &id, asked, command).await
 }
 
 impl PersonChange {
