@@ -113,7 +113,7 @@ struct Create {
 impl Create {
     async fn run(self) -> Result<Exit, Stopped> {
         let person = Person {
-            id: parsed("the id", &self.id, PersonId::parse)?,
+            id: parsed("the id", &self.id, PersonId::parse_new)?,
             email: parsed("--email", &self.email, Email::parse)?,
             name: parsed_if("--name", self.name.as_ref(), Name::parse)?,
             organization: parsed_if("--organization", self.organization.as_ref(), OrganizationId::parse)?,

@@ -3,7 +3,7 @@
 use super::{
     actor::Action,
     administration::{AdminError, Administration, Changed},
-    record_check::problems_of_organizations,
+    record_check::{demand_new_id, problems_of_organizations},
 };
 use crate::{keys::record::Organization, store::contract::Committed};
 
@@ -21,6 +21,8 @@ pub async fn create(administration: &Administration, new: &Organization) -> Resu
             new.id
         )));
     }
+    demand_new_id("id", new.id.as_str())?;
+    new.projects.iter().flatten().try_for_each(|project| demand_new_id("projects", project))?;
     work.organizations.push(new.clone());
     let problems = problems_of_organizations(&work, &administration.rules_for([]));
     if !problems.is_empty() {

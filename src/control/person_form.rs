@@ -34,7 +34,7 @@ impl PersonForm {
     /// Everything that is wrong, each with its field.
     pub fn read(&self) -> Result<Person, Vec<Refusal>> {
         let mut fields = Fields::default();
-        let id = fields.keep("id", text(&self.id, PersonId::parse));
+        let id = fields.keep("id", text(&self.id, PersonId::parse_new));
         let email = fields.keep("email", text(&self.email, Email::parse));
         let name = fields.keep("name", optional(&self.name, Name::parse));
         let organization = fields.keep("organization", optional(&self.organization, OrganizationId::parse));

@@ -4,7 +4,7 @@ use super::{
     actor::Action,
     administration::{AdminError, Administration, Changed, Refusal, Work},
     listing,
-    record_check::problems_of_organizations,
+    record_check::{demand_new_id, problems_of_organizations},
 };
 use crate::{
     keys::record::{KeyId, KeyRecord, Organization, OrganizationId, Person, PersonId},
@@ -46,6 +46,7 @@ pub async fn create(administration: &Administration, new: &NewProject) -> Result
     if before.projects.as_ref().is_some_and(|declared| declared.contains(&new.id)) {
         return Ok(Committed::Unchanged);
     }
+    demand_new_id("id", &new.id)?;
     let is_first = before.projects.is_none();
     if is_first && !new.may_be_first {
         return Err(AdminError::refused(format!(

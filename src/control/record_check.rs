@@ -11,7 +11,7 @@ use crate::{
     keys::{
         digest::KeyDigest,
         problem::{BuildProblem, Fault, Subject},
-        record::{KeyId, KeyRecord, Person, PersonId},
+        record::{KeyId, KeyRecord, Person, PersonId, check_new_id},
         rules::KeyRules,
         snapshot::KeySnapshot,
     },
@@ -144,6 +144,14 @@ pub(super) fn problems_of_person(work: &Work<'_>, rules: &KeyRules, person: &Per
     let keys: [&KeyRecord; 0] = [];
     let built = KeySnapshot::build(&keys, &[person], &work.organizations, &rules.policy());
     built.err().unwrap_or_default().iter().map(|problem| Refusal::from(problem.to_string())).collect()
+}
+
+/// That `id`, which stands in `field`, may be that of a new project or organization.
+pub(super) fn demand_new_id(field: &'static str, id: &str) -> Result<(), AdminError> {
+    let refused = |error| {
+        AdminError::Refused(vec![Refusal::of(field, format!("the id {id} cannot be used: it {error}"))])
+    };
+    check_new_id(id).map_err(refused)
 }
 
 /// Everything that speaks against the organizations as they are in `work` now.

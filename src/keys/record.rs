@@ -89,6 +89,27 @@ checked_text!(
     "an e-mail address of at most 254 bytes"
 );
 
+impl PersonId {
+    /// The id of somebody who shall be added.
+    ///
+    /// # Errors
+    /// As [`PersonId::parse`], and as [`check_new_id`].
+    pub fn parse_new(text: &str) -> Result<Self, TextError> {
+        check_new_id(text).and_then(|()| Self::parse(text))
+    }
+}
+
+/// That a new person, project or organization may have this id: none of `new`, `.` and `..`. As segments of addresses, the
+/// first is the form for another one, and browsers take the others away (RFC 3986 §5.2.4). Records that have one keep it.
+///
+/// # Errors
+/// [`TextError`] says which ids are taken.
+pub fn check_new_id(text: &str) -> Result<(), TextError> {
+    const ERROR: TextError =
+        TextError { expected: "none of new, . and .., which mean something else in addresses" };
+    if ["new", ".", ".."].contains(&text) { Err(ERROR) } else { Ok(()) }
+}
+
 impl Default for OrganizationId {
     /// `default`: the organization of deployments that name none.
     fn default() -> Self {
@@ -383,6 +404,14 @@ mod tests {
         }
         assert!(PersonId::parse("auth0|ada+ci@example.com").is_ok());
         assert!(PersonId::parse("ada,bob").is_err());
+        for reserved in ["new", ".", ".."] {
+            assert!(
+                PersonId::parse(reserved).is_ok() && PersonId::parse_new(reserved).is_err(),
+                "{reserved}"
+            );
+        }
+        assert!(["New", "new.", "...", "ada"].iter().all(|text| PersonId::parse_new(text).is_ok()));
+        assert!(PersonId::parse_new("ada,bob").is_err());
         for good in ["GitHub Actions - staging", "é", &"ü".repeat(128)] {
             assert!(Name::parse(good).is_ok(), "{good}");
         }

@@ -379,7 +379,7 @@ routes: [{path: '/{*rest}', methods: {'*': read}}]
     .unwrap();
     let create = ["keys", "create", "--name", "x", "--all-projects", "--scope"];
     let import = ["keys", "import", "brought.csv", "--all-projects", "--expires", "never", "--scope", "read"];
-    let add = ["people", "create", "new", "--email", "a@b", "--role"];
+    let add = ["people", "create", "ann", "--email", "a@b", "--role"];
     let table: &[(&str, &[&str], bool)] = &[
         ("mia", &[&create[..], &["write"]].concat(), true),
         ("mia", &[&create[..], &["admin"]].concat(), false),

@@ -44,6 +44,7 @@ mod readme;
 mod reference;
 mod reload;
 mod replica;
+mod reserved_ids;
 mod rust_text;
 mod serving;
 mod store_contract;

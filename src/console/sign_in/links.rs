@@ -182,7 +182,8 @@ async fn invited(state: &AdminState, arrival: &Arrival, text: &str) -> Result<Pe
 }
 
 fn first_owner(typed: &Typed) -> Result<Person, Vec<Refusal>> {
-    let id = PersonId::parse(typed.get("id").trim()).map_err(|error| Refusal::of("id", error.to_string()));
+    let id =
+        PersonId::parse_new(typed.get("id").trim()).map_err(|error| Refusal::of("id", error.to_string()));
     let email =
         Email::parse(typed.get("email").trim()).map_err(|error| Refusal::of("email", error.to_string()));
     match (id, email) {

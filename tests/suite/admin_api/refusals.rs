@@ -17,7 +17,16 @@ fn refusals_are_problems_that_say_what_would_be_right() {
     let pointers: Vec<_> =
         answer.json()["errors"].as_array().unwrap().iter().map(|error| text(&error["pointer"])).collect();
     assert_eq!(pointers, ["/name", "/scopes", "/expires"]);
-    let king = r#"{"id": "eve", "email": "eve@example.com", "role": "king"}"#;
+    for id in ["new", ".", ".."] {
+        let person = format!(r#"{{"id": "{id}", "email": "n@example.com", "role": "member"}}"#);
+        let project = format!(r#"{{"id": "{id}"}}"#);
+        for (list, body) in [("people", person), ("projects", project)] {
+            let answer = world.ask(&owner, "POST", &format!("/api/v1/{list}"), Some(&body));
+            assert_problem(&answer, 422, "refused");
+            assert_eq!(answer.json()["errors"][0]["pointer"], "/id", "{list}: {answer:?}");
+        }
+    }
+    let king = r#""{"id": "eve", "email": "eve@example.com", "role": "king"}"#;
     for (method, target, body, status, code) in [
         ("GET", "/api/v1/keys?limit=0", None, 400, "bad_request"),
         ("GET", "/api/v1/keys?limit=abc", None, 400, "bad_request"),
