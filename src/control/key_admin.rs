@@ -291,22 +291,27 @@ pub struct Revoked {
 /// Revokes the key `id`, for good. A file that is wrong otherwise is no hindrance: a gateway takes revocations of
 /// wrong files too. In the process that serves the key's file, the key is refused once this returns.
 ///
+/// `seen` is the key as whoever asks has seen it, if they say. What is revoked already stays so, whatever was seen: who
+/// asks again, as the answer was lost, is answered alike (RFC 9110 §13.1.1).
+///
 /// # Errors
-/// Where there is no such key, whoever asks may not, or it cannot be written.
+/// Where there is no such key, it is another than was seen, whoever asks may not, or it cannot be written.
 pub async fn revoke(
     administration: &Administration,
     id: &KeyId,
     reason: Option<&Name>,
+    seen: Option<&RecordTag>,
     now: Timestamp,
 ) -> Result<Revoked, AdminError> {
     if let Kept::Served(served) = &administration.kept {
-        return local_revocation::revoke(administration, served, id, reason, now).await;
+        return local_revocation::revoke(administration, served, id, reason, seen, now).await;
     }
     let mut work = administration.change_wrong().await?;
     let files_are_wrong = !work.wrong_files().is_empty();
-    if let Acting::Person(..) = work.acting {
+    if matches!(work.acting, Acting::Person(..)) || seen.is_some() {
         let (key, _, organization) = find_seen(&mut work, id).await?;
         work.demand(Action::RevokeKey(key.owner.as_ref()), &organization)?;
+        demand_seen_or_revoked(&work, seen, &key)?;
     }
     let revocation =
         Revocation { at: term::whole_seconds(now), by: administration.actor.name(), reason: reason.cloned() };
@@ -316,6 +321,18 @@ pub async fn revoke(
     let changes = if before.is_some() { &[][..] } else { &changes };
     let committed = work.commit("keys revoke", changes).await?;
     Ok(Revoked { before, committed, files_are_wrong, here: None })
+}
+
+/// That a key which works is as it was seen.
+pub(super) fn demand_seen_or_revoked(
+    work: &Work<'_>,
+    seen: Option<&RecordTag>,
+    key: &KeyRecord,
+) -> Result<(), AdminError> {
+    match key.revoked {
+        Some(_) => Ok(()),
+        None => work.demand_seen(seen, &RecordTag::of_key(key)),
+    }
 }
 
 /// A rotated key.
@@ -329,22 +346,25 @@ pub struct Rotated {
     pub ended: Option<Timestamp>,
 }
 
-/// Gives the key `id` a second secret; the one it has works on for `overlap`, but never past the key's expiry.
+/// Gives the key `id` a second secret; the one it has works on for `overlap`, but never past the key's expiry. `seen` is
+/// the key as whoever asks has seen it, if they say.
 ///
 /// # Errors
-/// Where there is no such key, or it is revoked or expired, whoever asks may not, or it could not be written; then
-/// nothing was changed.
+/// Where there is no such key, it is revoked or expired, it is another than was seen, whoever asks may not, or it could
+/// not be written; then nothing was changed.
 pub async fn rotate(
     administration: &Administration,
     id: &KeyId,
     overlap: Duration,
     environment: Option<Environment>,
+    seen: Option<&RecordTag>,
     now: Timestamp,
 ) -> Result<Rotated, AdminError> {
     let mut work = administration.change().await?;
     let (mut key, owner, organization) = find_seen(&mut work, id).await?;
     let rules = administration.rules_for([&key]);
     work.demand(Action::IssueSecret(owner.as_ref()), &organization)?;
+    work.demand_seen(seen, &RecordTag::of_key(&key))?;
     let creator = work.acting.person();
     let excesses =
         creator.map(|creator| excesses_of_creator(&work, &rules, creator, &key)).unwrap_or_default();

@@ -11,6 +11,7 @@ use super::{
     actor::{Acting, Action},
     administration::{AdminError, Administration},
     key_admin::{self, Revoked},
+    record_tag::RecordTag,
     reload_thread::ReloadHandle,
     term,
 };
@@ -118,6 +119,7 @@ pub(super) async fn revoke(
     served: &ServedKeys,
     id: &KeyId,
     reason: Option<&Name>,
+    seen: Option<&RecordTag>,
     now: Timestamp,
 ) -> Result<Revoked, AdminError> {
     let mut work = administration.look().await?;
@@ -127,6 +129,7 @@ pub(super) async fn revoke(
         Acting::Person(..) => work.demand(Action::RevokeKey(key.owner.as_ref()), &organization)?,
         Acting::Operator => {}
     }
+    key_admin::demand_seen_or_revoked(&work, seen, &key)?;
     let revocation =
         Revocation { at: term::whole_seconds(now), by: administration.actor.name(), reason: reason.cloned() };
     let asked = LocalRevocation {

@@ -68,12 +68,17 @@ impl SetUp {
 
     /// Asks the admin API with the key of `who`.
     fn ask(&self, who: &str, start: &str, body: Option<&Value>) -> Message {
+        self.ask_with(who, start, "", body)
+    }
+
+    /// As [`SetUp::ask`], with more header lines, each with its end.
+    fn ask_with(&self, who: &str, start: &str, more: &str, body: Option<&Value>) -> Message {
         let address = self.gate.address("admin");
         let body = body.map(Value::to_string).unwrap_or_default();
         let secret = secret(who);
         Client::connect(address).exchange(format!(
             "{start} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {secret}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
+             {more}Content-Length: {}\r\n\r\n{body}",
             body.len()
         ))
     }
@@ -197,6 +202,22 @@ fn a_revoked_key_is_refused_at_once_and_its_streams_are_closed() {
         .until("quiet", |set_up| set_up.health("/metrics").text().contains("keygate_revocations_undone 0\n"));
     assert_eq!(set_up.verdict(&secret), "key_revoked");
     assert_eq!(set_up.revoke("ci").json()["change"].get("paste"), None);
+}
+
+#[test]
+fn a_key_is_revoked_as_it_was_seen() {
+    let set_up = SetUp::new(&keys(""), "state: state");
+    let shown = set_up.ask("manage", "GET /api/v1/keys/ci", None);
+    let tag = shown.header("etag").unwrap();
+    let revoke = |tag: &str| {
+        let seen = format!("If-Match: {tag}\r\n");
+        set_up.ask_with("manage", "POST /api/v1/keys/ci/revoke", &seen, Some(&json!({}))).status()
+    };
+    assert_eq!(revoke("\"another\""), 412);
+    assert_eq!(set_up.verdict(&secret("ci")), "ok");
+    assert_eq!(revoke(tag), 200);
+    assert_eq!(set_up.verdict(&secret("ci")), "key_revoked");
+    assert_eq!(revoke(tag), 200, "it is revoked already, whatever was seen");
 }
 
 #[test]

@@ -14,8 +14,8 @@ use crate::admin::problem::PROBLEM_JSON;
 const ABOUT: &str = "Manages the keys, people and projects of Keygate. Send a key that carries `keygate:manage` and belongs \
      to an owner or admin as `Authorization: Bearer KEY`, or use the session of the console.\n\nLists come in pages: give \
      `next` of one as `cursor` of the next. Changes take `Idempotency-Key`, so that a request that is sent twice is done \
-     once; updates take the `ETag` of what you have seen as `If-Match`; `wait` waits until every replica has put the change \
-     in force. Unknown fields and query parameters are errors.";
+     once; updates, rotations and revocations take the `ETag` of what you have seen as `If-Match`; `wait` waits until every \
+     replica has put the change in force. Unknown fields and query parameters are errors.";
 
 const TAGS: [(&str, &str); 7] = [
     ("keys", "Create, show, narrow, rotate and revoke API keys."),

@@ -38,9 +38,10 @@ impl Revoke {
         let id = key_id(&self.id)?;
         let reason = parsed_if("--reason", self.reason.as_ref(), Name::parse)?;
         let opened = self.store.open().await?;
-        let revoked = key_admin::revoke(&opened.administration, &id, reason.as_ref(), SystemClock.now())
-            .await
-            .map_err(|error| not_changed(&error))?;
+        let revoked =
+            key_admin::revoke(&opened.administration, &id, reason.as_ref(), None, SystemClock.now())
+                .await
+                .map_err(|error| not_changed(&error))?;
         if let Some(before) = revoked.before {
             tell(&format!("key {id} was revoked already, at {}", record_yaml::instant(before)));
         }

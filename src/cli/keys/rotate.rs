@@ -45,9 +45,10 @@ impl Rotate {
             term::duration(&self.overlap).map_err(|error| wrong_input(&format!("--overlap: {error}")))?;
         let opened = self.store.open().await?;
         let environment = self.environment.map(Into::into);
-        let rotated = key_admin::rotate(&opened.administration, &id, overlap, environment, SystemClock.now())
-            .await
-            .map_err(|error| not_changed(&error))?;
+        let rotated =
+            key_admin::rotate(&opened.administration, &id, overlap, environment, None, SystemClock.now())
+                .await
+                .map_err(|error| not_changed(&error))?;
         let exit = self.after.tell(&rotated.issued.committed, &format!("key {id} was rotated"));
         tell(&format!("the old secret works until {}", record_yaml::instant(rotated.old_until)));
         if let Some(ended) = rotated.ended {

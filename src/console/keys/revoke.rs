@@ -58,7 +58,7 @@ pub(super) async fn revoke(
     let revoked = match reason(&typed, &super::title(&owned)) {
         Ok(reason) => {
             let administration = visitor.administration();
-            key_admin::revoke(&administration, &owned.key.id, reason.as_ref(), visitor.now).await
+            key_admin::revoke(&administration, &owned.key.id, reason.as_ref(), None, visitor.now).await
         }
         Err(wrong) => Err(AdminError::Refused(wrong)),
     };

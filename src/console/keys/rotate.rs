@@ -83,7 +83,7 @@ async fn attempt(
     let overlap = term::duration(typed.get("overlap").trim());
     let overlap =
         overlap.map_err(|reason| Refused::Form(AdminError::Refused(vec![Refusal::of("overlap", reason)])))?;
-    let rotated = key_admin::rotate(administration, &owned.key.id, overlap, None, visitor.now).await;
+    let rotated = key_admin::rotate(administration, &owned.key.id, overlap, None, None, visitor.now).await;
     rotated.map_err(Refused::Form)
 }
 

@@ -68,6 +68,34 @@ fn nobody_overwrites_what_they_have_not_seen() {
 }
 
 #[test]
+fn nobody_rotates_or_revokes_what_they_have_not_seen() {
+    let world = World::sqlite();
+    let owner = world.manager("olga");
+    let (key, _) = world.key("mia", "read", &["--all-projects"]);
+    let path = format!("/api/v1/keys/{key}");
+    let act = |deed: &str, tag: &str| {
+        let seen = format!("If-Match: {tag}");
+        world.ask_with(&owner, "POST", &format!("{path}/{deed}"), Some("{}"), &[&seen])
+    };
+    let tag = world.ask(&owner, "GET", &path, None).header("etag").unwrap().to_owned();
+    let rotated = act("rotate", &tag);
+    assert_eq!(rotated.status(), 200, "{rotated:?}");
+    for deed in ["rotate", "revoke"] {
+        assert_problem(&act(deed, &tag), 412, "stale");
+    }
+    let shown = world.ask(&owner, "GET", &path, None);
+    assert_eq!((&shown.json()["status"], shown.header("etag")), (&json!("active"), rotated.header("etag")));
+    assert_eq!(act("rotate", "*").status(), 200);
+
+    let tag = world.ask(&owner, "GET", &path, None).header("etag").unwrap().to_owned();
+    let revoked = act("revoke", &tag);
+    assert_eq!((revoked.status(), &revoked.json()["key"]["status"]), (200, &json!("revoked")));
+    // Whoever asks again, as the answer was lost, finds it revoked; there is nothing to overwrite.
+    let again = act("revoke", &tag);
+    assert_eq!((again.status(), &again.json()["change"]["changed"]), (200, &json!(false)), "{again:?}");
+}
+
+#[test]
 fn pages_give_every_record_once_while_others_are_added() {
     let world = World::sqlite();
     let owner = world.manager("olga");

@@ -51,6 +51,7 @@ pub(in crate::admin) struct Revocation {
     tag = "keys",
     params(
         ("id" = String, Path, description = "The id of the key."), WaitQuery,
+        ("If-Match" = Option<String>, Header, description = "The ETag of the key as you have seen it. A key that is revoked already is answered as such, whatever you have seen."),
         ("Idempotency-Key" = Option<String>, Header, description = "Names this change, so that it is made once."),
     ),
     request_body(content = Option<Revocation>, description = "Why; may be left out."),
@@ -69,11 +70,12 @@ pub(in crate::admin) async fn revoke_key(
     let (now, id) = (state.clock.now(), key_id(&id)?);
     // Whoever revokes a key twice finds it revoked: there is nothing to remember.
     let administration = state.administration(&caller, None);
-    let reason = asked.body.reason.filter(|reason| !reason.trim().is_empty());
+    let Asked { body, seen, .. } = asked;
+    let reason = body.reason.filter(|reason| !reason.trim().is_empty());
     let reason = reason.map(|reason| Name::parse(reason.trim())).transpose();
     let reason =
         reason.map_err(|error| AdminError::Refused(vec![Refusal::of("reason", error.to_string())]))?;
-    let revoked = key_admin::revoke(&administration, &id, reason.as_ref(), now).await?;
+    let revoked = key_admin::revoke(&administration, &id, reason.as_ref(), seen.as_ref(), now).await?;
     let change = match &revoked.here {
         Some(here) => Change::here(here, revoked.before.is_none()),
         None => Change::confirmed(&administration, &revoked.committed, wait.unwrap_or(PATIENCE)).await,

@@ -58,6 +58,7 @@ pub(in crate::admin) struct RotatedKey {
     tag = "keys",
     params(
         ("id" = String, Path, description = "The id of the key."), WaitQuery,
+        ("If-Match" = Option<String>, Header, description = "The ETag of the key as you have seen it."),
         ("Idempotency-Key" = Option<String>, Header, description = "Names this change, so that it is made once."),
     ),
     request_body = Rotation,
@@ -75,9 +76,11 @@ pub(in crate::admin) async fn rotate_key(
 ) -> Result<Response, Problem> {
     let (now, id) = (state.clock.now(), key_id(&id)?);
     let administration = state.administration(&caller, asked.submission(caller.actor.in_full()));
-    let overlap = term::duration(asked.body.overlap.as_deref().unwrap_or("24h").trim())
+    let Asked { body, seen, .. } = asked;
+    let overlap = term::duration(body.overlap.as_deref().unwrap_or("24h").trim())
         .map_err(|reason| AdminError::Refused(vec![Refusal::of("overlap", reason)]))?;
-    let (secret, change) = match key_admin::rotate(&administration, &id, overlap, None, now).await {
+    let rotated = key_admin::rotate(&administration, &id, overlap, None, seen.as_ref(), now).await;
+    let (secret, change) = match rotated {
         Ok(rotated) => {
             let issued = rotated.issued;
             let change =
