@@ -14,11 +14,12 @@ use crate::{
         caller::{Caller, KnownBy, peer},
         guard::Peer,
         problem::Problem,
+        session_cookie,
         state::AdminState,
     },
     control::{
         administration::{Administration, Kept},
-        sign_in::Origin,
+        sign_in::{Origin, Token},
     },
     keys::secret::SecretForm,
     live::Published,
@@ -135,12 +136,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
 }
 
 /// Where a request comes from, signed in or not.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Arrival {
     /// The other end.
     pub peer: Peer,
     /// As sessions remember it.
     pub origin: Origin,
+    /// Of the session that the browser has. Of two nobody knows whose is whose: as if there were none.
+    pub token: Option<Token>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Arrival {
@@ -148,7 +151,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Arrival {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let peer = peer(parts);
-        Ok(Self { peer, origin: Origin::new(peer.address, agent(&parts.headers)) })
+        let token = session_cookie::token(&parts.headers, peer).unwrap_or_default();
+        Ok(Self { peer, origin: Origin::new(peer.address, agent(&parts.headers)), token })
     }
 }
 

@@ -89,7 +89,9 @@ pub(super) async fn change_password(
         Ok(new) => {
             let current = Password::typed(typed.secret("current"));
             match visitor.state.sign_in.change_password(session, current, new, &arrival.origin).await {
-                Ok(session) => return Ok(begun(&session, arrival.peer, "/account?done=password")),
+                Ok(session) => {
+                    return begun(&visitor.state, &arrival, &session, "/account?done=password").await;
+                }
                 Err(error) => Denied::of(error, "current")?,
             }
         }

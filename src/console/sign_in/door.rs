@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 
-use super::{begun, denied::Denied, next::Onward};
+use super::{begun, denied::Denied, next::Onward, resumed};
 use crate::{
     admin::{guard::Peer, session_cookie, state::AdminState},
     console::{
@@ -42,7 +42,7 @@ pub(super) async fn show(
     query: Query,
 ) -> Result<Response, Failure> {
     let onward = Onward::parse(query.get("next").unwrap_or_default());
-    if resumed(&state, &headers, arrival.peer).await?.is_some() {
+    if resumed(&state, &arrival).await?.is_some() {
         return Ok(see_other(onward.as_str()));
     }
     let mut answer = page(&state, arrival.peer, StatusCode::OK, Form::default(), &onward);
@@ -60,7 +60,6 @@ pub(super) async fn show(
 pub(super) async fn sign_in(
     State(state): State<AdminState>,
     arrival: Arrival,
-    headers: HeaderMap,
     typed: Typed,
 ) -> Result<Response, Failure> {
     let onward = Onward::parse(typed.get("next"));
@@ -75,13 +74,7 @@ pub(super) async fn sign_in(
         with_password(&state, &arrival, &typed).await
     };
     match attempt {
-        Ok(session) => {
-            // Whoever was signed in here before is not any more.
-            if let Some(Resumed { session, .. }) = resumed(&state, &headers, peer).await? {
-                state.sign_in.sign_out(&session, peer.address).await?;
-            }
-            Ok(begun(&session, peer, onward.as_str()))
-        }
+        Ok(session) => begun(&state, &arrival, &session, onward.as_str()).await,
         Err(error) => {
             let denied = Denied::of(error, if is_key { "key" } else { "id" })?;
             Ok(denied.answer(|status, refusals| page(&state, peer, status, typed.again(refusals), &onward)))
@@ -103,9 +96,8 @@ async fn with_key(state: &AdminState, arrival: &Arrival, typed: &Typed) -> Resul
 pub(super) async fn sign_out(
     State(state): State<AdminState>,
     arrival: Arrival,
-    headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    if let Some(Resumed { session, .. }) = resumed(&state, &headers, arrival.peer).await? {
+    if let Some(Resumed { session, .. }) = resumed(&state, &arrival).await? {
         state.sign_in.sign_out(&session, arrival.peer.address).await?;
     }
     Ok(signed_out(arrival.peer))
@@ -118,12 +110,6 @@ pub(super) fn signed_out(peer: Peer) -> Response {
     headers.insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\", \"storage\""));
     headers.extend(session_cookie::end(peer).map(|cookie| (SET_COOKIE, cookie)));
     answer
-}
-
-/// The session that a request has. Of two cookies nobody knows whose is whose: as if there were none.
-async fn resumed(state: &AdminState, headers: &HeaderMap, peer: Peer) -> Result<Option<Resumed>, Failure> {
-    let Ok(Some(token)) = session_cookie::token(headers, peer) else { return Ok(None) };
-    Ok(state.sign_in.resume(&token, peer.address).await?)
 }
 
 fn page(state: &AdminState, peer: Peer, status: StatusCode, form: Form, onward: &Onward) -> Response {

@@ -88,7 +88,7 @@ pub(super) async fn become_owner(
     };
     let administration = state.on_its_own(arrival.peer.address);
     match state.sign_in.first_owner(administration, &token, &person, password, &arrival.origin).await {
-        Ok(session) => Ok(begun(&session, arrival.peer, "/")),
+        Ok(session) => begun(&state, &arrival, &session, "/").await,
         Err(error) => Ok(again(Denied::of(error, "id")?)),
     }
 }
@@ -113,7 +113,7 @@ pub(super) async fn accept(
     let token = readable(&arrival, &text)?;
     let denied = match new_password(&typed) {
         Ok(password) => match state.sign_in.accept_invitation(&token, password, &arrival.origin).await {
-            Ok(session) => return Ok(begun(&session, arrival.peer, "/")),
+            Ok(session) => return begun(&state, &arrival, &session, "/").await,
             Err(error) => Denied::of(error, "password")?,
         },
         Err(wrong) => Denied::wrong(wrong),
@@ -145,7 +145,7 @@ pub(super) async fn follow(
 ) -> Result<Response, Failure> {
     let token = readable(&arrival, &text)?;
     match state.sign_in.with_link(&token, &arrival.origin).await {
-        Ok(session) => Ok(begun(&session, arrival.peer, "/")),
+        Ok(session) => begun(&state, &arrival, &session, "/").await,
         Err(error) => Err(refused(error)),
     }
 }

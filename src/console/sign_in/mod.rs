@@ -15,10 +15,13 @@ use axum::{
 };
 
 pub use self::{account::SessionRow, browser::browser};
-use super::answer::see_other;
+use super::{
+    answer::{Failure, see_other},
+    visitor::Arrival,
+};
 use crate::{
-    admin::{guard::Peer, session_cookie, state::AdminState},
-    control::sign_in::Begun,
+    admin::{session_cookie, state::AdminState},
+    control::sign_in::{Begun, Resumed},
     policy::principal::Role,
 };
 
@@ -51,9 +54,19 @@ pub fn means(role: Role) -> &'static str {
     }
 }
 
-/// A session begins, and its owner goes on at `path`.
-fn begun(begun: &Begun, peer: Peer, path: &str) -> Response {
+/// A session begins, and its owner goes on at `path`. Whoever was signed in there before is not any more.
+async fn begun(state: &AdminState, arrival: &Arrival, begun: &Begun, path: &str) -> Result<Response, Failure> {
+    if let Some(Resumed { session, .. }) = resumed(state, arrival).await? {
+        state.sign_in.sign_out(&session, arrival.peer.address).await?;
+    }
     let mut answer = see_other(path);
-    answer.headers_mut().extend(session_cookie::begin(&begun.token, peer).map(|cookie| (SET_COOKIE, cookie)));
-    answer
+    let cookie = session_cookie::begin(&begun.token, arrival.peer);
+    answer.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+    Ok(answer)
+}
+
+/// The session that a request has.
+async fn resumed(state: &AdminState, arrival: &Arrival) -> Result<Option<Resumed>, Failure> {
+    let Some(token) = &arrival.token else { return Ok(None) };
+    Ok(state.sign_in.resume(token, arrival.peer.address).await?)
 }

@@ -160,16 +160,22 @@ fn a_link_is_used_up_by_its_button_and_not_by_looking() {
     .expect_success();
     let link = keygate(gate.folder(), &["people", "invite", "ina"], "").expect_success().stdout;
     let browser = Browser::new(&gate);
+    browser.post("/sign-in", &[("id", "ada"), ("password", PASSWORD)]);
+    let earlier = browser.cookie();
+    assert!(earlier.is_some());
     for _ in 0..3 {
         assert!(browser.page(link.trim()).contains("Welcome, ina"));
     }
     for (password, again) in [("2short4u", "2short4u"), (PASSWORD, "another password here")] {
         let answer = browser.post(link.trim(), &[("password", password), ("again", again)]);
-        assert_eq!((answer.status(), browser.cookie()), (422, None));
+        assert_eq!((answer.status(), browser.cookie()), (422, earlier.clone()));
         assert!(!answer.text().contains(again));
     }
     assert_eq!(browser.post(link.trim(), &[("password", PASSWORD), ("again", PASSWORD)]).status(), 303);
     assert!(browser.page("/account").contains("viewer"));
+    let as_before = Browser::new(&gate);
+    as_before.replace_cookie(earlier);
+    assert_eq!(as_before.get("/account").status(), 303, "whoever was signed in there before is not any more");
     for path in [link.trim(), "/welcome/nonsense", &link.trim().replace("invitation", "link")] {
         assert_eq!(browser.get(path).status(), 410, "{path}");
     }
