@@ -25,13 +25,10 @@ use super::{
     scan::Scan,
     usage_rows::KeptUsage,
 };
-use crate::{
-    keys::{
-        checksum::KeySums,
-        digest::KeyDigest,
-        record::{KeyId, KeyRecord, Organization, OrganizationId, Person, PersonId, Revocation},
-    },
-    policy::project::ProjectSet,
+use crate::keys::{
+    checksum::KeySums,
+    digest::KeyDigest,
+    record::{KeyId, KeyRecord, Organization, OrganizationId, Person, PersonId, Revocation},
 };
 
 /// How long what a submission made is remembered.
@@ -308,23 +305,6 @@ impl MemoryTransaction {
         Ok(Some(RevokedBefore(None)))
     }
 
-    fn who_names(&self, organization: &OrganizationId, project: &str) -> Option<String> {
-        let of_person = |person: &Person| person.organization.clone();
-        let of_key = |key: &KeyRecord| {
-            let owner = || key.owner.as_ref().and_then(|owner| self.records.people.get(owner));
-            key.organization.clone().or_else(|| owner().and_then(of_person))
-        };
-        // One that is said of nobody is the only one there is.
-        let is_it = |of: Option<OrganizationId>| of.is_none_or(|of| of == *organization);
-        let names = |projects: &ProjectSet| !projects.is_all() && projects.contains(project);
-        let key = self.records.keys.values().find(|key| names(&key.projects) && is_it(of_key(key)));
-        let person = || {
-            self.records.people.values().find(|person| names(&person.projects) && is_it(of_person(person)))
-        };
-        key.map(|key| format!("key {}", key.id))
-            .or_else(|| person().map(|person| format!("person {}", person.id)))
-    }
-
     fn commit_now(mut self, audit: &[AuditRecord]) -> Result<Committed, StoreError> {
         self.writable()?;
         if self.changed.is_empty() {
@@ -434,7 +414,7 @@ impl Transaction for MemoryTransaction {
         organization: &'a OrganizationId,
         project: &'a str,
     ) -> Task<'a, Option<String>> {
-        done(MemoryTransaction::who_names(self, organization, project))
+        done(self.records.scan().who_names(organization, project))
     }
 
     fn put_organization<'a>(&'a mut self, organization: &'a Organization) -> Task<'a, ()> {

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::query::{KeyCursor, KeyQuery, Membership, OwnedKey, PersonQuery, SearchText};
-use crate::keys::{
-    record::{KeyRecord, Name, Organization, Person, PersonId},
-    tally::KeyTally,
+use crate::{
+    keys::{
+        record::{KeyRecord, Name, Organization, OrganizationId, Person, PersonId},
+        tally::KeyTally,
+    },
+    policy::project::ProjectSet,
 };
 
 /// The records as they stand. Cost of every question: that of looking at all of them.
@@ -106,6 +109,18 @@ impl<'r> Scan<'r> {
     pub(super) fn people_with_email(&self, email: &str) -> Vec<Person> {
         let same = self.people.values().filter(|person| person.email.as_str().eq_ignore_ascii_case(email));
         same.take(2).map(|person| Person::clone(person)).collect()
+    }
+
+    /// See [`Transaction::who_names`](super::contract::Transaction::who_names).
+    pub(super) fn who_names(&self, organization: &OrganizationId, project: &str) -> Option<String> {
+        let names = |projects: &ProjectSet| !projects.is_all() && projects.contains(project);
+        let query = KeyQuery { organization: Some(organization.clone()), ..KeyQuery::default() };
+        let key = self.keys_admitted(&query).map(|(key, _)| key).find(|key| names(&key.projects));
+        let membership = Membership::new(Some(organization), &self.organizations);
+        let belongs = |person: &Person| membership.admits(person.organization.as_ref());
+        let person = || self.people.values().find(|person| names(&person.projects) && belongs(person));
+        key.map(|key| format!("key {}", key.id))
+            .or_else(|| person().map(|person| format!("person {}", person.id)))
     }
 
     fn owner_of(&self, key: &KeyRecord) -> Option<&'r Person> {

@@ -93,10 +93,7 @@ async fn with_key(state: &AdminState, arrival: &Arrival, typed: &Typed) -> Resul
 }
 
 /// Ends the session, here and in the browser. There need not be one.
-pub(super) async fn sign_out(
-    State(state): State<AdminState>,
-    arrival: Arrival,
-) -> Result<Response, Failure> {
+pub(super) async fn sign_out(State(state): State<AdminState>, arrival: Arrival) -> Result<Response, Failure> {
     if let Some(Resumed { session, .. }) = resumed(&state, &arrival).await? {
         state.sign_in.sign_out(&session, arrival.peer.address).await?;
     }

@@ -55,7 +55,12 @@ pub fn means(role: Role) -> &'static str {
 }
 
 /// A session begins, and its owner goes on at `path`. Whoever was signed in there before is not any more.
-async fn begun(state: &AdminState, arrival: &Arrival, begun: &Begun, path: &str) -> Result<Response, Failure> {
+async fn begun(
+    state: &AdminState,
+    arrival: &Arrival,
+    begun: &Begun,
+    path: &str,
+) -> Result<Response, Failure> {
     if let Some(Resumed { session, .. }) = resumed(state, arrival).await? {
         state.sign_in.sign_out(&session, arrival.peer.address).await?;
     }

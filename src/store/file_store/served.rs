@@ -9,7 +9,6 @@ use crate::{
         digest::KeyDigest,
         record::{KeyId, KeyRecord, Organization, OrganizationId, Person, PersonId, Revocation},
     },
-    policy::project::ProjectSet,
     store::{
         contract::{
             Access, AuditFilter, AuditPage, AuditRecord, Committed, KeyQuery, KeyTally, OwnedKey,
@@ -170,7 +169,7 @@ impl Transaction for LookAtRecords {
         organization: &'a OrganizationId,
         project: &'a str,
     ) -> Task<'a, Option<String>> {
-        done(Ok(who_names(&self.0, organization, project)))
+        done(Ok(self.0.scan().who_names(organization, project)))
     }
 
     fn put_organization<'a>(&'a mut self, _: &'a Organization) -> Task<'a, ()> {
@@ -203,17 +202,4 @@ impl Transaction for LookAtRecords {
 
 fn for_looking<T>() -> Result<T, StoreError> {
     Err(StoreError::Refused(vec!["this transaction is for looking only".to_owned()]))
-}
-
-fn who_names(records: &Records, organization: &OrganizationId, project: &str) -> Option<String> {
-    let membership = Membership::new(Some(organization), records.organizations());
-    let names = |projects: &ProjectSet| !projects.is_all() && projects.contains(project);
-    let of_key = |key: &KeyRecord| {
-        let owner = key.owner.as_ref().and_then(|owner| records.person(owner));
-        membership.admits(key.organization.as_ref().or(owner.and_then(|owner| owner.organization.as_ref())))
-    };
-    let of_person = |person: &Person| membership.admits(person.organization.as_ref());
-    let key = records.keys().find(|key| names(&key.projects) && of_key(key));
-    let person = records.people().iter().find(|person| names(&person.projects) && of_person(person));
-    key.map(|key| format!("key {}", key.id)).or_else(|| person.map(|person| format!("person {}", person.id)))
 }

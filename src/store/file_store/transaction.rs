@@ -22,7 +22,6 @@ use crate::{
         rules::KeyRules,
         snapshot::KeySnapshot,
     },
-    policy::project::ProjectSet,
     store::{
         contract::{
             Access, AuditRecord, Committed, KeyQuery, KeyTally, OwnedKey, PersonQuery, Remembered,
@@ -380,25 +379,6 @@ impl FileTransaction {
         }
     }
 
-    fn find_who_names(&self, organization: &OrganizationId, project: &str) -> Option<String> {
-        let names = |projects: &ProjectSet| !projects.is_all() && projects.contains(project);
-        let of_person = |person: &Person| self.is_of(organization, person.organization.as_ref());
-        let of_key = |key: &KeyRecord| {
-            let owner = key.owner.as_ref().and_then(|owner| find_person(&self.people, owner));
-            let of_owner = owner.and_then(|owner| owner.organization.as_ref());
-            self.is_of(organization, key.organization.as_ref().or(of_owner))
-        };
-        let key = self.keys.iter().find(|key| names(&key.projects) && of_key(key));
-        let person = self.people.iter().find(|person| names(&person.projects) && of_person(person));
-        key.map(|key| format!("key {}", key.id))
-            .or_else(|| person.map(|person| format!("person {}", person.id)))
-    }
-
-    /// Whether a record that names the organization `named`, or none, belongs to `organization`.
-    fn is_of(&self, organization: &OrganizationId, named: Option<&OrganizationId>) -> bool {
-        named.map_or(self.organizations.len() < 2, |named| named == organization)
-    }
-
     /// Adds what is new, and counts keys where the file does.
     fn add_new(&mut self) -> Result<(), StoreError> {
         let new = std::mem::take(&mut self.new);
@@ -551,7 +531,7 @@ impl Transaction for FileTransaction {
         organization: &'a OrganizationId,
         project: &'a str,
     ) -> Task<'a, Option<String>> {
-        done(Ok(self.find_who_names(organization, project)))
+        done(Ok(self.scan().who_names(organization, project)))
     }
 
     fn put_organization<'a>(&'a mut self, organization: &'a Organization) -> Task<'a, ()> {
