@@ -114,9 +114,9 @@ pub(super) fn fill(database: &DatabaseUrl, keyring: &Keyring, now: Timestamp) ->
             transaction.put_person(person).await?;
         }
         transaction.insert_keys(&keys).await?;
-        let ids = people.iter().map(|person| ("person", person.id.to_string()));
-        let ids = ids.chain(keys.iter().map(|key| ("key", key.id.to_string())));
-        let audit: Vec<_> = ids.map(|(record, id)| created(record, id, now)).collect();
+        let ids = people.iter().map(|person| ("people create", "person", person.id.to_string()));
+        let ids = ids.chain(keys.iter().map(|key| ("keys import", "key", key.id.to_string())));
+        let audit: Vec<_> = ids.map(|(command, record, id)| created(command, record, id, now)).collect();
         let committed = transaction.commit(&audit).await?;
         store.add_usage(&past::uses(keyring, now)).await?;
         store.add_scope_uses(&past::scope_uses(now)).await?;
@@ -195,14 +195,14 @@ fn key(fixture: &Fixture, keyring: &Keyring, now: Timestamp) -> Result<KeyRecord
     })
 }
 
-fn created(record: &str, id: String, now: Timestamp) -> AuditRecord {
+fn created(command: &str, record: &str, id: String, now: Timestamp) -> AuditRecord {
     AuditRecord {
         at: now,
         revision: None,
         actor: "the demo".to_owned(),
         address: None,
         organization: None,
-        command: "demo".to_owned(),
+        command: command.to_owned(),
         record: record.to_owned(),
         id,
         what: "created".to_owned(),
