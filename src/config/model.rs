@@ -200,11 +200,13 @@ pub struct UpstreamConfig {
     pub authority: Box<str>,
     /// TLS towards it; `None` for `http:`.
     pub tls: Option<UpstreamTls>,
+    /// Which version of HTTP is spoken with it; default auto.
+    pub http: UpstreamHttp,
     /// Which Host it sees; default the client's.
     pub host: UpstreamHost,
-    /// Connections at once, all workers together; default 1,024.
+    /// Connections at once, idle ones too, all workers together; over HTTP/2 requests at once. Default 1,024.
     pub connections: usize,
-    /// Requests that may wait for a connection, all workers together; default 1,024.
+    /// Requests that may wait for their turn, all workers together; default 1,024.
     pub pending: usize,
     /// How long things may take.
     pub timeouts: UpstreamTimeouts,
@@ -235,6 +237,17 @@ pub struct UpstreamTls {
     pub ca_pem: Option<Box<[u8]>>,
     /// The name to ask for and to verify; default the host of the URL.
     pub server_name: Box<str>,
+}
+
+/// Which version of HTTP is spoken with an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamHttp {
+    /// Over TLS what it chooses of HTTP/2 and HTTP/1.1 (ALPN, RFC 7301); in clear HTTP/1.1.
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: over TLS it must agree, in clear it is taken for granted (RFC 9113 §3.3).
+    Http2,
 }
 
 /// Which Host an upstream sees.

@@ -293,7 +293,29 @@ pub struct ClientTlsOptions {
     pub server_name: Option<String>,
 }
 
-/// TLS towards one upstream: always verified, ALPN `http/1.1`, sessions resumed. Clones share the sessions.
+/// The versions of HTTP that an upstream may choose from (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 alone.
+    Http2,
+    /// Either, rather HTTP/2.
+    Either,
+}
+
+impl Offer {
+    fn protocols(self) -> Vec<Vec<u8>> {
+        let (http1, http2) = (b"http/1.1".to_vec(), b"h2".to_vec());
+        match self {
+            Self::Http1 => vec![http1],
+            Self::Http2 => vec![http2],
+            Self::Either => vec![http2, http1],
+        }
+    }
+}
+
+/// TLS towards one upstream: always verified, sessions resumed. Clones share the sessions.
 #[derive(Clone)]
 pub struct ClientTls {
     connector: TlsConnector,
@@ -314,7 +336,7 @@ impl ClientTls {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(refused)?;
-        let mut config = if let Some(pem) = &options.ca {
+        let config = if let Some(pem) = &options.ca {
             builder.with_root_certificates(authorities_from_pem(pem)?).with_no_client_auth()
         } else {
             let verifier = rustls_platform_verifier::Verifier::new(Arc::clone(&PROVIDER))
@@ -322,17 +344,18 @@ impl ClientTls {
             // "Dangerous" names the method; the verifier is the platform's and verifies everything.
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), server_name })
     }
 
-    /// Does the client's side of the handshake. The timeout is the caller's.
+    /// Does the client's side of the handshake. The timeout is the caller's. What the upstream chose of `offer` is the
+    /// stream's [`Stream::alpn`]; one that knows no ALPN chooses nothing.
     ///
     /// # Errors
-    /// When the upstream leaves or cannot be verified; a [`rustls::Error`] is inside. `InvalidInput` for a stream
-    /// that is TLS already.
-    pub async fn connect(&self, stream: Stream) -> io::Result<Stream> {
-        let tls = self.connector.connect(self.server_name.clone(), cleartext(stream)?).await?;
+    /// When the upstream leaves, cannot be verified or wants nothing of the offer; a [`rustls::Error`] is inside.
+    /// `InvalidInput` for a stream that is TLS already.
+    pub async fn connect(&self, stream: Stream, offer: Offer) -> io::Result<Stream> {
+        let connector = self.connector.with_alpn(offer.protocols());
+        let tls = connector.connect(self.server_name.clone(), cleartext(stream)?).await?;
         Ok(Stream::Tls(Box::new(tls.into())))
     }
 }

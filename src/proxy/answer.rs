@@ -17,6 +17,7 @@ use crate::{
 
 use super::{
     client::{Client, ResponseLength},
+    grpc::is_grpc,
     headers::CorsFields,
 };
 
@@ -41,11 +42,7 @@ pub(super) struct Form {
 
 impl Form {
     pub(super) fn of(method: &str, fields: &Fields<'_>) -> Self {
-        const GRPC: &[u8] = b"application/grpc";
-        let is_grpc = fields
-            .all("content-type")
-            .any(|value| value.get(..GRPC.len()).is_some_and(|head| head.eq_ignore_ascii_case(GRPC)));
-        Self { is_grpc, is_head: method == "HEAD" }
+        Self { is_grpc: is_grpc(fields), is_head: method == "HEAD" }
     }
 }
 

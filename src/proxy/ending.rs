@@ -23,7 +23,7 @@ use super::{
     failure::{Cut, Failure},
     gateway::Outgoing,
     underway::Underway,
-    upstream::{InUse, Unreachable},
+    upstream::{Unreachable, Way},
 };
 
 /// Gives the upstream's connection back before the client has taken the rest of its answer: a slow reader holds none.
@@ -31,7 +31,7 @@ pub(super) async fn finish<C: Client>(
     client: &mut C,
     outgoing: &Outgoing,
     finished: Finished,
-    upstream: InUse,
+    upstream: Way,
     outcome: OutcomeGuard,
     alarm: &mut Alarm,
 ) -> bool {
@@ -92,7 +92,8 @@ pub(super) async fn refuse_unreachable<C: Client>(
         Unreachable::Resolve(_)
         | Unreachable::Forbidden(_)
         | Unreachable::Connect(_)
-        | Unreachable::Tls(_) => {
+        | Unreachable::Tls(_)
+        | Unreachable::Protocol(_) => {
             Denial::outside_table(Reason::UpstreamUnreachable, "The upstream cannot be reached.")
         }
     };
@@ -112,10 +113,14 @@ pub(super) async fn fail<C: Client>(
     static LINES: Throttle = Throttle::new();
     let by = match failure {
         Failure::Cut(ended) => return cut(client, outgoing, outcome, *ended, committed, alarm).await,
-        Failure::ClientGone | Failure::ClientBody | Failure::ClientBodyTooLarge | Failure::ClientLate => {
-            AbortedBy::Client
-        }
+        Failure::ClientGone
+        | Failure::ClientBody
+        | Failure::ClientBodyTooLarge
+        | Failure::ClientLate
+        | Failure::Untranslatable => AbortedBy::Client,
         Failure::Unanswered
+        | Failure::Unprocessed
+        | Failure::UpstreamReset(_)
         | Failure::UpstreamClosed
         | Failure::UpstreamProtocol(_)
         | Failure::UpstreamLate => {

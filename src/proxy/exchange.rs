@@ -1,5 +1,5 @@
-//! One request and its answer on their way between a client and an upstream: both directions at once, with bounded
-//! buffers, so that the slower side holds back the faster one.
+//! One request and its answer on their way between a client and an upstream that speaks HTTP/1.1: both directions at once,
+//! with bounded buffers, so that the slower side holds back the faster one.
 
 use std::{
     io,
@@ -11,7 +11,6 @@ use bytes::Buf;
 use tokio::time::Instant;
 
 use crate::{
-    config::model::{ListenerTimeouts, UpstreamTimeouts},
     http1::{
         body::BodyDecoder,
         encode::write_last_chunk,
@@ -19,29 +18,21 @@ use crate::{
         parse::{HeadLimits, Parsed, parse_response},
     },
     message::{Field, Fields, ResponseHead, Version},
-    telemetry::outcome::OutcomeGuard,
 };
 
 use super::{
-    alarm::Alarm,
     buffered::{Buffered, OUTPUT_BYTES_MAX},
     client::{BodyStep, Client, ClientFault, Coding, ResponseLength},
+    course::Course,
     failure::{Cut, Failure},
-    gateway::Outgoing,
-    headers::{forward_response, is_response_stripped, trailer_goes_on},
+    headers::{is_response_stripped, trailer_goes_on},
     upstream::{AfterUse, InUse},
-    upstream_head::{announces_impossible_body, is_event_stream, keep_alive_timeout},
+    upstream_head::{announces_impossible_body, keep_alive_timeout},
     websocket::{FrameFollower, close_frame},
 };
 
-/// How long an upstream may stay silent about `Expect: 100-continue` before the client is told to go on.
-const CONTINUE_AFTER: Duration = Duration::from_secs(1);
-/// How long an upgraded connection or an event stream may be silent.
-const STREAM_IDLE: Duration = Duration::from_hours(1);
 /// How long the frame may take to its end in which a WebSocket is cut, and the close frame behind it.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-/// The most interim answers that one request may have.
-const INTERIM_MAX: usize = 64;
 /// What an upstream's head may measure.
 const RESPONSE_LIMITS: HeadLimits = HeadLimits { head_bytes: 64 * 1024, target_bytes: 0, fields: 200 };
 
@@ -95,44 +86,25 @@ struct Closing {
 /// One exchange.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about the exchange")]
 pub(super) struct Exchange<'e, C> {
-    client: &'e mut C,
+    pub(super) course: Course<'e, C>,
     upstream: &'e mut InUse,
-    outgoing: &'e Outgoing,
-    outcome: &'e mut OutcomeGuard,
-    alarm: &'e mut Alarm,
-    timeouts: (&'e ListenerTimeouts, &'e UpstreamTimeouts),
     sending: Sending,
     receiving: Receiving,
     coding: Coding,
-    /// Whether the head of the final answer went to the client.
-    pub(super) committed: bool,
     passing: Passing,
     is_tunnel: bool,
     /// The frames of a tunnel that went to the client.
     frames: FrameFollower,
     closing: Option<Closing>,
-    interims: usize,
-    received: u64,
     upstream_persists: bool,
     /// The answer had no body by its kind: an upstream that sends one all the same must not be heard by the next client.
     is_suspect: bool,
-    is_stream: bool,
-    close_client: bool,
-    began: Instant,
-    progressed: Instant,
-    continue_at: Option<Instant>,
 }
 
 impl<'e, C: Client> Exchange<'e, C> {
-    pub(super) fn new(
-        client: &'e mut C,
-        upstream: &'e mut InUse,
-        outgoing: &'e Outgoing,
-        outcome: &'e mut OutcomeGuard,
-        alarm: &'e mut Alarm,
-        timeouts: (&'e ListenerTimeouts, &'e UpstreamTimeouts),
-    ) -> Self {
-        let now = Instant::now();
+    /// The request of `course`, which goes to `upstream`.
+    pub(super) fn new(course: Course<'e, C>, upstream: &'e mut InUse) -> Self {
+        let outgoing = course.outgoing;
         upstream.output().extend_from_slice(&outgoing.head);
         let (sending, coding) = match outgoing.body {
             _ if outgoing.upgrade => (Sending::Held, Coding::Plain),
@@ -141,36 +113,24 @@ impl<'e, C: Client> Exchange<'e, C> {
             BodyLength::Chunked => (Sending::Body, Coding::Chunked),
         };
         Self {
-            client,
+            course,
             upstream,
-            outgoing,
-            outcome,
-            alarm,
-            timeouts,
             sending,
             receiving: Receiving::Head,
             coding,
-            committed: false,
             passing: Passing::default(),
             is_tunnel: false,
             frames: FrameFollower::default(),
             closing: None,
-            interims: 0,
-            received: 0,
             upstream_persists: true,
             is_suspect: false,
-            is_stream: false,
-            close_client: false,
-            began: now,
-            progressed: now,
-            continue_at: outgoing.expects_continue.then(|| now + CONTINUE_AFTER),
         }
     }
 
     /// Moves both directions on as far as they go. Ready when the answer was received whole; what of it the client has
     /// not taken yet waits in the client, so that the upstream's connection is free for others.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Finished, Failure>> {
-        if let Poll::Ready(reason) = self.outgoing.poll_cut(cx) {
+        if let Poll::Ready(reason) = self.course.outgoing.poll_cut(cx) {
             let cut = Cut::untold(reason);
             if !self.is_tunnel {
                 return Poll::Ready(Err(Failure::Cut(cut)));
@@ -188,12 +148,13 @@ impl<'e, C: Client> Exchange<'e, C> {
             if !moved {
                 break;
             }
-            self.progressed = Instant::now();
+            self.course.progress();
         }
-        if self.sending != Sending::Body && self.client.poll_gone(cx).is_ready() {
+        if self.sending != Sending::Body && self.course.client.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failure::ClientGone));
         }
-        self.watch_clock(cx)
+        let awaits_client = self.awaits_client();
+        self.course.watch_clock(cx, awaits_client).map(Err)
     }
 
     /// Cuts a tunnel: the frame that has begun goes to its end, then the client is told, and nothing else goes either way.
@@ -203,10 +164,10 @@ impl<'e, C: Client> Exchange<'e, C> {
                 closing.cut.is_told = true;
                 self.closing = Some(closing);
                 if !self.frames.has_closed() {
-                    self.client.data(&close_frame(closing.cut.reason));
+                    self.course.client.data(&close_frame(closing.cut.reason));
                 }
             }
-            match self.client.poll_flush(cx) {
+            match self.course.client.poll_flush(cx) {
                 Poll::Ready(Ok(())) if closing.cut.is_told => return Poll::Ready(closing.cut),
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Cut::untold(closing.cut.reason)),
@@ -215,8 +176,8 @@ impl<'e, C: Client> Exchange<'e, C> {
             let upstream: &mut Buffered = self.upstream;
             let rest = self.frames.rest_of_frame(&upstream.input);
             self.frames.follow(&upstream.input[..rest]);
-            self.client.data(&upstream.input[..rest]);
-            self.outcome.sent(rest);
+            self.course.client.data(&upstream.input[..rest]);
+            self.course.outcome.sent(rest);
             upstream.input.advance(rest);
             if rest == 0 {
                 match upstream.poll_fill(cx) {
@@ -226,8 +187,8 @@ impl<'e, C: Client> Exchange<'e, C> {
                 }
             }
         }
-        self.alarm.set(closing.until);
-        self.alarm.poll(cx).map(|()| Cut::untold(closing.cut.reason))
+        self.course.alarm.set(closing.until);
+        self.course.alarm.poll(cx).map(|()| Cut::untold(closing.cut.reason))
     }
 
     fn is_received(&self) -> bool {
@@ -244,7 +205,7 @@ impl<'e, C: Client> Exchange<'e, C> {
                 (true, true) => AfterUse::Rest,
                 (true, false) => AfterUse::Keep,
             },
-            close_client: self.close_client || self.sending != Sending::Whole,
+            close_client: self.course.close_client || self.sending != Sending::Whole,
         }
     }
 
@@ -252,8 +213,8 @@ impl<'e, C: Client> Exchange<'e, C> {
     fn send(&mut self, cx: &mut Context<'_>) -> Result<bool, Failure> {
         let mut moved = false;
         while self.sending == Sending::Body && self.upstream.unsent() < OUTPUT_BYTES_MAX {
-            match self.client.poll_body(cx, self.upstream.output(), self.coding) {
-                Poll::Ready(Ok(BodyStep::Data(bytes))) => self.count_body(bytes)?,
+            match self.course.client.poll_body(cx, self.upstream.output(), self.coding) {
+                Poll::Ready(Ok(BodyStep::Data(bytes))) => self.course.count_body(bytes)?,
                 Poll::Ready(Ok(BodyStep::End)) => self.end_body()?,
                 Poll::Ready(Err(ClientFault::Gone)) if self.is_tunnel => self.receiving = Receiving::Whole,
                 Poll::Ready(Err(ClientFault::Gone)) => return Err(Failure::ClientGone),
@@ -279,35 +240,18 @@ impl<'e, C: Client> Exchange<'e, C> {
         Ok(moved)
     }
 
-    fn count_body(&mut self, bytes: usize) -> Result<(), Failure> {
-        self.continue_at = None;
-        self.outcome.received(bytes);
-        self.received += bytes as u64;
-        if self.received > self.outgoing.body_bytes_max && !self.is_tunnel {
-            return Err(Failure::ClientBodyTooLarge);
-        }
-        let waited = self.began.elapsed();
-        let rate = self.timeouts.0.body_rate_bytes;
-        if waited > self.timeouts.0.idle
-            && !self.committed
-            && self.received < rate.saturating_mul(waited.as_secs())
-        {
-            return Err(Failure::ClientLate);
-        }
-        Ok(())
-    }
-
     fn end_body(&mut self) -> Result<(), Failure> {
         if self.is_tunnel {
             self.receiving = Receiving::Whole;
             return Ok(());
         }
         if self.coding == Coding::Chunked {
-            let config = &self.outgoing.site.config;
+            let config = &self.course.outgoing.site.config;
             let goes_on = |field: &Field<'_>| {
-                self.outgoing.forwards_trailers && trailer_goes_on(field, config, self.outgoing.upstream())
+                self.course.outgoing.forwards_trailers
+                    && trailer_goes_on(field, config, self.course.outgoing.upstream())
             };
-            let trailers = self.client.trailers();
+            let trailers = self.course.client.trailers();
             let trailers: Fields<'_> = trailers.iter().copied().filter(goes_on).collect();
             write_last_chunk(self.upstream.output(), &trailers).map_err(|_| Failure::ClientBody)?;
         }
@@ -328,8 +272,8 @@ impl<'e, C: Client> Exchange<'e, C> {
             if stepped {
                 continue;
             }
-            if self.client.unsent() > 0 {
-                match self.client.poll_flush(cx) {
+            if self.course.client.unsent() > 0 {
+                match self.course.client.poll_flush(cx) {
                     Poll::Ready(Ok(())) => moved = true,
                     Poll::Ready(Err(_)) => return Err(Failure::ClientGone),
                     Poll::Pending => return Ok(moved),
@@ -352,7 +296,7 @@ impl<'e, C: Client> Exchange<'e, C> {
         self.upstream_persists = false;
         match &mut self.receiving {
             Receiving::Head => {
-                let silent = self.upstream.input.is_empty() && self.interims == 0 && self.received == 0;
+                let silent = self.upstream.input.is_empty() && self.course.is_untouched();
                 Err(if silent { Failure::Unanswered } else { Failure::UpstreamClosed })
             }
             Receiving::Body(decoder) => {
@@ -398,38 +342,14 @@ impl<'e, C: Client> Exchange<'e, C> {
     fn answer_head(&mut self, head: &ResponseHead<'_>) -> Result<(), Failure> {
         match head.status {
             101 => self.switch_protocols(head),
-            100..=199 => self.interim(head),
+            100..=199 => self.course.interim(head),
             _ => self.final_head(head),
         }
     }
 
-    fn interim(&mut self, head: &ResponseHead<'_>) -> Result<(), Failure> {
-        self.interims += 1;
-        if self.interims > INTERIM_MAX {
-            return Err(Failure::UpstreamProtocol("it sends interim answers without end"));
-        }
-        if head.status == 100 && self.continue_at.take().is_none() {
-            return Ok(());
-        }
-        if self.client.takes_interim() {
-            self.client.begin(head.status, head.reason);
-            if head.status != 100 {
-                forward_response(
-                    self.client,
-                    head,
-                    &self.outgoing.site.config,
-                    None,
-                    &self.outgoing.request_id,
-                );
-            }
-            self.client.finish_interim();
-        }
-        Ok(())
-    }
-
     fn final_head(&mut self, head: &ResponseHead<'_>) -> Result<(), Failure> {
         let unclear = |_| Failure::UpstreamProtocol("the length of its answer is unclear");
-        let body = response_body_length(head, self.outgoing.response_method()).map_err(unclear)?;
+        let body = response_body_length(head, self.course.outgoing.response_method()).map_err(unclear)?;
         let length = match body {
             BodyLength::Known(length) => ResponseLength::Known(length),
             BodyLength::Chunked | BodyLength::UntilClose => ResponseLength::Streamed,
@@ -447,19 +367,8 @@ impl<'e, C: Client> Exchange<'e, C> {
         if let Some(idle) = keep_alive_timeout(head) {
             self.upstream.kept_alive_for(idle);
         }
-        self.is_stream = is_event_stream(&head.fields);
-        self.close_client |= self.sending != Sending::Whole;
-        self.client.begin(head.status, head.reason);
-        let outgoing = self.outgoing;
-        forward_response(
-            self.client,
-            head,
-            &outgoing.site.config,
-            outgoing.cors.as_ref(),
-            &outgoing.request_id,
-        );
-        self.client.finish_head(length, self.close_client);
-        self.commit(head.status);
+        self.course.close_client |= self.sending != Sending::Whole;
+        self.course.final_head(head, length);
         if body.is_empty() {
             self.end_answer();
         } else {
@@ -468,33 +377,27 @@ impl<'e, C: Client> Exchange<'e, C> {
         Ok(())
     }
 
-    fn commit(&mut self, status: u16) {
-        self.committed = true;
-        self.continue_at = None;
-        self.outcome.responded(status, Instant::now().into_std());
-        self.outcome.aborts_by(crate::telemetry::outcome::AbortedBy::Upstream);
-    }
-
     /// Only what was asked for, and only in full (RFC 9110 §7.8, RFC 6455 §4.2.2).
     fn switch_protocols(&mut self, head: &ResponseHead<'_>) -> Result<(), Failure> {
         let upgrade = head.fields.only("upgrade").ok().flatten();
         let switches = upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
             && connection_tokens(&head.fields).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
-        if !self.outgoing.upgrade || !switches || head.version != Version::Http11 {
+        if !self.course.outgoing.upgrade || !switches || head.version != Version::Http11 {
             return Err(Failure::UpstreamProtocol("it switches to a protocol that was not asked for"));
         }
-        self.client.begin(101, head.reason);
-        forward_response(self.client, head, &self.outgoing.site.config, None, &self.outgoing.request_id);
-        self.client.field(b"Connection", b"Upgrade");
-        self.client.field(b"Upgrade", b"websocket");
-        self.client.finish_interim();
-        self.client.become_tunnel();
+        self.course.client.begin(101, head.reason);
+        self.course.forward_fields(head, false);
+        self.course.client.field(b"Connection", b"Upgrade");
+        self.course.client.field(b"Upgrade", b"websocket");
+        self.course.client.finish_interim();
+        self.course.client.become_tunnel();
         self.is_tunnel = true;
-        self.commit(101);
-        self.outcome.upgraded();
+        self.course.commit(101);
+        self.course.outcome.upgraded();
         self.upstream_persists = false;
-        self.is_stream = true;
-        self.close_client = true;
+        self.course.is_stream = true;
+        self.course.body_bytes_max = u64::MAX;
+        self.course.close_client = true;
         self.sending = Sending::Body;
         self.coding = Coding::Plain;
         self.receiving = Receiving::Body(BodyDecoder::new(BodyLength::UntilClose));
@@ -505,7 +408,7 @@ impl<'e, C: Client> Exchange<'e, C> {
     fn read_body(&mut self, cx: &mut Context<'_>) -> Result<bool, Failure> {
         let Receiving::Body(decoder) = &mut self.receiving else { return Ok(false) };
         let upstream: &mut Buffered = self.upstream;
-        if upstream.input.is_empty() || self.client.unsent() >= OUTPUT_BYTES_MAX {
+        if upstream.input.is_empty() || self.course.client.unsent() >= OUTPUT_BYTES_MAX {
             return Ok(false);
         }
         if self.passing.payload == 0 {
@@ -518,11 +421,11 @@ impl<'e, C: Client> Exchange<'e, C> {
         }
         if self.passing.payload > 0 {
             let payload = &upstream.input[..self.passing.payload];
-            let passed = self.client.pass(cx, payload).map_err(|_| Failure::ClientGone)?;
+            let passed = self.course.client.pass(cx, payload).map_err(|_| Failure::ClientGone)?;
             if self.is_tunnel {
                 self.frames.follow(&payload[..passed]);
             }
-            self.outcome.sent(passed);
+            self.course.outcome.sent(passed);
             upstream.input.advance(passed);
             self.passing.payload -= passed;
             if self.passing.payload > 0 {
@@ -540,45 +443,20 @@ impl<'e, C: Client> Exchange<'e, C> {
         let received = std::mem::replace(&mut self.receiving, Receiving::Whole);
         match received {
             Receiving::Body(decoder) => {
-                let (config, has_cors) = (&self.outgoing.site.config, self.outgoing.cors.is_some());
+                let (config, has_cors) =
+                    (&self.course.outgoing.site.config, self.course.outgoing.cors.is_some());
                 let goes_on = |field: &Field<'_>| !is_response_stripped(field, config, has_cors);
                 let trailers = decoder.trailers();
-                self.client.end(&trailers.iter().copied().filter(goes_on).collect());
+                self.course.client.end(&trailers.iter().copied().filter(goes_on).collect());
             }
-            Receiving::Head | Receiving::Whole => self.client.end(&Fields::default()),
+            Receiving::Head | Receiving::Whole => self.course.client.end(&Fields::default()),
         }
     }
 
-    /// Nothing moved: whoever is waited for has until the deadline.
-    fn watch_clock(&mut self, cx: &mut Context<'_>) -> Poll<Result<Finished, Failure>> {
-        let (client, upstream) = self.timeouts;
-        let blame_client = self.client.unsent() > 0
+    /// Whether it is the client that nothing moves without.
+    fn awaits_client(&self) -> bool {
+        self.course.client.unsent() > 0
             || self.passing.payload > 0
-            || (self.sending == Sending::Body && self.upstream.unsent() == 0 && !self.committed);
-        let patience = if self.is_stream {
-            STREAM_IDLE
-        } else if blame_client {
-            client.idle
-        } else if self.committed {
-            upstream.idle
-        } else {
-            upstream.first_byte
-        };
-        let deadline = self.progressed + patience;
-        self.alarm.set(self.continue_at.map_or(deadline, |at| at.min(deadline)));
-        if self.alarm.poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        if self.continue_at.take().is_some() && Instant::now() < deadline {
-            self.client.begin(100, b"Continue");
-            self.client.finish_interim();
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(Err(match (blame_client, self.committed) {
-            (true, false) => Failure::ClientLate,
-            (true, true) => Failure::ClientGone,
-            (false, _) => Failure::UpstreamLate,
-        }))
+            || (self.sending == Sending::Body && self.upstream.unsent() == 0 && !self.course.committed)
     }
 }

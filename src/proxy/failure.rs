@@ -9,6 +9,12 @@ use crate::policy::reason::Reason;
 pub(super) enum Failure {
     /// The upstream closed before it said a word, and nothing of a body was taken from the client.
     Unanswered,
+    /// The upstream says that it has not looked at the request, and nothing of a body was taken from the client.
+    Unprocessed,
+    /// The request cannot be said in the protocol that the upstream speaks.
+    Untranslatable,
+    /// The upstream reset the stream.
+    UpstreamReset(h2::Reason),
     /// The upstream broke off.
     UpstreamClosed,
     /// What the upstream sent is no HTTP, or not to be told apart.
@@ -47,6 +53,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unanswered => formatter.write_str("it closed without an answer"),
+            Self::Unprocessed => formatter.write_str("it refused the request unseen"),
+            Self::Untranslatable => formatter.write_str("the request cannot be said in HTTP/2"),
+            Self::UpstreamReset(reason) => write!(formatter, "it reset the stream: {reason}"),
             Self::UpstreamClosed => formatter.write_str("it closed before its answer was whole"),
             Self::UpstreamProtocol(what) => formatter.write_str(what),
             Self::UpstreamLate => formatter.write_str("it was late"),
@@ -63,7 +72,7 @@ impl Failure {
     /// What a client is told that waits for its answer; `None` where nobody waits.
     pub(super) fn reason(&self) -> Option<(Reason, &'static str)> {
         match self {
-            Self::Unanswered | Self::UpstreamClosed => {
+            Self::Unanswered | Self::Unprocessed | Self::UpstreamReset(_) | Self::UpstreamClosed => {
                 Some((Reason::UpstreamUnreachable, "The upstream closed the connection before it answered."))
             }
             Self::UpstreamProtocol(_) => {
@@ -71,6 +80,9 @@ impl Failure {
             }
             Self::UpstreamLate => Some((Reason::UpstreamTimeout, "The upstream did not answer in time.")),
             Self::ClientGone | Self::Cut(_) => None,
+            Self::Untranslatable => {
+                Some((Reason::BadRequest, "The target or host of the request cannot be forwarded in HTTP/2."))
+            }
             Self::ClientBody => Some((Reason::BadRequest, "The body of the request is malformed.")),
             Self::ClientBodyTooLarge => {
                 Some((Reason::ContentTooLarge, "The body of the request is larger than permitted."))

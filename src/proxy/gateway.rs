@@ -7,6 +7,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{self, Poll},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -35,12 +36,15 @@ use super::{
     alarm::Alarm,
     answer::{Answer, Form},
     client::{Client, HeadFault, Peer},
+    course::Course,
     ending::{cut, deliver, fail, finish, refuse_unreachable},
     exchange::Exchange,
+    exchange_http2::Http2Exchange,
     failure::{Cut, Failure},
+    grpc,
     headers::{Composition, CorsFields},
     underway::{Register, Underway},
-    upstream::{Pool, UpstreamSecurity, Upstreams},
+    upstream::{Pool, UpstreamSecurity, Upstreams, Way},
 };
 
 /// One worker's gate: what is in force, its pools, its counters. Stays on its worker's thread.
@@ -79,6 +83,8 @@ pub(super) struct Outgoing {
     is_head: bool,
     is_idempotent: bool,
     pub(super) form: Form,
+    /// How long a call of gRPC waits, as it states itself.
+    pub(super) grpc_timeout: Option<Duration>,
     /// `None` of a public route.
     pub(super) underway: Option<Underway>,
 }
@@ -291,7 +297,7 @@ impl Gateway {
         loop {
             let connected = tokio::select! {
                 biased;
-                connected = outgoing.pool.connection(fresh) => connected,
+                connected = outgoing.pool.way(fresh, outgoing.upgrade) => connected,
                 // Nobody waits in place of who has left.
                 () = poll_fn(|cx| client.poll_gone(cx)) => {
                     return fail(client, outgoing, outcome, &Failure::ClientGone, false, alarm).await;
@@ -308,11 +314,16 @@ impl Gateway {
             };
             outcome.sent_upstream(&outgoing.pool.metrics, Instant::now().into_std());
             let timeouts = (&peer.listener.timeouts, &outgoing.pool.config.timeouts);
-            let (ended, committed) = {
-                let mut exchange =
-                    Exchange::new(client, &mut upstream, outgoing, &mut outcome, alarm, timeouts);
-                let ended = poll_fn(|cx| exchange.poll(cx)).await;
-                (ended, exchange.committed)
+            let course = Course::new(client, outgoing, &mut outcome, alarm, timeouts);
+            let (ended, committed) = match &mut upstream {
+                Way::Http1(connection) => {
+                    let mut exchange = Exchange::new(course, connection);
+                    (poll_fn(|cx| exchange.poll(cx)).await, exchange.course.committed)
+                }
+                Way::Http2(place) => match Http2Exchange::begin(course, place) {
+                    Ok(mut exchange) => (poll_fn(|cx| exchange.poll(cx)).await, exchange.course.committed),
+                    Err(failure) => (Err(failure), false),
+                },
             };
             match ended {
                 Ok(finished) => return finish(client, outgoing, finished, upstream, outcome, alarm).await,
@@ -320,8 +331,12 @@ impl Gateway {
                     outgoing.pool.metrics.retries.add(1);
                     fresh = true;
                 }
+                Err(Failure::Unprocessed) if !fresh => {
+                    outgoing.pool.metrics.retries.add(1);
+                    fresh = true;
+                }
                 Err(failure) => {
-                    drop(upstream);
+                    upstream.abandon(&failure);
                     return fail(client, outgoing, outcome, &failure, committed, alarm).await;
                 }
             }
@@ -417,6 +432,7 @@ impl Context<'_> {
             is_head: head.method == "HEAD",
             is_idempotent: is_idempotent(head.method),
             form: self.form,
+            grpc_timeout: if self.form.is_grpc { grpc::timeout(&head.fields) } else { None },
             underway: None,
         })
     }

@@ -7,8 +7,11 @@
 //! Server push and WebSocket over HTTP/2 (RFC 8441) are not offered.
 
 mod client;
+pub(super) mod fields;
 mod frame_budget;
-mod watched;
+pub(super) mod translate;
+pub(super) mod watched;
+pub(super) mod window;
 
 use std::{
     future::poll_fn,

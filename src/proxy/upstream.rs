@@ -1,10 +1,16 @@
-//! Connections to upstreams: a pool per worker, and limits that hold across all workers.
+//! Ways to upstreams: a pool of connections per worker, and limits that hold across all workers.
+//!
+//! What an upstream's `max_connections` counts is permits: in HTTP/1.1 each connection has one, also while it idles; in HTTP/2
+//! each request has one, whichever connection carries it.
+
+mod dial;
+mod link;
 
 use std::{
     cell::RefCell,
     collections::{HashMap, VecDeque},
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     ops::{Deref, DerefMut},
     rc::Rc,
     sync::{
@@ -21,17 +27,20 @@ use tokio::{
 };
 
 use crate::{
-    config::model::{UpstreamAddress, UpstreamConfig},
-    net::{stream::Stream, tls::ClientTls},
+    config::model::{UpstreamConfig, UpstreamHttp},
+    net::tls::Offer,
     telemetry::metrics::{UpstreamError, UpstreamMetrics},
 };
 
-use super::buffered::Buffered;
+use self::{
+    dial::Dialer,
+    link::{Connecting, Links},
+};
+pub(super) use self::{dial::UpstreamSecurity, link::Place};
+use super::{buffered::Buffered, failure::Failure};
 
 /// How long a connection rests after an answer that had no body by its kind.
 const RESTING: Duration = Duration::from_millis(20);
-/// How long a resolved name is used before it is asked for again.
-const RESOLVED_FOR: Duration = Duration::from_secs(10);
 
 /// The limits of every upstream, shared by all workers.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +100,8 @@ pub(super) enum Unreachable {
     Connect(io::Error),
     /// It cannot be verified, or its TLS fails otherwise.
     Tls(io::Error),
+    /// It does not speak HTTP/2.
+    Protocol(h2::Error),
 }
 
 impl fmt::Display for Unreachable {
@@ -109,6 +120,9 @@ impl fmt::Display for Unreachable {
             }
             Self::Connect(error) => write!(formatter, "it cannot be connected to: {error}"),
             Self::Tls(error) => write!(formatter, "TLS with it fails: {error}"),
+            Self::Protocol(error) => {
+                write!(formatter, "it does not speak HTTP/2 (http): {}", link::described(error))
+            }
         }
     }
 }
@@ -121,19 +135,9 @@ impl Unreachable {
             Self::Resolve(_) | Self::Forbidden(_) => UpstreamError::Resolve,
             Self::Connect(_) => UpstreamError::Connect,
             Self::Tls(_) => UpstreamError::Tls,
+            Self::Protocol(_) => UpstreamError::Protocol,
         }
     }
-}
-
-/// How connections to an upstream are secured.
-#[derive(Debug)]
-pub(super) enum UpstreamSecurity {
-    /// Not at all.
-    Clear,
-    /// By TLS, always verified.
-    Tls(ClientTls),
-    /// They should be, and cannot: there are none.
-    Broken,
 }
 
 /// One worker's connections to one upstream.
@@ -141,12 +145,56 @@ pub(super) enum UpstreamSecurity {
 pub(super) struct Pool {
     pub(super) config: UpstreamConfig,
     pub(super) metrics: UpstreamMetrics,
-    security: UpstreamSecurity,
+    offer: Offer,
+    dialer: Dialer,
+    links: Links,
     shared: Arc<Shared>,
     /// The most recently used at the end.
     idle: RefCell<Vec<Idle>>,
     waiting: RefCell<VecDeque<oneshot::Sender<Connection>>>,
-    resolved: RefCell<Option<(Rc<[SocketAddr]>, Instant)>>,
+}
+
+/// How a request gets to its upstream.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// A connection of its own.
+    Http1(InUse),
+    /// A place on one that others use too.
+    Http2(Place),
+}
+
+impl Way {
+    /// Whether its connection has carried a request before: only then may a failure mean that it had been closed meanwhile.
+    pub(super) fn is_reused(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_reused(),
+            Self::Http2(place) => place.is_reused(),
+        }
+    }
+
+    /// Gives it back after an exchange that ended well.
+    pub(super) fn release(self, after: AfterUse) {
+        match self {
+            Self::Http1(connection) => connection.release(after),
+            Self::Http2(place) => drop(place),
+        }
+    }
+
+    /// Gives it up after one that failed.
+    pub(super) fn abandon(self, failure: &Failure) {
+        match self {
+            Self::Http1(connection) => drop(connection),
+            Self::Http2(place) => place.note(failure),
+        }
+    }
+}
+
+/// What a request that waited for its turn has got.
+enum Turn {
+    /// A connection.
+    Connection(Connection),
+    /// The right to one.
+    Permit(OwnedSemaphorePermit),
 }
 
 #[derive(Debug)]
@@ -170,6 +218,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    fn new(io: Buffered, permit: OwnedSemaphorePermit, config: &UpstreamConfig) -> Self {
+        Self { io, _permit: permit, keep_alive: config.timeouts.keep_alive, reused: false }
+    }
+
     /// Whether nothing came that nobody asked for, as far as the runtime knows: what is left over of a body comes with it.
     fn is_silent(&mut self) -> bool {
         self.io.input.is_empty() && self.io.stream.is_reusable()
@@ -260,30 +312,96 @@ impl Pool {
         metrics: UpstreamMetrics,
     ) -> Rc<Self> {
         let shared = upstreams.shared(&config);
+        let offer = match (config.http, &security) {
+            (UpstreamHttp::Auto, UpstreamSecurity::Tls(_)) => Offer::Either,
+            (UpstreamHttp::Auto, UpstreamSecurity::Clear | UpstreamSecurity::Broken)
+            | (UpstreamHttp::Http1, _) => Offer::Http1,
+            (UpstreamHttp::Http2, _) => Offer::Http2,
+        };
         let pool = Rc::new(Self {
             config,
             metrics,
-            security,
+            offer,
+            dialer: Dialer::new(security),
+            links: Links::default(),
             shared,
             idle: RefCell::default(),
             waiting: RefCell::default(),
-            resolved: RefCell::default(),
         });
         tokio::task::spawn_local(sweep(Rc::downgrade(&pool), Arc::clone(&pool.shared)));
         pool
     }
 
+    /// A way for one request; `fresh` passes over idle connections, and an `upgrade` needs HTTP/1.1 (RFC 9113 §8.6).
+    pub(super) async fn way(self: &Rc<Self>, fresh: bool, upgrade: bool) -> Result<Way, Unreachable> {
+        match self.offer {
+            Offer::Either if !upgrade => self.shared_way(fresh).await,
+            Offer::Http2 => self.shared_way(fresh).await,
+            Offer::Http1 | Offer::Either => self.connection(fresh).await.map(Way::Http1),
+        }
+    }
+
     /// An idle connection, else a new one, else the next one that is free. `fresh` passes over idle ones.
-    pub(super) async fn connection(self: &Rc<Self>, fresh: bool) -> Result<InUse, Unreachable> {
+    async fn connection(self: &Rc<Self>, fresh: bool) -> Result<InUse, Unreachable> {
         if !fresh && let Some(connection) = self.take_idle() {
             return Ok(InUse::new(self, connection));
         }
         let deadline = Instant::now() + self.config.timeouts.connect;
-        let connection = match Arc::clone(&self.shared.connections).try_acquire_owned() {
-            Ok(permit) => self.connect(permit, deadline).await?,
-            Err(_) => self.wait(deadline).await?,
+        let connection = match self.turn(deadline).await? {
+            Turn::Connection(connection) => connection,
+            Turn::Permit(permit) => self.connect(permit, deadline).await?,
         };
         Ok(InUse::new(self, connection))
+    }
+
+    /// A place on a connection that speaks HTTP/2, which is made if there is none with room; a connection of its own where
+    /// the upstream chose HTTP/1.1.
+    async fn shared_way(self: &Rc<Self>, fresh: bool) -> Result<Way, Unreachable> {
+        if !fresh && let Some(connection) = self.take_idle() {
+            return Ok(Way::Http1(InUse::new(self, connection)));
+        }
+        let deadline = Instant::now() + self.config.timeouts.connect;
+        let permit = match self.turn(deadline).await? {
+            Turn::Connection(connection) => return Ok(Way::Http1(InUse::new(self, connection))),
+            Turn::Permit(permit) => permit,
+        };
+        let way = loop {
+            if let Some(link) = self.links.with_room() {
+                break Way::Http2(link.place(permit));
+            }
+            if let Some(connecting) = self.links.connect() {
+                let made = timeout_at(deadline, self.make(&connecting, permit));
+                break made.await.map_err(|_| Unreachable::Late)??;
+            }
+            if timeout_at(deadline, self.links.changed()).await.is_err() {
+                return Err(if self.links.is_connecting() { Unreachable::Late } else { Unreachable::Full });
+            }
+        };
+        self.links.pass_on();
+        Ok(way)
+    }
+
+    /// A new connection, in the version that the upstream chooses.
+    async fn make(
+        self: &Rc<Self>,
+        connecting: &Connecting<'_>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Way, Unreachable> {
+        let began = Instant::now();
+        let stream = self.dialer.dial(&self.config, self.offer).await?;
+        let agreed = stream.alpn() == Some(b"h2");
+        if stream.is_tls() && !agreed && self.offer == Offer::Http2 {
+            return Err(Unreachable::Tls(io::Error::other("it does not agree to HTTP/2 (ALPN)")));
+        }
+        if agreed || self.offer == Offer::Http2 {
+            let link = connecting.share(stream, &self.config.timeouts, &self.metrics).await?;
+            self.metrics.connect.observe(began.elapsed());
+            return Ok(Way::Http2(link.place(permit)));
+        }
+        connecting.keep();
+        self.metrics.connect.observe(began.elapsed());
+        let connection = Connection::new(Buffered::new(stream, BytesMut::new()), permit, &self.config);
+        Ok(Way::Http1(InUse::new(self, connection)))
     }
 
     fn take_idle(&self) -> Option<Connection> {
@@ -333,7 +451,15 @@ impl Pool {
         self.idle.borrow_mut().push(idle);
     }
 
-    async fn wait(self: &Rc<Self>, deadline: Instant) -> Result<Connection, Unreachable> {
+    /// A permit, or what another request has no use for any more.
+    async fn turn(&self, deadline: Instant) -> Result<Turn, Unreachable> {
+        match Arc::clone(&self.shared.connections).try_acquire_owned() {
+            Ok(permit) => Ok(Turn::Permit(permit)),
+            Err(_) => self.wait(deadline).await,
+        }
+    }
+
+    async fn wait(&self, deadline: Instant) -> Result<Turn, Unreachable> {
         let _pending = Pending::enter(&self.shared).ok_or(Unreachable::Full)?;
         self.shared.wanted.notify_waiters();
         let (sender, released) = oneshot::channel();
@@ -343,15 +469,11 @@ impl Pool {
         let waited = timeout_at(deadline, async {
             tokio::select! {
                 biased;
-                Ok(connection) = released => Ok(connection),
-                Ok(permit) = permit => Err(permit),
+                Ok(connection) = released => Turn::Connection(connection),
+                Ok(permit) = permit => Turn::Permit(permit),
             }
         });
-        match waited.await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(permit)) => self.connect(permit, deadline).await,
-            Err(_) => Err(Unreachable::Full),
-        }
+        waited.await.map_err(|_| Unreachable::Full)
     }
 
     async fn connect(
@@ -360,62 +482,15 @@ impl Pool {
         deadline: Instant,
     ) -> Result<Connection, Unreachable> {
         let began = Instant::now();
-        let stream = timeout_at(deadline, self.open()).await.map_err(|_| Unreachable::Late)??;
+        let dialled = timeout_at(deadline, self.dialer.dial(&self.config, Offer::Http1));
+        let stream = dialled.await.map_err(|_| Unreachable::Late)??;
         self.metrics.connect.observe(began.elapsed());
-        Ok(Connection {
-            io: Buffered::new(stream, BytesMut::new()),
-            _permit: permit,
-            keep_alive: self.config.timeouts.keep_alive,
-            reused: false,
-        })
-    }
-
-    async fn open(&self) -> Result<Stream, Unreachable> {
-        let stream = match &self.config.address {
-            UpstreamAddress::Unix(path) => Stream::connect_unix(path).await.map_err(Unreachable::Connect)?,
-            UpstreamAddress::Tcp { host, port } => self.open_tcp(host, *port).await?,
-        };
-        match &self.security {
-            UpstreamSecurity::Clear => Ok(stream),
-            UpstreamSecurity::Tls(tls) => tls.connect(stream).await.map_err(Unreachable::Tls),
-            UpstreamSecurity::Broken => Err(Unreachable::Tls(io::ErrorKind::Unsupported.into())),
-        }
-    }
-
-    async fn open_tcp(&self, host: &str, port: u16) -> Result<Stream, Unreachable> {
-        let mut failed = io::Error::from(io::ErrorKind::NotFound);
-        for &address in self.resolve(host, port).await?.iter() {
-            if !self.config.allow_link_local && is_forbidden(address.ip()) {
-                return Err(Unreachable::Forbidden(address.ip()));
-            }
-            match Stream::connect_tcp(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => failed = error,
-            }
-        }
-        // What did not answer may have moved.
-        self.resolved.replace(None);
-        Err(Unreachable::Connect(failed))
-    }
-
-    async fn resolve(&self, host: &str, port: u16) -> Result<Rc<[SocketAddr]>, Unreachable> {
-        if let Ok(ip) = host.parse::<IpAddr>() {
-            return Ok(Rc::new([SocketAddr::new(ip, port)]));
-        }
-        let now = Instant::now();
-        if let Some((addresses, until)) = &*self.resolved.borrow()
-            && *until > now
-        {
-            return Ok(Rc::clone(addresses));
-        }
-        let found = tokio::net::lookup_host((host, port)).await.map_err(Unreachable::Resolve)?;
-        let addresses: Rc<[SocketAddr]> = found.collect();
-        self.resolved.replace(Some((Rc::clone(&addresses), now + RESOLVED_FOR)));
-        Ok(addresses)
+        Ok(Connection::new(Buffered::new(stream, BytesMut::new()), permit, &self.config))
     }
 
     fn close_expired(&self, all: bool) {
         let now = Instant::now();
+        self.links.close_expired(now);
         self.idle.borrow_mut().retain(|idle| {
             let keeps = !all && idle.until > now;
             if !keeps {
@@ -458,17 +533,5 @@ async fn sweep(pool: std::rc::Weak<Pool>, shared: Arc<Shared>) {
         let wanted = tokio::time::timeout(Duration::from_secs(1), shared.wanted.notified()).await.is_ok();
         let Some(pool) = pool.upgrade() else { return };
         pool.close_expired(wanted);
-    }
-}
-
-/// Addresses at which clouds serve credentials to whoever asks from inside, and link-local ones (RFC 3927, RFC 4291).
-fn is_forbidden(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            v4.is_link_local() || v4.octets() == [100, 100, 100, 200] || v4.octets() == [192, 0, 0, 192]
-        }
-        IpAddr::V6(v6) => {
-            v6.segments()[0] & 0xffc0 == 0xfe80 || v6.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
-        }
     }
 }

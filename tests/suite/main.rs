@@ -51,4 +51,5 @@ mod store_contract;
 mod streams;
 mod tidy;
 mod tls;
+mod upstream_http2;
 mod wrong_key_files;

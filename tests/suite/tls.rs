@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use keygate::net::stream::Stream;
 use keygate::net::tls::{
-    Certificate, CertificateStore, ClientTls, ClientTlsOptions, ServerTlsOptions, TlsProblem, TlsWarning,
+    Certificate, CertificateStore, ClientTls, ClientTlsOptions, Offer, ServerTlsOptions, TlsProblem,
+    TlsWarning,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -57,7 +58,7 @@ async fn shake(
     client: &ClientTls,
 ) -> (std::io::Result<Stream>, std::io::Result<Stream>) {
     let (near, far) = super::net::tcp_pair().await;
-    tokio::join!(client.connect(near), store.accept(far))
+    tokio::join!(client.connect(near, Offer::Http1), store.accept(far))
 }
 
 /// The certificate that the server showed.

@@ -7,7 +7,7 @@ use schemars::{Schema, json_schema};
 use super::text::{Written, quoted};
 use crate::config::{
     address::is_unix_path,
-    model::{UpstreamAddress, UpstreamHost},
+    model::{UpstreamAddress, UpstreamHost, UpstreamHttp},
 };
 
 /// The longest header name taken.
@@ -259,6 +259,29 @@ pub(crate) fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
         None => None,
     };
     valid.then_some((host, port))
+}
+
+impl Written for UpstreamHttp {
+    const EXPECTED: &'static str = "auto, 1 or 2";
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "1" => Ok(Self::Http1),
+            "2" => Ok(Self::Http2),
+            other => {
+                Err(format!("{} is no version of HTTP that is spoken; write auto, 1 or 2", quoted(other)))
+            }
+        }
+    }
+
+    fn read_number(number: u64) -> Result<Self, String> {
+        Self::read(&number.to_string())
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "enum": ["auto", 1, 2, "1", "2"] })
+    }
 }
 
 impl Written for UpstreamHost {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{Later, http::UpstreamUrl, text::Text};
 use crate::{
-    config::model::UpstreamHost,
+    config::model::{UpstreamHost, UpstreamHttp},
     yaml::{Field, Map},
 };
 
@@ -30,10 +30,15 @@ pub struct Upstream {
     /// The Host it sees: `preserve` for the client's, `upstream` for that of the URL, or a name. Default: preserve.
     #[serde(default)]
     pub host: Option<Field<Text<UpstreamHost>>>,
-    /// Connections at once. Default: 1024.
+    /// The version of HTTP: `auto` is over TLS what the upstream chooses of 2 and 1.1, and in clear 1.1; `2` in clear (h2c)
+    /// is spoken without asking, as to a gRPC server. Default: auto.
+    #[serde(default)]
+    pub http: Option<Field<Text<UpstreamHttp>>>,
+    /// Requests at once that the upstream gets: over HTTP/1.1 each has a connection, and idle connections count too; over HTTP/2
+    /// they share a few. Default: 1024.
     #[serde(default)]
     pub max_connections: Option<Field<u64>>,
-    /// Requests that may wait for a connection; more are answered 503. Default: 1024.
+    /// Requests that may wait for their turn; more are answered 503. Default: 1024.
     #[serde(default)]
     pub max_pending: Option<Field<u64>>,
     /// Headers set on every request, instead of any that the client sent under the same name. For secrets use

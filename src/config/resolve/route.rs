@@ -3,7 +3,7 @@
 use super::{answer, range::size, scope, shown};
 use crate::{
     config::{
-        model::{Cors, Forwarding, UpstreamConfig},
+        model::{Cors, Forwarding, UpstreamConfig, UpstreamHttp},
         problem::Findings,
         raw::{
             http::{MethodOrRest, ProjectPlace},
@@ -324,8 +324,10 @@ fn forwarding(raw: &RawRoute, known: Surroundings<'_>, findings: &mut Findings<'
         Switch::Off => None,
         Switch::Unsaid => known.cors.cloned(),
     };
+    let upstream = upstream(raw, known.upstreams, findings);
+    websocket_needs_http1(raw, known.upstreams.get(upstream), findings);
     Forwarding {
-        upstream: upstream(raw, known.upstreams, findings),
+        upstream,
         cors,
         body_bytes: raw.body_bytes.as_ref().map(|limit| size(Some(limit), 0, 0..=u64::MAX, findings)),
         websocket: raw.websocket.as_deref().copied().unwrap_or(false),
@@ -338,6 +340,20 @@ fn answers_preflight(raw: &RawRoute, known: Surroundings<'_>) -> bool {
         Switch::On(_) => true,
         Switch::Off => false,
         Switch::Unsaid => known.cors.is_some(),
+    }
+}
+
+/// Upgrades are of HTTP/1.1 (RFC 9113 §8.6); CONNECT in their place (RFC 8441) is not offered.
+fn websocket_needs_http1(raw: &RawRoute, upstream: Option<&UpstreamConfig>, findings: &mut Findings<'_>) {
+    if let (Some(websocket), Some(upstream)) = (&raw.websocket, upstream)
+        && **websocket
+        && upstream.http == UpstreamHttp::Http2
+    {
+        findings.wrong(
+            websocket.place(),
+            format!("WebSocket needs HTTP/1.1, and {} is spoken to in HTTP/2 only", upstream.name),
+            "write http: auto or http: 1 at the upstream, or lead the route to another one",
+        );
     }
 }
 

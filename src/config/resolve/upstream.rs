@@ -9,7 +9,10 @@ use super::{
 use crate::{
     config::{
         load::{Folder, unreadable},
-        model::{SecretText, UpstreamAddress, UpstreamConfig, UpstreamHost, UpstreamTimeouts, UpstreamTls},
+        model::{
+            SecretText, UpstreamAddress, UpstreamConfig, UpstreamHost, UpstreamHttp, UpstreamTimeouts,
+            UpstreamTls,
+        },
         problem::Findings,
         raw::{
             http::{HeaderName, UpstreamUrl},
@@ -66,6 +69,7 @@ fn resolve(
         tls: tls(raw, &url, folder, findings),
         address: url.address,
         authority: url.authority,
+        http: raw.http.as_ref().map_or(UpstreamHttp::Auto, |http| http.0),
         host: raw.host.as_ref().map_or(UpstreamHost::Preserve, |host| host.0.clone()),
         connections: count(raw.max_connections.as_ref(), 1024, 1..=1_000_000, findings),
         pending: count(raw.max_pending.as_ref(), 1024, 0..=1_000_000, findings),

@@ -9,19 +9,23 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, request::Parts};
 
 use crate::{
     http1::{
-        body::{TRAILER_BYTES, TRAILER_FIELDS, may_be_trailer},
+        body::may_be_trailer,
         encode::write_chunk,
         framing::BodyLength,
         parse::{HeadError, METHOD_BYTES},
     },
-    message::{Field, Fields, RequestHead, Version},
+    message::{Fields, RequestHead, Version},
 };
 
-use super::super::client::{BodyStep, Client, ClientFault, Coding, HeadFault, Peer, ResponseLength};
+use super::{
+    super::client::{BodyStep, Client, ClientFault, Coding, HeadFault, Peer, ResponseLength},
+    fields::{append, are_trailers_too_large, field, fields, size},
+    window::poll_room,
+};
 
 /// One request.
 pub(super) struct Http2Client {
@@ -108,7 +112,7 @@ impl Http2Client {
     fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyStep, ClientFault>> {
         match ready!(self.body.poll_trailers(cx)) {
             Ok(None) => {}
-            Ok(Some(trailers)) if trailers.len() > TRAILER_FIELDS || size(&trailers) > TRAILER_BYTES => {
+            Ok(Some(trailers)) if are_trailers_too_large(&trailers) => {
                 return Poll::Ready(Err(ClientFault::Body));
             }
             Ok(Some(trailers)) => self.trailers = trailers,
@@ -214,7 +218,7 @@ impl Client for Http2Client {
     }
 
     fn trailers(&self) -> Fields<'_> {
-        self.trailers.iter().map(field).collect()
+        fields(&self.trailers)
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -362,10 +366,6 @@ impl Head {
     }
 }
 
-fn field<'b>((name, value): (&'b HeaderName, &'b HeaderValue)) -> Field<'b> {
-    Field { name: name.as_str().as_bytes(), value: value.as_bytes() }
-}
-
 fn is_padded(value: &[u8]) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     is_blank(value.first()) || is_blank(value.last())
@@ -380,33 +380,4 @@ fn join_cookies(fields: &HeaderMap) -> Vec<u8> {
         joined.extend_from_slice(crumb.as_bytes());
     }
     joined
-}
-
-/// What the lines measure in HTTP/1.1, so that its limits mean the same here.
-fn size(fields: &HeaderMap) -> usize {
-    const AROUND: usize = ": \r\n".len();
-    fields.iter().map(|(name, value)| name.as_str().len() + value.len() + AROUND).sum()
-}
-
-/// Adds a line; one that cannot be written is left out.
-fn append(to: &mut HeaderMap, name: &[u8], value: &[u8]) {
-    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-        let _ = to.try_append(name, value);
-    }
-}
-
-/// How much of `wanted` the client can take now.
-fn poll_room(
-    stream: &mut SendStream<Bytes>,
-    wanted: usize,
-    cx: &mut Context<'_>,
-) -> Poll<Result<usize, h2::Error>> {
-    stream.reserve_capacity(wanted);
-    match stream.capacity() {
-        0 => match ready!(stream.poll_capacity(cx)) {
-            Some(room) => Poll::Ready(room),
-            None => Poll::Ready(Err(Reason::CANCEL.into())),
-        },
-        room => Poll::Ready(Ok(room)),
-    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const BURST_BYTES: u64 = 64 * 1024;
 /// What time forgives: about 300 frames a second, more than any client needs for keeping alive.
 const BYTES_PER_SECOND: u64 = 4 * 1024;
-/// What each request may bring along.
+/// What each request, or the head of an answer, may bring along.
 const BYTES_PER_REQUEST: u64 = 512;
 /// A byte for so many that we sent: enough for a `WINDOW_UPDATE` or two per DATA frame, and less than what a PING or
 /// SETTINGS costs by whose answers we only say that they came.
@@ -17,7 +17,7 @@ const SENT_BYTES_PER_BYTE: u64 = 2;
 const PREFACE_BYTES: usize = 24;
 const HEADER_BYTES: usize = 9;
 
-/// What is left, and where in the client's bytes we are.
+/// What is left, and where in the other side's bytes we are.
 #[derive(Debug)]
 pub(super) struct FrameBudget {
     used: u64,
@@ -30,12 +30,17 @@ pub(super) struct FrameBudget {
 }
 
 impl FrameBudget {
-    /// For a connection that begins with its preface.
+    /// For a client, whose bytes begin with the preface.
     pub(super) fn new(now: Instant) -> Self {
-        Self { used: 0, refilled: now, header: [0; HEADER_BYTES], header_filled: 0, skip: PREFACE_BYTES }
+        Self { skip: PREFACE_BYTES, ..Self::of_server(now) }
     }
 
-    /// Takes note of `bytes` that the client sent at `now`. Says whether it kept within its budget.
+    /// For a server, whose bytes are frames from the first on (RFC 9113 §3.4).
+    pub(super) fn of_server(now: Instant) -> Self {
+        Self { used: 0, refilled: now, header: [0; HEADER_BYTES], header_filled: 0, skip: 0 }
+    }
+
+    /// Takes note of `bytes` that came at `now`. Says whether it kept within its budget.
     pub(super) fn received(&mut self, mut bytes: &[u8], now: impl FnOnce() -> Instant) -> bool {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
@@ -50,7 +55,7 @@ impl FrameBudget {
         self.used <= BURST_BYTES || self.refill(now())
     }
 
-    /// Takes note of so many bytes sent to the client.
+    /// Takes note of so many bytes sent to the other side.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.used = self.used.saturating_sub(bytes as u64 / SENT_BYTES_PER_BYTE);
     }

@@ -1,4 +1,4 @@
-//! Knows since when the other side takes no more bytes, and whether it floods us with frames.
+//! Knows since when the other side takes no more bytes, whether it floods us with frames, and whether it says anything.
 
 use std::{
     cell::Cell,
@@ -17,11 +17,11 @@ use tokio::{
 
 /// Since when a [`Watched`] stream waits to write. Clones are of the same stream.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stall(Rc<Cell<Option<Instant>>>);
+pub(in crate::proxy) struct Stall(Rc<Cell<Option<Instant>>>);
 
 impl Stall {
     /// When the write that still waits was first tried; `None` when none waits.
-    pub(super) fn since(&self) -> Option<Instant> {
+    pub(in crate::proxy) fn since(&self) -> Option<Instant> {
         self.0.get()
     }
 
@@ -35,30 +35,47 @@ impl Stall {
     }
 }
 
-/// Whether the client sent more frames that ask for nothing than it may. Clones are of the same stream.
+/// Whether the other side sent more frames that ask for nothing than it may. Clones are of the same stream.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Flood(Rc<Cell<bool>>);
+pub(in crate::proxy) struct Flood(Rc<Cell<bool>>);
 
 impl Flood {
     /// Once it did, nothing is read any more.
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::proxy) fn is_over(&self) -> bool {
+        self.0.get()
+    }
+}
+
+/// How many bytes came. Clones are of the same stream.
+#[derive(Debug, Clone, Default)]
+pub(in crate::proxy) struct Heard(Rc<Cell<u64>>);
+
+impl Heard {
+    /// So many since the connection began.
+    pub(in crate::proxy) fn bytes(&self) -> u64 {
         self.0.get()
     }
 }
 
 /// A stream whose reads and writes are watched.
 #[derive(Debug)]
-pub(super) struct Watched<S> {
+pub(in crate::proxy) struct Watched<S> {
     stream: S,
     stall: Stall,
     flood: Flood,
+    heard: Heard,
     budget: FrameBudget,
 }
 
 impl<S> Watched<S> {
-    /// What `stream` does is noted in `stall` and `flood`.
+    /// What `stream`, at whose other end is a client, does is noted in `stall` and `flood`.
     pub(super) fn new(stream: S, stall: Stall, flood: Flood) -> Self {
-        Self { stream, stall, flood, budget: FrameBudget::new(clock::monotonic()) }
+        Self { stream, stall, flood, heard: Heard::default(), budget: FrameBudget::new(clock::monotonic()) }
+    }
+
+    /// As [`Watched::new`], with an upstream at the other end.
+    pub(in crate::proxy) fn towards_upstream(stream: S, stall: Stall, flood: Flood, heard: Heard) -> Self {
+        Self { stream, stall, flood, heard, budget: FrameBudget::of_server(clock::monotonic()) }
     }
 
     fn note_written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -81,7 +98,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if !self.budget.received(&buffer.filled()[before..], clock::monotonic) {
+        let received = &buffer.filled()[before..];
+        self.heard.0.set(self.heard.bytes() + received.len() as u64);
+        if !self.budget.received(received, clock::monotonic) {
             self.flood.0.set(true);
         }
         read

@@ -1,0 +1,814 @@
+"""Upstreams that speak HTTP/2, right and wrong, with clients before the gateway: `upstreams.py NAME [CERTIFICATE KEY]`.
+
+It prints the port of its upstream, reads a line of JSON that tells where the gateway is, and runs the scenario NAME.
+"""
+
+import json
+import re
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+import hyperframe.frame as frames
+from origin import Gone, Origin
+from peer import Peer
+
+NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0, 1, 2, 7, 8
+KEY = "a-key-for-the-tests-of-http2-0123456789"
+OTHER_KEY = "another-key-for-the-tests-of-http2-0123456789"
+HOST = "api.example"
+STREAM_WINDOW = 256 * 1024
+
+
+class World:
+    """The gateway with what stands on both sides."""
+
+    def __init__(self, origin, place):
+        self.origin, self.address, self.health = origin, place["data"], place["health"]
+        self.folder, self.keygate = place["folder"], place["keygate"]
+
+    def peer(self, **how):
+        return Peer(self.address, **how)
+
+    def get(self, path, *more, peer=None, method="GET"):
+        """The answer to one request in HTTP/2."""
+        peer = peer or self.peer()
+        return peer.answer(peer.headers(head(path, *more, method=method)))
+
+    def http1(self, path, *more, method="GET", body=b""):
+        """A connection of HTTP/1.1 that has sent one request."""
+        host, port = self.address.rsplit(":", 1)
+        connection = socket.create_connection((host, int(port)), timeout=20)
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", f"Authorization: Bearer {KEY}", *more, "", ""]
+        connection.sendall("\r\n".join(lines).encode() + body)
+        return connection
+
+    def http1_answer(self, path, *more, **how):
+        """All that comes of it, which the client asks to be the last."""
+        with self.http1(path, "Connection: close", *more, **how) as connection:
+            return read_all(connection)
+
+    def metric(self, name):
+        with urllib.request.urlopen(f"http://{self.health}/metrics", timeout=20) as page:
+            text = page.read().decode()
+        found = re.findall(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+        assert len(found) == 1, (name, [line for line in text.splitlines() if name.split("{")[0] in line])
+        return float(found[0])
+
+    def until_metric(self, name, value):
+        until(lambda: self.metric(name) == value, f"{name} {value}")
+
+    def serves(self):
+        """Whether a request that is right is answered."""
+        answer = self.get("/any/fine")
+        assert (answer.status, bytes(answer.body)) == (200, b"ok"), answer
+
+
+def until(holds, what):
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+def read_all(connection):
+    data = b""
+    try:
+        while received := connection.recv(65536):
+            data += received
+    except ConnectionResetError:
+        return data + b"<reset>"
+    return data
+
+
+def head(path, *more, method="GET", key=KEY, authority=HOST):
+    pseudo = [(":method", method), (":scheme", "http"), (":authority", authority), (":path", path)]
+    return [*pseudo, ("authorization", f"Bearer {key}"), *more]
+
+
+def code(answer):
+    return json.loads(bytes(answer.body))["code"]
+
+
+# What is forwarded, and what comes back.
+
+
+def requests(world):
+    peer = world.peer()
+    fields = [("b", "2"), ("cookie", "a=1"), ("b", "3"), ("cookie", "b=2"), ("te", "trailers"), ("x-auth-user", "me")]
+    assert world.get("/any/get?y=%7E", *fields, peer=peer).status == 200
+    get = world.origin.request("/any/get")
+    assert get.fields[:4] == [
+        (":method", "GET"), (":scheme", "http"), (":authority", HOST), (":path", "/any/get?y=%7E")
+    ], get.fields
+    plain = [one for one in get.fields[4:] if one[0] in ("b", "cookie", "te", "authorization", "x-auth-user", "via")]
+    assert sorted(plain) == [
+        ("b", "2"), ("b", "3"), ("cookie", "a=1; b=2"), ("te", "trailers"), ("via", plain[-1][1])
+    ] or {name for name, _ in plain} == {"b", "cookie", "te", "via", "x-auth-user"}, plain
+    assert ("x-auth-user", "me") not in get.fields and get.field("x-auth-key-id") == "one", get.fields
+    assert get.field("via").startswith("2.0 ") and get.ended and get.field("content-length") is None
+
+    # The same from a client of HTTP/1.1, whose framing and connection end here.
+    answer = world.http1_answer(
+        "/any/chunks", "Connection: X-Hop, TE", "X-Hop: 1", "TE: trailers", "Transfer-Encoding: chunked",
+        "Trailer: x", method="POST", body=b"5\r\nhello\r\n0\r\nx: y\r\n\r\n",
+    )
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\r\n\r\nok"), answer
+    chunks = world.origin.request("/any/chunks")
+    names = {name for name, _ in chunks.fields}
+    assert not names & {"connection", "x-hop", "transfer-encoding", "trailer", "content-length", "host"}, names
+    assert (bytes(chunks.body), chunks.trailers, chunks.field("te")) == (b"hello", [], "trailers")
+    assert chunks.field("via").startswith("1.1 ")
+    world.http1_answer("/any/known", "Content-Length: 5", method="POST", body=b"known")
+    known = world.origin.request("/any/known")
+    assert (bytes(known.body), known.field("content-length")) == (b"known", "5")
+    world.http1_answer("/any/none", "Content-Length: 0", method="POST")
+    assert world.origin.request("/any/none").field("content-length") == "0"
+
+    # Trailers go where the route, or gRPC, says so; never what would be dropped from a head.
+    for path, fields, expected in [
+        ("/any/x", [], []),
+        ("/open/x", [], [("checksum", "7")]),
+        ("/any/g", [("content-type", "application/grpc")], [("checksum", "7")]),
+    ]:
+        stream = peer.headers(head(path, *fields, method="POST"), end=False)
+        peer.data(stream, b"body")
+        trailers = [("checksum", "7"), ("x-auth-user", "me"), ("content-length", "9"), ("authorization", "Bearer x")]
+        peer.headers(trailers, stream=stream)
+        assert peer.answer(stream).status == 200
+        assert world.origin.request(path).trailers == expected, world.origin.request(path).trailers
+    assert len(world.origin.connections) <= 2, "each worker has one connection"
+
+    refused = world.http1_answer("/any/a<b")
+    assert refused.startswith(b"HTTP/1.1 400 "), refused
+
+
+def answer_acts():
+    def fields(request):
+        more = [("set-cookie", "a=1"), ("x-auth-user", "root"), ("x-request-id", "theirs"), ("set-cookie", "b=2")]
+        if request.field(":method") == "HEAD":
+            request.head(200, ("content-length", "5"), *more, end=True)
+        else:
+            request.answer(b"hello", 200, *more)
+
+    def streamed(request):
+        request.head(200)
+        request.send(b"one")
+        request.send(b"two")
+        request.trail(("grpc-status", "0"), ("checksum", "7"))
+
+    def hints(request):
+        request.head(103, ("link", "</a.css>; rel=preload"))
+        request.answer()
+
+    def expects(request):
+        request.head(100)
+        request.whole().answer(bytes(request.body))
+
+    return {
+        "/any/fields": fields,
+        "/any/streamed": streamed,
+        "/any/hints": hints,
+        "/any/expects": expects,
+        "/any/204": lambda request: request.head(204, end=True),
+        "/any/304": lambda request: request.head(304, ("content-length", "9"), end=True),
+        "/any/empty": lambda request: request.head(200, end=True),
+        "/any/ended-later": lambda request: (request.head(200, ("content-length", "0")), request.send(b"", end=True)),
+    }
+
+
+def answers(world):
+    answer = world.get("/any/fields")
+    names = [name for name, _ in answer.fields]
+    assert answer.body == b"hello" and names.count("set-cookie") == 2 and "x-auth-user" not in names, answer
+    assert dict(answer.fields)["x-request-id"] != "theirs" and names.count("x-request-id") == 1
+    for method, body in [("GET", b"hello"), ("HEAD", b"")]:
+        text = world.http1_answer("/any/fields", method=method)
+        assert text.startswith(b"HTTP/1.1 200 OK\r\n") and text.split(b"\r\n\r\n", 1)[1] == body, text
+        assert b"\r\nContent-Length: 5\r\n" in text, text
+    assert world.get("/any/fields", method="HEAD").body == b""
+
+    answer = world.get("/any/streamed")
+    assert (answer.body, sorted(answer.trailers)) == (b"onetwo", [("checksum", "7"), ("grpc-status", "0")]), answer
+    text = world.http1_answer("/any/streamed")
+    assert b"\r\nTransfer-Encoding: chunked\r\n" in text, text
+    assert text.endswith(b"0\r\ngrpc-status: 0\r\nchecksum: 7\r\n\r\n"), text
+
+    answer = world.get("/any/hints")
+    assert answer.interims[0][0] == 103 and ("link", "</a.css>; rel=preload") in answer.interims[0][1], answer
+    assert world.http1_answer("/any/hints").startswith(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n")
+
+    with world.http1("/any/expects", "Expect: 100-continue", "Content-Length: 4", method="POST") as client:
+        assert client.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"body")
+        assert client.recv(65536).endswith(b"\r\n\r\nbody")
+    for path, status in [("/any/204", 204), ("/any/304", 304), ("/any/empty", 200), ("/any/ended-later", 200)]:
+        answer = world.get(path)
+        assert (answer.status, answer.body, answer.reset) == (status, b"", None), answer
+        with world.http1(path) as client:
+            # The connection goes on: the end of such an answer is known.
+            assert client.recv(65536).startswith(b"HTTP/1.1 %d " % status)
+            client.sendall(f"GET /any/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode())
+            assert client.recv(65536).endswith(b"\r\n\r\nok"), path
+
+
+# Many requests, few connections.
+
+
+def crowd(world):
+    """The upstream permits 5 streams a connection, the operator 20 requests at once and 100 that wait."""
+    at_once, most, lock = {}, {}, threading.Lock()
+
+    def count(request):
+        with lock:
+            connection = id(request.connection)
+            at_once[connection] = at_once.get(connection, 0) + 1
+            most[connection] = max(most.get(connection, 0), at_once[connection])
+            most["all"] = max(most.get("all", 0), sum(at_once.values()))
+        request.whole()
+        time.sleep(0.01)
+        with lock:
+            at_once[id(request.connection)] -= 1
+        request.answer()
+
+    world.origin.acts["/any/count"] = count
+    peers = [world.peer() for _ in range(4)]
+    streams = [(peer, peer.headers(head("/any/count"))) for _ in range(25) for peer in peers]
+    for peer, stream in streams:
+        assert peer.answer(stream).status == 200, peer.answers[stream]
+    assert most.pop("all") <= 20, most
+    assert max(most.values()) <= 5 and sum(1 for _ in most) <= 8, most
+
+    release = threading.Event()
+    world.origin.acts["/any/hold"] = lambda request: (release.wait(30), request.answer())
+    peer, other = world.peer(), world.peer()
+    held = [one.headers(head("/any/hold")) for _ in range(10) for one in (peer, other)]
+    world.origin.until(lambda: len(world.origin.seen("/any/hold")) == 20)
+    waiting = [peer.headers(head("/any/fine")) for _ in range(60)] + [other.headers(head("/any/fine")) for _ in range(60)]
+    refused = [stream for stream in waiting[:60] if stream in peer.answers]
+    statuses = []
+    answered = threading.Thread(target=lambda: (until(
+        lambda: world.metric('keygate_upstream_errors_total{upstream="api",kind="full"}') == 20, "refusals"
+    ), release.set()))
+    answered.start()
+    for one, stream in [(peer, s) for s in waiting[:60]] + [(other, s) for s in waiting[60:]]:
+        statuses.append(one.answer(stream).status)
+    answered.join()
+    assert refused and sorted(set(statuses)) == [200, 503] and statuses.count(503) == 20, statuses
+    assert held and world.metric('keygate_upstream_connections{upstream="api",state="in_use"}') >= 0
+
+
+# Retries.
+
+
+def retry_acts():
+    once = set()
+
+    def first(request, does):
+        """What is done the first time that a path is asked for; then it is answered."""
+        path = request.field(":path")
+        if path in once:
+            request.whole().answer()
+        else:
+            once.add(path)
+            does(request)
+
+    def refuse(request):
+        request.end_by_reset(REFUSED_STREAM)
+
+    def leave(request):
+        # "I have looked at nothing from this one on, and at nothing before."
+        request.connection.goaway(request.stream - 2 if request.stream > 1 else 0)
+
+    return {
+        "/any/refused": lambda request: first(request, refuse),
+        "/any/refused-post": lambda request: first(request, refuse),
+        "/any/refused-body": lambda request: first(request, lambda one: (one.whole(), refuse(one))),
+        "/any/refused-always": refuse,
+        "/any/left": lambda request: first(request, leave),
+        "/any/died": lambda request: first(request, lambda one: one.connection.close()),
+        "/any/died-post": lambda request: first(request, lambda one: one.connection.close()),
+        "/any/reset": lambda request: request.end_by_reset(INTERNAL_ERROR),
+    }
+
+
+def retries(world):
+    """With one worker, so that it is known which connection is used again."""
+    world.serves()
+    assert world.get("/any/refused").status == 200
+    assert world.get("/any/refused-post", method="POST").status == 200, "nobody has looked at it"
+    assert len(world.origin.connections) == 1
+    peer = world.peer()
+    stream = peer.headers(head("/any/refused-body", method="POST"), end=False)
+    peer.data(stream, b"body", end=True)
+    answer = peer.answer(stream)
+    assert answer.status == 502 and code(answer) == "upstream_unreachable", answer
+    assert world.get("/any/refused-always").status == 502
+    assert [len(world.origin.seen(f"/any/{path}")) for path in ("refused", "refused-body", "refused-always")] == [2, 1, 2]
+
+    assert world.get("/any/left").status == 200
+    assert len(world.origin.connections) == 2, "a connection that goes takes no more requests"
+    assert world.get("/any/died").status == 200, "a connection that was used before may have been closed meanwhile"
+    assert world.get("/any/died-post", method="POST").status == 502, "who knows what it did"
+    assert len(world.origin.seen("/any/died-post")) == 1
+    assert world.get("/any/reset").status == 502
+    assert len(world.origin.seen("/any/reset")) == 1, "somebody has looked at it"
+    assert world.metric('keygate_upstream_retries_total{upstream="api"}') == 5
+    world.serves()
+
+
+def leaving_acts():
+    def leave(request):
+        """In order: what is under way is finished, and nothing new begins (RFC 9113 §6.8)."""
+        request.head(200)
+        request.connection.goaway(request.stream)
+        request.send(b"begun")
+        request.until(lambda one: len(one.connection.origin.connections) > 1)
+        request.send(b", done", end=True)
+
+    return {"/any/leave": leave}
+
+
+def leaving(world):
+    peer = world.peer()
+    stream = peer.headers(head("/any/leave"))
+    while not peer.answers[stream].body:
+        assert peer.step()
+    world.serves()
+    assert len(world.origin.connections) == 2
+    assert peer.answer(stream).body == b"begun, done"
+
+
+# Bodies and windows.
+
+
+def body_acts():
+    sent = {"/any/slow": 0}
+
+    def slow(request):
+        request.head(200)
+        for _ in range(200):
+            request.stream_out(b"x" * 100_000, end=False)
+            sent["/any/slow"] += 100_000
+        request.send(b"", end=True)
+
+    def echo(request):
+        request.head(200)
+        done = 0
+        while True:
+            request.until(lambda one: len(one.body) > done or one.ended)
+            piece = bytes(request.body[done:])
+            done += len(piece)
+            request.stream_out(piece, end=False)
+            if request.ended and done == len(request.body):
+                return request.send(b"", end=True)
+
+    return {
+        "/any/echo": echo,
+        "/any/slow": slow,
+        "/any/down": lambda request: request.answer(b"d" * 20_000_000),
+        "sent": sent,
+    }
+
+
+def bodies(world):
+    up = bytes(range(256)) * 80_000
+    for client in ("http2", "http1"):
+        if client == "http2":
+            peer = world.peer(window=1 << 20)
+            stream = peer.headers(head("/any/up", method="POST"), end=False)
+            peer.upload(stream, up)
+            assert peer.answer(stream).status == 200
+            answer = world.get("/any/down")
+            assert len(answer.body) == 20_000_000, len(answer.body)
+            stream = peer.headers(head("/any/echo", method="POST"), end=False)
+            for number in range(50):
+                # Both directions at once: each piece is answered before the next is sent.
+                peer.data(stream, b"ping%02d" % number)
+                while len(peer.answers[stream].body) < 6 * (number + 1):
+                    assert peer.step()
+            peer.data(stream, b"", end=True)
+            assert peer.answer(stream).body == b"".join(b"ping%02d" % number for number in range(50))
+        else:
+            text = world.http1_answer("/any/up", f"Content-Length: {len(up)}", method="POST", body=up)
+            assert text.startswith(b"HTTP/1.1 200 "), text[:100]
+            assert len(world.http1_answer("/any/down").split(b"\r\n\r\n", 1)[1]) == 20_000_000
+    assert [bytes(one.body) == up for one in world.origin.seen("/any/up")] == [True, True]
+
+
+def slow_readers(world):
+    """Clients that do not read hold back their own answers, and nobody else's on the same connection."""
+    sent = world.origin.acts["sent"]
+    slow = [world.peer(reads=False) for _ in range(20)]
+    streams = [peer.headers(head("/any/slow")) for peer in slow]
+    for peer, stream in zip(slow, streams):
+        while len(peer.answers[stream].body) < 65535:
+            assert peer.step()
+    before = -1
+    while before != (before := sent["/any/slow"]):
+        world.serves()
+        time.sleep(0.3)
+    in_flight = 65535 + STREAM_WINDOW + 3 * 64 * 1024 + 100_000
+    assert sent["/any/slow"] <= 20 * in_flight, sent
+    assert len(world.origin.connections) <= 2
+    for peer, stream in zip(slow[:2], streams):
+        peer.reads = True
+        peer.send(frames.WindowUpdateFrame(0, window_increment=65535), frames.WindowUpdateFrame(stream, window_increment=65535))
+        assert len(peer.answer(stream).body) == 20_000_000
+
+
+def unread_upload(world):
+    """An upstream that takes nothing holds the client back."""
+    world.origin.opens_windows = False
+    peer = world.peer()
+    stream = peer.headers(head("/any/up", method="POST"), end=False)
+    total, view = 0, b"u" * 16384
+    while True:
+        while min(peer.connection_window, peer.windows[stream]) >= len(view):
+            peer.data(stream, view)
+            peer.connection_window -= len(view)
+            peer.windows[stream] -= len(view)
+            total += len(view)
+        before = (peer.connection_window, peer.windows[stream])
+        for _ in range(5):
+            assert peer.round_trip()
+            time.sleep(0.1)
+        if before == (peer.connection_window, peer.windows[stream]):
+            break
+    assert total <= 65535 + 3 * 64 * 1024 + STREAM_WINDOW + 65536, total
+    peer.send(frames.RstStreamFrame(stream, error_code=CANCEL))
+    request = world.origin.request("/any/up")
+    request.until(lambda one: one.reset is not None)
+    assert request.reset == CANCEL
+
+
+# Ends.
+
+
+def end_acts():
+    def early(request):
+        request.head(200, ("content-length", "5"))
+        request.send(b"early", end=True)
+        request.end_by_reset(NO_ERROR)
+
+    def early_and_silent(request):
+        request.head(200)
+        request.send(b"early", end=True)
+
+    def cut_off(reason):
+        def act(request):
+            request.head(200)
+            request.send(b"half")
+            request.until(lambda one: one.connection.origin.acts["go"].is_set())
+            request.end_by_reset(reason)
+
+        return act
+
+    def died(request):
+        request.head(200)
+        request.send(b"half")
+        request.connection.close()
+
+    def forever(request):
+        request.head(200)
+        request.send(b"begun")
+        request.until(lambda one: one.reset is not None)
+
+    go = threading.Event()
+    go.set()
+    return {
+        "go": go,
+        "/any/early": early,
+        "/any/early-silent": early_and_silent,
+        "/any/cut-off": cut_off(INTERNAL_ERROR),
+        "/any/cut-off-in-peace": cut_off(NO_ERROR),
+        "/any/cut-off-cancel": cut_off(CANCEL),
+        "/any/died": died,
+        "/any/forever": forever,
+        "/any/mute": lambda request: request.until(lambda one: one.reset is not None),
+    }
+
+
+def ends(world):
+    origin = world.origin
+    # An answer before the request was whole is not lost, and the rest of the request is not sent.
+    for path in ("/any/early", "/any/early-silent"):
+        peer = world.peer()
+        stream = peer.headers(head(path, method="POST"), end=False)
+        peer.data(stream, b"some")
+        answer = peer.answer(stream)
+        assert (answer.status, answer.body, answer.ended) == (200, b"early", True), answer
+        text = world.http1_answer(path, "Content-Length: 1000", method="POST", body=b"some")
+        assert text.split(b"\r\n\r\n", 1)[1].replace(b"5\r\nearly\r\n0\r\n\r\n", b"early") == b"early", text
+    for number in range(2):
+        request = origin.request("/any/early-silent", number)
+        request.until(lambda one: one.reset is not None)
+        assert request.reset == NO_ERROR
+
+    # What is cut short never looks whole.
+    for path in ("/any/cut-off", "/any/cut-off-in-peace", "/any/cut-off-cancel", "/any/died"):
+        answer = world.get(path)
+        assert (answer.status, answer.ended, answer.reset) == (200, False, INTERNAL_ERROR), (path, answer)
+        text = world.http1_answer(path)
+        assert b"half" in text and not text.endswith(b"0\r\n\r\n"), (path, text)
+
+    # A client that leaves takes its request along.
+    peer = world.peer()
+    for number, path in enumerate(["/any/forever", "/any/mute"]):
+        stream = peer.headers(head(path))
+        request = origin.request(path)
+        peer.send(frames.RstStreamFrame(stream, error_code=CANCEL))
+        request.until(lambda one: one.reset is not None)
+        assert request.reset == CANCEL, number
+    client = world.http1("/any/forever")
+    client.recv(65536)
+    client.close()
+    request = origin.request("/any/forever", 1)
+    request.until(lambda one: one.reset is not None)
+    assert request.reset == CANCEL
+    world.serves()
+
+
+def cut(world):
+    """A revocation ends what is under way, on both sides, and is counted."""
+    peer = world.peer()
+    begun = peer.headers(head("/any/forever"))
+    mute = peer.headers(head("/any/mute"))
+    stays = peer.headers(head("/any/forever", key=OTHER_KEY))
+    while not (peer.answers[begun].body and peer.answers[stays].body):
+        assert peer.step()
+    old = world.http1("/any/forever")
+    world.origin.request("/any/forever", 2)
+    world.origin.request("/any/mute")
+    command = [world.keygate, "keys", "revoke", "one", "--keys", "keys.yaml"]
+    revoked = subprocess.run(command, cwd=world.folder, capture_output=True, text=True, timeout=30)
+    assert revoked.returncode == 0, revoked
+    assert peer.answer(begun).reset == CANCEL, peer.answers[begun]
+    assert peer.answer(mute).status == 401, peer.answers[mute]
+    assert read_all(old).endswith(b"<reset>")
+    for path, number in [("/any/forever", 0), ("/any/forever", 2), ("/any/mute", 0)]:
+        request = world.origin.request(path, number)
+        if request.field("x-auth-key-id") == "one":
+            request.until(lambda one: one.reset is not None)
+            assert request.reset == CANCEL, path
+    world.until_metric('keygate_streams_cut_total{reason="key_revoked"}', 3)
+    assert peer.answers[stays].reset is None
+    still = [one for one in world.origin.seen("/any/forever") if one.field("x-auth-key-id") == "two"]
+    assert [one.reset for one in still] == [None]
+
+
+# Time.
+
+
+def late(world):
+    """`first_byte` and `idle` are a second, `keep_alive` too."""
+    answer = world.get("/any/mute")
+    assert answer.status == 504 and code(answer) == "upstream_timeout", answer
+    world.origin.request("/any/mute").until(lambda one: one.reset is not None)
+    answer = world.get("/any/forever")
+    assert (answer.body, answer.ended, answer.reset) == (b"begun", False, INTERNAL_ERROR), answer
+    used = len(world.origin.connections)
+    world.serves()
+    # A connection that was silent for all of that time is not trusted any more.
+    silent = world.origin.connections[0]
+    silent.until(lambda: silent.goaways or silent.closed)
+    for connection in world.origin.connections:
+        with_reason = lambda: connection.goaways or connection.closed  # noqa: E731
+        connection.until(with_reason)
+        assert all(code == NO_ERROR for code, _ in connection.goaways)
+    assert used >= 1
+    for state in ("idle", "in_use"):
+        world.until_metric(f'keygate_upstream_connections{{upstream="api",state="{state}"}}', 0)
+    world.serves()
+
+
+def unready(world):
+    """An upstream that says nothing at all is given up after `connect`, for everybody who waits for it."""
+    peers = [world.peer() for _ in range(5)]
+    streams = [peer.headers(head("/any/x")) for peer in peers]
+    for peer, stream in zip(peers, streams):
+        answer = peer.answer(stream)
+        assert answer.status == 504 and code(answer) == "upstream_timeout", answer
+
+
+# TLS.
+
+
+def negotiated(world):
+    """HTTP/2 where both want it; upgrades need a connection of HTTP/1.1."""
+    world.serves()
+    assert world.origin.request("/any/fine").field(":scheme") == "https"
+    handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: x"]
+    with world.http1("/ws/x", *handshake) as client:
+        assert client.recv(65536).startswith(b"HTTP/1.1 101 ")
+        client.sendall(b"\x82\x80\0\0\0\0")
+        assert client.recv(65536) == b"\x82\x80\0\0\0\0"
+    world.serves()
+    assert set(world.origin.chosen) == {"h2", "http/1.1"}, world.origin.chosen
+
+
+def h2_only(world):
+    """A WebSocket is refused clearly where the upstream takes no HTTP/1.1."""
+    world.serves()
+    handshake = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: x"]
+    text = world.http1_answer("/ws/x", *handshake[1:], "Connection: Upgrade")
+    assert text.startswith(b"HTTP/1.1 502 ") and b"upstream_unreachable" in text, text
+    world.serves()
+
+
+def http1_chosen(world):
+    for _ in range(3):
+        answer = world.get("/any/x")
+        assert (answer.status, answer.body) == (200, b"htt1"), answer
+    assert set(world.origin.chosen) <= {"http/1.1", None}, world.origin.chosen
+
+
+def no_agreement(world):
+    answer = world.get("/any/x")
+    assert answer.status == 502 and code(answer) == "upstream_unreachable", answer
+
+
+# Upstreams that are wrong.
+
+
+def hostile_acts():
+    def head_of(*fields, end=True):
+        return lambda request: request.connection.headers(request.stream, list(fields), end)
+
+    def raw(*out):
+        return lambda request: request.connection.send(*[one(request) for one in out])
+
+    def then(*acts):
+        return lambda request: [act(request) for act in acts]
+
+    def flood(frame, count):
+        def act(request):
+            data = frame.serialize() * 500
+            for _ in range(count // 500):
+                request.connection.send_bytes(data)
+
+        return act
+
+    def continuations(request):
+        first = frames.HeadersFrame(request.stream, data=request.connection.encoder.encode([(":status", "200")]))
+        request.connection.send(first)
+        for number in range(20_000):
+            if request.connection.closed:
+                return
+            block = request.connection.encoder.encode([(f"x-{number}", "y" * 1000)])
+            request.connection.send(frames.ContinuationFrame(request.stream, data=block))
+
+    def interims(request):
+        for _ in range(1000):
+            request.head(103, ("link", "</a>"))
+
+    ok = (":status", "200")
+    return {
+        # Never answered with 200: nothing of it reached the client before it was seen to be wrong.
+        "refused": {
+            "no status": head_of(("server", "x")),
+            "two statuses": head_of(ok, (":status", "500")),
+            "a status that is no number": head_of((":status", "abc")),
+            "a request's pseudo-header": head_of(ok, (":path", "/x")),
+            "a switch of protocols": lambda request: request.head(101),
+            "an upper-case name": head_of(ok, ("Server", "x")),
+            "a field of the connection": head_of(ok, ("connection", "close")),
+            "a transfer coding": head_of(ok, ("transfer-encoding", "chunked")),
+            "an upgrade": head_of(ok, ("upgrade", "h2c")),
+            "two lengths": head_of(ok, ("content-length", "5"), ("content-length", "6"), end=False),
+            "a length that is none": head_of(ok, ("content-length", "+5"), end=False),
+            "a length of nothing": head_of(ok, ("content-length", "5")),
+            "a line feed in a value": head_of(ok, ("a", "b\r\nc: d")),
+            "too many fields": head_of(ok, *[(f"x-{number}", "y") for number in range(300)]),
+            "a head too large": head_of(ok, *[(f"x-{number}", "y" * 8000) for number in range(20)]),
+            "data before the head": lambda request: request.send(b"data"),
+            "data on a stream that nobody opened": raw(lambda one: frames.DataFrame(one.stream + 100, data=b"x")),
+            "a head on a stream that nobody opened": lambda one: one.connection.headers(one.stream + 100, [ok], True),
+            "a promise": raw(
+                lambda one: frames.PushPromiseFrame(
+                    one.stream, promised_stream_id=2, data=b"", flags=["END_HEADERS"]
+                )
+            ),
+            "a window that opens by nothing": lambda one: one.connection.send_bytes(
+                b"\0\0\4\x08\0" + struct.pack(">LL", 0, 0)
+            ),
+            "a frame that is too large": lambda one: one.connection.send_bytes(
+                b"\xff\xff\xff\0\0" + struct.pack(">L", one.stream)
+            ),
+            "a continuation of nothing": raw(lambda one: frames.ContinuationFrame(one.stream, data=b"x")),
+            "continuations without end": continuations,
+            "interim answers without end": interims,
+            "settings without end": flood(frames.SettingsFrame(0), 100_000),
+            "questions without end": flood(frames.PingFrame(0, opaque_data=b"12345678"), 100_000),
+            "unknown frames without end": lambda one: [
+                one.connection.send_bytes(b"\0\0\0\x63\0\0\0\0\0" * 500) for _ in range(200)
+            ],
+            "bytes that are no frames": lambda one: one.connection.send_bytes(b"HTTP/1.1 200 OK\r\n\r\n" * 10),
+            "a settings frame that is wrong": lambda one: one.connection.send_bytes(
+                b"\0\0\5\4\0" + struct.pack(">L", 0) + b"abcde"
+            ),
+        },
+        # The head reached the client, and then it went wrong: what came never looks whole.
+        "cut off": {
+            "more than announced": then(
+                lambda one: one.head(200, ("content-length", "3")), lambda one: one.send(b"too much", end=True)
+            ),
+            "less than announced": then(
+                lambda one: one.head(200, ("content-length", "300")), lambda one: one.send(b"too little", end=True)
+            ),
+            "a pseudo-header in trailers": then(
+                lambda one: one.head(200), lambda one: one.send(b"x"), lambda one: one.trail((":status", "200"))
+            ),
+            "trailers too large": then(
+                lambda one: one.head(200),
+                lambda one: one.send(b"x"),
+                lambda one: one.trail(*[(f"x-{number}", "y" * 1000) for number in range(30)]),
+            ),
+            "trailers that do not end the stream": then(
+                lambda one: one.head(200),
+                lambda one: one.send(b"x"),
+                lambda one: one.connection.headers(one.stream, [("a", "b")], False),
+            ),
+            "a window that is overrun": then(
+                lambda one: one.head(200), lambda one: [one.send(b"x" * 16384) for _ in range(2000)]
+            ),
+            "empty data without end": then(
+                lambda one: one.head(200),
+                lambda one: flood(frames.DataFrame(one.stream, data=b""), 100_000)(one),
+            ),
+        },
+    }
+
+
+def hostile(world):
+    """Each gets its own connection to be wrong on; nothing hangs, and everything else goes on."""
+    acts = world.origin.acts
+    for kind, wrongs in [("refused", acts["refused"]), ("cut off", acts["cut off"])]:
+        for number, (name, act) in enumerate(wrongs.items()):
+            for client in ("http2", "http1"):
+                path = f"/any/{kind.replace(' ', '-')}-{number}-{client}"
+                acts[path] = act
+                if client == "http2":
+                    # What overruns a window is not read away.
+                    answer = world.get(path, peer=world.peer(reads=name != "a window that is overrun"))
+                    status, whole = answer.status, answer.ended
+                else:
+                    text = world.http1_answer(path)
+                    status = int(text[9:12])
+                    payload = text.split(b"\r\n\r\n", 1)[1]
+                    announced = re.search(rb"\r\ncontent-length: (\d+)\r\n", text.lower())
+                    whole = len(payload) == int(announced[1]) if announced else payload.endswith(b"0\r\n\r\n")
+                if kind == "refused":
+                    assert status == 502, (name, client, status)
+                else:
+                    assert not whole or status == 502, (name, client, status, whole)
+                world.serves()
+
+
+def no_http2(world):
+    """Something else answers at the port."""
+    for says in (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", b"", b"\x15\x03\x01\0\2\2\x46", b"\0" * 100):
+        world.origin.says = says
+        answer = world.get("/any/x")
+        assert answer.status == 502 and code(answer) == "upstream_unreachable", (says, answer)
+    world.origin.says = None
+    world.serves()
+
+
+# What each scenario's upstream does, and how it introduces itself.
+ACTS = {
+    "answers": answer_acts,
+    "retries": retry_acts,
+    "leaving": leaving_acts,
+    "bodies": body_acts,
+    "slow_readers": body_acts,
+    "unread_upload": body_acts,
+    "ends": end_acts,
+    "cut": end_acts,
+    "late": end_acts,
+    "hostile": hostile_acts,
+}
+SETTINGS = {"crowd": {3: 5}}
+PROTOCOLS = {"negotiated": ("h2", "http/1.1"), "http1_chosen": ("http/1.1",), "no_agreement": (), "http1_wanted": ("h2", "http/1.1")}
+
+
+def http1_wanted(world):
+    http1_chosen(world)
+
+
+def main(name, *tls):
+    acts = ACTS.get(name, dict)()
+    origin = Origin(acts, SETTINGS.get(name), tls, PROTOCOLS.get(name, ("h2",)))
+    origin.is_mute = name == "unready"
+    print(origin.port, flush=True)
+    globals()[name](World(origin, json.loads(sys.stdin.readline())))
+    failures = [failure for failure in origin.failures if not isinstance(failure, Gone)]
+    assert not failures, failures
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,198 @@
+//! Upstreams that speak HTTP/2, right and hostile ones: `tests/http2/upstreams.py` is the upstream and the clients, frame by
+//! frame, on both sides of the real binary.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use keygate::keys::digest::KeyDigest;
+
+use crate::harness::{Gateway, run};
+
+/// Long enough for keys; they are no secrets. `upstreams.py` knows them.
+const KEYS: [(&str, &str); 2] = [
+    ("one", "a-key-for-the-tests-of-http2-0123456789"),
+    ("two", "another-key-for-the-tests-of-http2-0123456789"),
+];
+
+const ROUTES: &str = "routes:
+  - {path: '/any/{*rest}', methods: {'*': read}, body_bytes: 64MiB}
+  - {path: '/open/{*rest}', methods: {'*': read}, request_trailers: true}
+";
+const WEBSOCKET: &str = "  - {path: '/ws/{*rest}', methods: {'*': read}, websocket: true}\n";
+
+#[test]
+fn a_request_is_rebuilt_in_http2_whatever_its_client_speaks() {
+    clear("requests", "");
+}
+
+#[test]
+fn an_answer_in_http2_comes_back_in_all_its_parts() {
+    clear("answers", "");
+}
+
+#[test]
+fn many_requests_share_few_connections_within_the_limits() {
+    clear("crowd", "max_connections: 20, max_pending: 100");
+}
+
+#[test]
+fn what_nobody_has_looked_at_is_tried_once_more() {
+    clear("retries", "");
+}
+
+#[test]
+fn an_upstream_that_goes_finishes_what_it_began() {
+    clear("leaving", "");
+}
+
+#[test]
+fn bodies_flow_both_ways_at_once() {
+    clear("bodies", "");
+}
+
+#[test]
+fn clients_that_do_not_read_hold_back_nobody_else() {
+    clear("slow_readers", "");
+}
+
+#[test]
+fn an_upstream_that_takes_nothing_holds_its_client_back() {
+    clear("unread_upload", "");
+}
+
+#[test]
+fn no_end_is_lost_and_none_is_made_up() {
+    clear("ends", "");
+}
+
+#[test]
+fn a_revocation_ends_streams_on_both_sides() {
+    clear("cut", "");
+}
+
+#[test]
+fn silence_has_its_limits() {
+    clear("late", "timeouts: {first_byte: 1s, idle: 1s, keep_alive: 1s}");
+    clear("unready", "timeouts: {connect: 1s}");
+}
+
+#[test]
+fn an_upstream_that_is_wrong_harms_nobody() {
+    clear("hostile", "");
+}
+
+#[test]
+fn an_upstream_that_speaks_no_http2_is_told_apart() {
+    clear("no_http2", "");
+}
+
+#[test]
+fn over_tls_both_choose() {
+    encrypted("negotiated", "auto", WEBSOCKET);
+    encrypted("h2_only", "auto", WEBSOCKET);
+    encrypted("http1_chosen", "auto", "");
+    encrypted("http1_wanted", "1", "");
+    encrypted("no_agreement", "2", "");
+}
+
+/// Runs a scenario with an upstream that is spoken to in HTTP/2 without asking; `api` is what it has beside that.
+fn clear(scenario: &str, api: &str) {
+    let script = Script::start(&[scenario]);
+    let separator = if api.is_empty() { "" } else { ", " };
+    let upstream = format!("url: 'http://127.0.0.1:{}', http: 2{separator}{api}", script.port);
+    // Where it matters which connection is used again, there is one worker.
+    let workers = if ["retries", "leaving"].contains(&scenario) { 1 } else { 2 };
+    script.finish(&Gateway::start(&[
+        ("keygate.yaml", &config(&upstream, workers, "")),
+        ("keys.yaml", &keys()),
+    ]));
+}
+
+/// Runs a scenario with an upstream behind TLS.
+fn encrypted(scenario: &str, http: &str, routes: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (pem, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    fs::write(&pem, certificate.cert.pem()).unwrap();
+    fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
+    let script = Script::start(&[scenario, pem.to_str().unwrap(), key.to_str().unwrap()]);
+    let upstream = format!("url: 'https://localhost:{}', http: {http}, tls: {{ca: cert.pem}}", script.port);
+    script.finish(&Gateway::start(&[
+        ("keygate.yaml", &config(&upstream, 2, routes)),
+        ("keys.yaml", &keys()),
+        ("cert.pem", &certificate.cert.pem()),
+    ]));
+}
+
+fn config(upstream: &str, workers: u32, routes: &str) -> String {
+    format!(
+        "version: 1\nworkers: {workers}\nlisten: {{address: 127.0.0.1:0}}\nhealth: {{address: 127.0.0.1:0}}\nadmin: null\n\
+         upstreams: {{api: {{{upstream}}}}}\nkeys: {{file: keys.yaml}}\n{ROUTES}{routes}"
+    )
+}
+
+fn keys() -> String {
+    let mut text = "version: 1\nkeys:\n".to_owned();
+    for (id, secret) in KEYS {
+        let hash = KeyDigest::of(secret.as_bytes()).to_text();
+        writeln!(
+            text,
+            "  - {{id: {id}, hash: '{hash}', scopes: [write], projects: all, expires_at: never}}"
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// A running `upstreams.py`.
+struct Script {
+    child: Child,
+    /// Of its upstream.
+    port: u16,
+}
+
+impl Script {
+    fn start(arguments: &[&str]) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http2/upstreams.py");
+        let mut command = Command::new(run::test_tool("python"));
+        command.arg(script).args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let port = line.trim().parse().unwrap_or_else(|_| panic!("{line:?}: {}", told(&mut child)));
+        Self { child, port }
+    }
+
+    /// Tells it where the gateway is, and expects that all goes well.
+    fn finish(mut self, gate: &Gateway) {
+        let place = serde_json::json!({
+            "data": gate.address("data").to_string(),
+            "health": gate.address("health").to_string(),
+            "folder": gate.folder(),
+            "keygate": env!("CARGO_BIN_EXE_keygate"),
+        });
+        writeln!(self.child.stdin.take().unwrap(), "{place}").unwrap();
+        let said = told(&mut self.child);
+        assert!(self.child.wait().unwrap().success(), "{said}");
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Everything that it says of its failures, until it ends.
+fn told(child: &mut Child) -> String {
+    let mut text = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    text
+}
