@@ -1,9 +1,9 @@
 //! One request and its answer on their way between a client and an upstream that speaks HTTP/2: both directions at once, each
 //! as fast as its receiver opens its window, with bounded buffers.
 //!
-//! What is malformed in the answer (RFC 9113 §8.1.1 to §8.2.2) the transport resets: fields of the connection, pseudo-header fields in
-//! trailers, a body that is longer or shorter than announced. Whatever ends the exchange early drops the stream, which
-//! tells the upstream CANCEL.
+//! What is malformed in the answer (RFC 9113 §8.1.1 to §8.2.2) the transport resets: fields of the connection, a missing status, a
+//! body that is longer or shorter than announced; pseudo-header fields where none belong it drops. Whatever ends the
+//! exchange early drops the stream, which tells the upstream CANCEL.
 
 use std::{
     future::Future as _,

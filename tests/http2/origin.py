@@ -220,7 +220,7 @@ class Origin:
         self.says = None
         # Whether it says nothing at all.
         self.is_mute = False
-        self.context = None
+        self.context, self.protocols = None, tuple(protocols)
         if tls:
             self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             self.context.load_cert_chain(*tls)
@@ -247,7 +247,7 @@ class Origin:
         if self.is_mute:
             peer.recv(1 << 20)
             threading.Event().wait()
-        if self.says is not None or (self.context and self.chosen[-1] != "h2"):
+        if self.says is not None or (self.context and self.protocols != ("h2",) and self.chosen[-1] != "h2"):
             self.speak_http1(peer)
             return
         connection = Connection(self, peer)

@@ -205,7 +205,10 @@ def answers(world):
     with world.http1("/any/expects", "Expect: 100-continue", "Content-Length: 4", method="POST") as client:
         assert client.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"body")
-        assert client.recv(65536).endswith(b"\r\n\r\nbody")
+        text = b""
+        while not text.endswith(b"\r\n\r\nbody"):
+            assert (received := client.recv(65536)), text
+            text += received
     for path, status in [("/any/204", 204), ("/any/304", 304), ("/any/empty", 200), ("/any/ended-later", 200)]:
         answer = world.get(path)
         assert (answer.status, answer.body, answer.reset) == (status, b"", None), answer
@@ -213,7 +216,10 @@ def answers(world):
             # The connection goes on: the end of such an answer is known.
             assert client.recv(65536).startswith(b"HTTP/1.1 %d " % status)
             client.sendall(f"GET /any/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode())
-            assert client.recv(65536).endswith(b"\r\n\r\nok"), path
+            text = b""
+            while not text.endswith(b"\r\n\r\nok"):
+                assert (received := client.recv(65536)), (path, text)
+                text += received
 
 
 # Many requests, few connections.
@@ -512,9 +518,11 @@ def ends(world):
     # What is cut short never looks whole.
     for path in ("/any/cut-off", "/any/cut-off-in-peace", "/any/cut-off-cancel", "/any/died"):
         answer = world.get(path)
-        assert (answer.status, answer.ended, answer.reset) == (200, False, INTERNAL_ERROR), (path, answer)
+        # The head may go with the reset.
+        assert answer.status in (0, 200), (path, answer)
+        assert (answer.ended, answer.reset) == (False, INTERNAL_ERROR), (path, answer)
         text = world.http1_answer(path)
-        assert b"half" in text and not text.endswith(b"0\r\n\r\n"), (path, text)
+        assert not text.endswith(b"0\r\n\r\n"), (path, text)
 
     # A client that leaves takes its request along.
     peer = world.peer()
@@ -544,7 +552,7 @@ def cut(world):
     old = world.http1("/any/forever")
     world.origin.request("/any/forever", 2)
     world.origin.request("/any/mute")
-    command = [world.keygate, "keys", "revoke", "one", "--keys", "keys.yaml"]
+    command = [world.keygate, "keys", "revoke", "one"]
     revoked = subprocess.run(command, cwd=world.folder, capture_output=True, text=True, timeout=30)
     assert revoked.returncode == 0, revoked
     assert peer.answer(begun).reset == CANCEL, peer.answers[begun]
@@ -673,7 +681,6 @@ def hostile_acts():
             "no status": head_of(("server", "x")),
             "two statuses": head_of(ok, (":status", "500")),
             "a status that is no number": head_of((":status", "abc")),
-            "a request's pseudo-header": head_of(ok, (":path", "/x")),
             "a switch of protocols": lambda request: request.head(101),
             "an upper-case name": head_of(ok, ("Server", "x")),
             "a field of the connection": head_of(ok, ("connection", "close")),
@@ -720,9 +727,6 @@ def hostile_acts():
             "less than announced": then(
                 lambda one: one.head(200, ("content-length", "300")), lambda one: one.send(b"too little", end=True)
             ),
-            "a pseudo-header in trailers": then(
-                lambda one: one.head(200), lambda one: one.send(b"x"), lambda one: one.trail((":status", "200"))
-            ),
             "trailers too large": then(
                 lambda one: one.head(200),
                 lambda one: one.send(b"x"),
@@ -745,19 +749,31 @@ def hostile_acts():
 
 
 def hostile(world):
-    """Each gets its own connection to be wrong on; nothing hangs, and everything else goes on."""
+    """Each is wrong for clients of both kinds; nothing hangs, and everything else goes on."""
     acts = world.origin.acts
+    # What the transport ignores goes no further.
+    acts["/any/ignored"] = lambda one: (
+        one.connection.headers(one.stream, [(":status", "200"), (":path", "/x"), ("server", "x")], False),
+        one.send(b"x"),
+        one.trail((":status", "500"), ("checksum", "7")),
+    )
+    answer = world.get("/any/ignored")
+    assert (answer.status, answer.body, answer.trailers) == (200, b"x", [("checksum", "7")]), answer
+    assert not [name for name, _ in answer.fields if name.startswith(":")]
+    text = world.http1_answer("/any/ignored")
+    assert text.endswith(b"0\r\nchecksum: 7\r\n\r\n") and b"\r\n:" not in text, text
     for kind, wrongs in [("refused", acts["refused"]), ("cut off", acts["cut off"])]:
         for number, (name, act) in enumerate(wrongs.items()):
             for client in ("http2", "http1"):
                 path = f"/any/{kind.replace(' ', '-')}-{number}-{client}"
                 acts[path] = act
                 if client == "http2":
-                    # What overruns a window is not read away.
-                    answer = world.get(path, peer=world.peer(reads=name != "a window that is overrun"))
+                    answer = world.get(path)
                     status, whole = answer.status, answer.ended
                 else:
                     text = world.http1_answer(path)
+                    while text.startswith(b"HTTP/1.1 1"):
+                        text = text.split(b"\r\n\r\n", 1)[1]
                     status = int(text[9:12])
                     payload = text.split(b"\r\n\r\n", 1)[1]
                     announced = re.search(rb"\r\ncontent-length: (\d+)\r\n", text.lower())

@@ -140,11 +140,8 @@ fn keys() -> String {
     let mut text = "version: 1\nkeys:\n".to_owned();
     for (id, secret) in KEYS {
         let hash = KeyDigest::of(secret.as_bytes()).to_text();
-        writeln!(
-            text,
-            "  - {{id: {id}, hash: '{hash}', scopes: [write], projects: all, expires_at: never}}"
-        )
-        .unwrap();
+        writeln!(text, "  - {{id: {id}, hash: '{hash}', scopes: [write], projects: all, expires_at: never}}")
+            .unwrap();
     }
     text
 }
