@@ -84,7 +84,6 @@ struct Closing {
 }
 
 /// One exchange.
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about the exchange")]
 pub(super) struct Exchange<'e, C> {
     pub(super) course: Course<'e, C>,
     upstream: &'e mut InUse,

@@ -28,6 +28,7 @@ mod fixture;
 mod fleet;
 mod fuzz_http1;
 mod fuzz_inputs;
+mod grpc;
 mod guides;
 mod harness;
 mod health;

@@ -1,17 +1,11 @@
 //! Upstreams that speak HTTP/2, right and hostile ones: `tests/http2/upstreams.py` is the upstream and the clients, frame by
 //! frame, on both sides of the real binary.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    io::{BufRead, BufReader, Read, Write},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::{fmt::Write as _, fs};
 
 use keygate::keys::digest::KeyDigest;
 
-use crate::harness::{Gateway, run};
+use crate::harness::{Gateway, Script};
 
 /// Long enough for keys; they are no secrets. `upstreams.py` knows them.
 const KEYS: [(&str, &str); 2] = [
@@ -102,7 +96,7 @@ fn over_tls_both_choose() {
 
 /// Runs a scenario with an upstream that is spoken to in HTTP/2 without asking; `api` is what it has beside that.
 fn clear(scenario: &str, api: &str) {
-    let script = Script::start(&[scenario]);
+    let script = Script::start("http2/upstreams.py", &[scenario]);
     let separator = if api.is_empty() { "" } else { ", " };
     let upstream = format!("url: 'http://127.0.0.1:{}', http: 2{separator}{api}", script.port);
     // Where it matters which connection is used again, there is one worker.
@@ -120,7 +114,8 @@ fn encrypted(scenario: &str, http: &str, routes: &str) {
     let (pem, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     fs::write(&pem, certificate.cert.pem()).unwrap();
     fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
-    let script = Script::start(&[scenario, pem.to_str().unwrap(), key.to_str().unwrap()]);
+    let script =
+        Script::start("http2/upstreams.py", &[scenario, pem.to_str().unwrap(), key.to_str().unwrap()]);
     let upstream = format!("url: 'https://localhost:{}', http: {http}, tls: {{ca: cert.pem}}", script.port);
     script.finish(&Gateway::start(&[
         ("keygate.yaml", &config(&upstream, 2, routes)),
@@ -143,53 +138,5 @@ fn keys() -> String {
         writeln!(text, "  - {{id: {id}, hash: '{hash}', scopes: [write], projects: all, expires_at: never}}")
             .unwrap();
     }
-    text
-}
-
-/// A running `upstreams.py`.
-struct Script {
-    child: Child,
-    /// Of its upstream.
-    port: u16,
-}
-
-impl Script {
-    fn start(arguments: &[&str]) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/http2/upstreams.py");
-        let mut command = Command::new(run::test_tool("python"));
-        command.arg(script).args(arguments).env("PYTHONDONTWRITEBYTECODE", "1");
-        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = pipes.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let port = line.trim().parse().unwrap_or_else(|_| panic!("{line:?}: {}", told(&mut child)));
-        Self { child, port }
-    }
-
-    /// Tells it where the gateway is, and expects that all goes well.
-    fn finish(mut self, gate: &Gateway) {
-        let place = serde_json::json!({
-            "data": gate.address("data").to_string(),
-            "health": gate.address("health").to_string(),
-            "folder": gate.folder(),
-            "keygate": env!("CARGO_BIN_EXE_keygate"),
-        });
-        writeln!(self.child.stdin.take().unwrap(), "{place}").unwrap();
-        let said = told(&mut self.child);
-        assert!(self.child.wait().unwrap().success(), "{said}");
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Everything that it says of its failures, until it ends.
-fn told(child: &mut Child) -> String {
-    let mut text = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
     text
 }

@@ -377,7 +377,7 @@ impl Driver {
                 tracing::warn!(
                     suppressed,
                     "an upstream floods its connection with frames that ask for nothing"
-                )
+                );
             });
             return Poll::Ready(());
         }

@@ -17,6 +17,7 @@
 //! - [`Postgres`]: a server of its own, with databases; to be stopped, killed and paused.
 //! - [`TcpProxy`]: the network between a gateway and its database; it cuts, holds, delays and loses.
 //! - [`store_place`]: a folder whose commands work on key files, SQLite or PostgreSQL.
+//! - [`Script`]: Python that is the upstream and its clients at once.
 //! - [`run`]: commands to their end: `keygate`, `curl`, Python with `tests/requirements.txt`.
 //!
 //! Everything that is started is stopped when its value is dropped. [`GUARD`] bounds every wait, so that a hang is a
@@ -30,6 +31,7 @@ mod message;
 pub(crate) mod people;
 pub(crate) mod postgres;
 pub(crate) mod run;
+mod script;
 pub(crate) mod store_place;
 pub(crate) mod tcp_proxy;
 #[cfg(test)]
@@ -44,6 +46,7 @@ pub(crate) use client::Client;
 pub(crate) use gateway::Gateway;
 pub(crate) use message::{Framing, Message};
 pub(crate) use postgres::Postgres;
+pub(crate) use script::Script;
 pub(crate) use tcp_proxy::TcpProxy;
 pub(crate) use upstream::{Talk, Upstream};
 
