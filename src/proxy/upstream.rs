@@ -373,9 +373,7 @@ impl Pool {
                 let made = timeout_at(deadline, self.make(&connecting, permit));
                 break made.await.map_err(|_| Unreachable::Late)??;
             }
-            if timeout_at(deadline, self.links.changed()).await.is_err() {
-                return Err(if self.links.is_connecting() { Unreachable::Late } else { Unreachable::Full });
-            }
+            timeout_at(deadline, self.links.changed()).await.map_err(|_| Unreachable::Late)?;
         };
         self.links.pass_on();
         Ok(way)

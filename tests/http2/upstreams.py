@@ -484,9 +484,18 @@ def end_acts():
         request.send(b"begun")
         request.until(lambda one: one.reset is not None)
 
+    def events(request):
+        request.head(200, ("content-type", "text/event-stream"))
+        for number in range(3):
+            request.send(b"data: %d\n\n" % number)
+            time.sleep(1.5)
+        request.send(b"", end=True)
+
     go = threading.Event()
     go.set()
     return {
+        "/any/events": events,
+        "/any/poll": lambda request: (time.sleep(0.7), request.answer(b"news")),
         "go": go,
         "/any/early": early,
         "/any/early-silent": early_and_silent,
@@ -573,7 +582,10 @@ def cut(world):
 
 
 def late(world):
-    """`first_byte` and `idle` are a second, `keep_alive` too."""
+    """`first_byte` and `idle` are a second, `keep_alive` too; events may take their time."""
+    assert world.get("/any/poll").body == b"news"
+    assert world.get("/any/events").body == b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
+    assert world.http1_answer("/any/events").endswith(b"0\r\n\r\n")
     answer = world.get("/any/mute")
     assert answer.status == 504 and code(answer) == "upstream_timeout", answer
     world.origin.request("/any/mute").until(lambda one: one.reset is not None)

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
@@ -9,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::harness::run::{Run, run};
+use crate::harness::run::{Run, run, test_tool};
 
 /// The shell blocks of `page`, of the part under `heading`.
 fn blocks(page: &str, heading: &str) -> Vec<String> {
@@ -118,6 +119,29 @@ fn key_ids(folder: &Path) -> Vec<String> {
     let listed = run(&mut shell("keygate keys list --output json", folder), "").expect_success();
     let keys: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
     keys.as_array().unwrap().iter().map(|key| key["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_page_about_grpc_runs_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let python = test_tool("python");
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut guide = shell(&only_block("grpc.md", "## Try it"), folder.path());
+    let path =
+        guide.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path).unwrap().to_owned();
+    guide.env("PATH", format!("{}:{}", python.parent().unwrap().display(), path.to_str().unwrap()));
+    for name in ["GATE", "HEALTH", "SERVER"] {
+        guide.env(name, free());
+    }
+    let said = run(&mut guide, "").expect_success();
+    for expected in [
+        "Hello Ada, says the server to first\n",
+        "Hello Grace, says the server to first\n",
+        "UNAUTHENTICATED ",
+    ] {
+        assert!(said.stdout.contains(expected), "no {expected:?} in\n{}", told(&said));
+    }
+    assert!(!said.stderr.contains("WARN"), "{}", said.stderr);
 }
 
 #[test]

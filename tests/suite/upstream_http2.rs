@@ -4,6 +4,7 @@
 use std::{fmt::Write as _, fs};
 
 use keygate::keys::digest::KeyDigest;
+use tempfile::TempDir;
 
 use crate::harness::{Gateway, Script};
 
@@ -94,6 +95,14 @@ fn over_tls_both_choose() {
     encrypted("no_agreement", "2", "");
 }
 
+#[test]
+fn a_server_of_node_is_understood_by_curl_in_both_versions() {
+    let tls = Tls::new();
+    let script = Script::start("http2/node.mjs", &tls.paths());
+    let gate = tls.gateway(script.port, "auto", WEBSOCKET);
+    script.finish(&gate);
+}
+
 /// Runs a scenario with an upstream that is spoken to in HTTP/2 without asking; `api` is what it has beside that.
 fn clear(scenario: &str, api: &str) {
     let script = Script::start("http2/upstreams.py", &[scenario]);
@@ -109,19 +118,49 @@ fn clear(scenario: &str, api: &str) {
 
 /// Runs a scenario with an upstream behind TLS.
 fn encrypted(scenario: &str, http: &str, routes: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (pem, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    fs::write(&pem, certificate.cert.pem()).unwrap();
-    fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
-    let script =
-        Script::start("http2/upstreams.py", &[scenario, pem.to_str().unwrap(), key.to_str().unwrap()]);
-    let upstream = format!("url: 'https://localhost:{}', http: {http}, tls: {{ca: cert.pem}}", script.port);
-    script.finish(&Gateway::start(&[
-        ("keygate.yaml", &config(&upstream, 2, routes)),
-        ("keys.yaml", &keys()),
-        ("cert.pem", &certificate.cert.pem()),
-    ]));
+    let tls = Tls::new();
+    let script = Script::start("http2/upstreams.py", &[&[scenario][..], &tls.paths()].concat());
+    let gate = tls.gateway(script.port, http, routes);
+    script.finish(&gate);
+}
+
+/// The certificate of an upstream.
+struct Tls {
+    folder: TempDir,
+    pem: String,
+    certificate: String,
+    key: String,
+}
+
+impl Tls {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let pem = made.cert.pem();
+        let (certificate, key) =
+            (write("cert.pem", &pem), write("key.pem", &made.signing_key.serialize_pem()));
+        Self { folder, pem, certificate, key }
+    }
+
+    fn paths(&self) -> [&str; 2] {
+        assert!(self.folder.path().exists());
+        [&self.certificate, &self.key]
+    }
+
+    /// A gateway in front of the upstream at `port`.
+    fn gateway(&self, port: u16, http: &str, routes: &str) -> Gateway {
+        let upstream = format!("url: 'https://localhost:{port}', http: {http}, tls: {{ca: cert.pem}}");
+        Gateway::start(&[
+            ("keygate.yaml", &config(&upstream, 2, routes)),
+            ("keys.yaml", &keys()),
+            ("cert.pem", &self.pem),
+        ])
+    }
 }
 
 fn config(upstream: &str, workers: u32, routes: &str) -> String {

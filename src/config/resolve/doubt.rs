@@ -148,6 +148,9 @@ fn unmapped_methods<'r>(
     let mapped = |method: &str| group().any(|route| route.methods.iter().any(|(name, _)| **name == *method));
     let unmapped: Vec<&str> = USUAL_METHODS.into_iter().filter(|method| !mapped(method)).collect();
     let all = unmapped.len() == USUAL_METHODS.len();
+    if mapped("POST") && is_grpc_service(&route.pattern) {
+        return;
+    }
     if all || (tail_prefix(route).is_some() && !unmapped.is_empty()) {
         findings.warn(
             raw.path.place(),
@@ -155,6 +158,13 @@ fn unmapped_methods<'r>(
             "map them, or add '*' for all that are not named",
         );
     }
+}
+
+/// Whether `pattern` is `/package.Service/` and one segment more, as gRPC has it, which knows no method but POST.
+fn is_grpc_service(pattern: &str) -> bool {
+    let mut segments = pattern.split('/').skip(1);
+    matches!((segments.next(), segments.next(), segments.next()), (Some(service), Some(_), None)
+        if service.contains('.') && !service.contains('{'))
 }
 
 fn unknown_methods(raw: &RawRoute, route: &Route, findings: &mut Findings<'_>) {

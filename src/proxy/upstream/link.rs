@@ -96,10 +96,6 @@ impl Links {
         self.changed.notify_one();
     }
 
-    pub(super) fn is_connecting(&self) -> bool {
-        self.connecting.get()
-    }
-
     /// Closes connections that carried no request for too long.
     pub(super) fn close_expired(&self, now: Instant) {
         self.open.borrow_mut().retain(|link| link.takes_requests() && !link.is_expired(now));
@@ -123,9 +119,10 @@ impl Connecting<'_> {
         Ok(link)
     }
 
-    /// The upstream does not speak HTTP/2.
+    /// The upstream does not speak HTTP/2: everybody makes their own.
     pub(super) fn keep(&self) {
         self.0.is_shared_in_vain.set(true);
+        self.0.changed.notify_waiters();
     }
 }
 

@@ -17,7 +17,7 @@
 //! - [`Postgres`]: a server of its own, with databases; to be stopped, killed and paused.
 //! - [`TcpProxy`]: the network between a gateway and its database; it cuts, holds, delays and loses.
 //! - [`store_place`]: a folder whose commands work on key files, SQLite or PostgreSQL.
-//! - [`Script`]: Python that is the upstream and its clients at once.
+//! - [`Script`]: Python, or a program for Node, that is the upstream and its clients at once.
 //! - [`run`]: commands to their end: `keygate`, `curl`, Python with `tests/requirements.txt`.
 //!
 //! Everything that is started is stopped when its value is dropped. [`GUARD`] bounds every wait, so that a hang is a

@@ -1,4 +1,4 @@
-//! Scripts in Python that are the upstream and its clients at once, on both sides of a gateway.
+//! Scripts in Python or for Node that are the upstream and its clients at once, on both sides of a gateway.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -20,7 +20,8 @@ impl Script {
     /// Starts `tests/NAME` with `arguments`, and waits for its upstream.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
-        let mut command = Command::new(run::test_tool("python"));
+        let is_python = script.extension().is_some_and(|extension| extension == "py");
+        let mut command = Command::new(if is_python { run::test_tool("python") } else { "node".into() });
         command.arg(script).args(arguments).env("PYTHONDONTWRITEBYTECODE", "1").env("NO_PROXY", "*");
         let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = pipes.spawn().unwrap();
