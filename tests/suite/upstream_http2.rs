@@ -1,5 +1,5 @@
-//! Upstreams that speak HTTP/2, right and hostile ones: `tests/http2/upstreams.py` is the upstream and the clients, frame by
-//! frame, on both sides of the real binary.
+//! Upstreams that speak HTTP/2, right and hostile ones: `tests/http2/upstreams.py` and `hostile_upstreams.py` are the upstream
+//! and the clients, frame by frame, on both sides of the real binary.
 
 use std::{fmt::Write as _, fs};
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::harness::{Gateway, Script};
 
-/// Long enough for keys; they are no secrets. `upstreams.py` knows them.
+/// Long enough for keys; they are no secrets. `world.py` knows them.
 const KEYS: [(&str, &str); 2] = [
     ("one", "a-key-for-the-tests-of-http2-0123456789"),
     ("two", "another-key-for-the-tests-of-http2-0123456789"),
@@ -78,12 +78,12 @@ fn silence_has_its_limits() {
 
 #[test]
 fn an_upstream_that_is_wrong_harms_nobody() {
-    clear("hostile", "");
+    wrong("hostile");
 }
 
 #[test]
 fn an_upstream_that_speaks_no_http2_is_told_apart() {
-    clear("no_http2", "");
+    wrong("no_http2");
 }
 
 #[test]
@@ -105,15 +105,24 @@ fn a_server_of_node_is_understood_by_curl_in_both_versions() {
 
 /// Runs a scenario with an upstream that is spoken to in HTTP/2 without asking; `api` is what it has beside that.
 fn clear(scenario: &str, api: &str) {
-    let script = Script::start("http2/upstreams.py", &[scenario]);
-    let separator = if api.is_empty() { "" } else { ", " };
-    let upstream = format!("url: 'http://127.0.0.1:{}', http: 2{separator}{api}", script.port);
     // Where it matters which connection is used again, there is one worker.
     let workers = if ["retries", "leaving"].contains(&scenario) { 1 } else { 2 };
-    script.finish(&Gateway::start(&[
+    in_clear(Script::start("http2/upstreams.py", &[scenario]), api, workers);
+}
+
+/// Runs a scenario with an upstream that is wrong.
+fn wrong(scenario: &str) {
+    in_clear(Script::start("http2/hostile_upstreams.py", &[scenario]), "", 2);
+}
+
+fn in_clear(script: Script, api: &str, workers: u32) {
+    let separator = if api.is_empty() { "" } else { ", " };
+    let upstream = format!("url: 'http://127.0.0.1:{}', http: 2{separator}{api}", script.port);
+    let gate = Gateway::start(&[
         ("keygate.yaml", &config(&upstream, workers, "")),
         ("keys.yaml", &keys()),
-    ]));
+    ]);
+    script.finish(&gate);
 }
 
 /// Runs a scenario with an upstream behind TLS.
