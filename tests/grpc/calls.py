@@ -5,7 +5,9 @@ Messages are bytes as they are, so that nothing must be generated.
 """
 
 import json
+import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -250,6 +252,19 @@ def revoked(world):
         assert error.code() is grpc.StatusCode.CANCELLED, error
     assert world.service.ended.wait(GUARD), "the server was not told"
     assert world.refusal("Unary").code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def drained(world):
+    """A gateway that stops lets the calls under way go on to their end."""
+    outbox = queue.Queue()
+    call = world.call("stream_stream", "Converse")(iter(outbox.get, None), metadata=authorized(), timeout=GUARD)
+    for number in range(10):
+        outbox.put(b"%d" % number)
+        assert next(call) == b"re: %d" % number
+        if number == 4:
+            os.kill(world.place["pid"], signal.SIGTERM)
+    outbox.put(None)
+    assert list(call) == [] and call.code() is grpc.StatusCode.OK
 
 
 def many(world):

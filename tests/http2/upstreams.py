@@ -68,6 +68,14 @@ def requests(world):
     assert refused.startswith(b"HTTP/1.1 400 "), refused
 
 
+def host(world):
+    """Which authority the upstream sees is the operator's to say."""
+    world.serves()
+    seen = world.origin.request("/any/fine")
+    assert seen.field(":authority") == f"127.0.0.1:{world.origin.port}", seen.fields
+    assert seen.field("x-forwarded-host") == HOST and seen.field("host") is None, seen.fields
+
+
 def answer_acts():
     def fields(request):
         more = [("set-cookie", "a=1"), ("x-auth-user", "root"), ("x-request-id", "theirs"), ("set-cookie", "b=2")]

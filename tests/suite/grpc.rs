@@ -43,6 +43,11 @@ fn a_call_ends_with_its_key() {
 }
 
 #[test]
+fn a_call_under_way_outlives_the_stop_of_the_gateway() {
+    clear("drained", "", "");
+}
+
+#[test]
 fn many_calls_at_once_and_a_server_that_ages_out_connections_lose_nothing() {
     clear("many", "", "");
     clear("restarted", "", "");

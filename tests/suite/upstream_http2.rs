@@ -23,6 +23,7 @@ const WEBSOCKET: &str = "  - {path: '/ws/{*rest}', methods: {'*': read}, websock
 #[test]
 fn a_request_is_rebuilt_in_http2_whatever_its_client_speaks() {
     clear("requests", "");
+    clear("host", "host: upstream");
 }
 
 #[test]
@@ -118,10 +119,7 @@ fn wrong(scenario: &str) {
 fn in_clear(script: Script, api: &str, workers: u32) {
     let separator = if api.is_empty() { "" } else { ", " };
     let upstream = format!("url: 'http://127.0.0.1:{}', http: 2{separator}{api}", script.port);
-    let gate = Gateway::start(&[
-        ("keygate.yaml", &config(&upstream, workers, "")),
-        ("keys.yaml", &keys()),
-    ]);
+    let gate = Gateway::start(&[("keygate.yaml", &config(&upstream, workers, "")), ("keys.yaml", &keys())]);
     script.finish(&gate);
 }
 

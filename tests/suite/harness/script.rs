@@ -37,6 +37,7 @@ impl Script {
         let place = serde_json::json!({
             "data": gate.address("data").to_string(),
             "health": gate.address("health").to_string(),
+            "pid": gate.id(),
             "folder": gate.folder(),
             "keygate": env!("CARGO_BIN_EXE_keygate"),
         });
