@@ -29,7 +29,7 @@ use crate::{
         thread::AdminThread,
     },
     clock::{Clock, SystemClock},
-    config::model::{AccessLogMode, AccessLogPath, Config, KeySource, ListenerTls},
+    config::model::{AccessLogMode, AccessLogPath, Config, HeaderFamily, KeySource, ListenerTls, Serves},
     control::{
         config_file::ConfigFile,
         reload::{CertificateSource, Reloader, ReloaderParts},
@@ -470,7 +470,12 @@ fn bind_all(config: &Config) -> Result<(Vec<NamedAddress>, Vec<Vec<ListeningSock
             workers: config.workers,
         };
         let Bound { address, sockets } = bind(&options).map_err(|problem| problem.to_string())?;
-        addresses.push(("data", address));
+        let name = match listener.serves {
+            Serves::Gateway => "data",
+            Serves::ForwardAuth(HeaderFamily::XOriginal) => "forward_auth:x-original",
+            Serves::ForwardAuth(HeaderFamily::XForwarded) => "forward_auth:x-forwarded",
+        };
+        addresses.push((name, address));
         all.push(sockets);
     }
     Ok((addresses, all))

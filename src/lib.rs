@@ -23,6 +23,7 @@ pub mod telemetry;
 pub mod admin;
 pub mod console;
 pub mod control;
+pub mod doors;
 pub mod proxy;
 
 // What puts it together.

@@ -12,6 +12,7 @@ use std::{
 
 use ipnet::IpNet;
 
+pub use super::raw::doors::HeaderFamily;
 use super::{
     address::{ListenAddress, reachable},
     authority::{Authority, PublicUrl},
@@ -31,7 +32,7 @@ use crate::{
 /// Everything `keygate.yaml` says.
 #[derive(Debug)]
 pub struct Config {
-    /// Where clients are served; at least one.
+    /// Where clients are served, at least one; behind them the doors where other proxies ask.
     pub listeners: Vec<Arc<ListenerConfig>>,
     /// Where probes and scrapers are served; default `127.0.0.1:8082`, `None` turns it off.
     pub health: Option<SocketAddr>,
@@ -87,21 +88,32 @@ impl Config {
     }
 }
 
-/// One address where clients are served.
+/// One address where clients are served, or where other proxies ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerConfig {
+    /// What is served there; default the gateway.
+    pub serves: Serves,
     /// `127.0.0.1:8080`, `[::]:8443` or `unix:/run/keygate.sock`.
     pub address: ListenAddress,
     /// Permission bits of a Unix socket; default `0660`.
     pub unix_mode: u32,
     /// TLS; `None` is cleartext.
     pub tls: Option<ListenerTls>,
-    /// Peers whose `X-Forwarded-*` is believed; default nobody.
+    /// Peers whose `X-Forwarded-*` is believed, default nobody; at a door those that may ask, default the loopback.
     pub trusted_proxies: Vec<IpNet>,
     /// What a client may make grow.
     pub limits: ListenerLimits,
     /// How long a client may take.
     pub timeouts: ListenerTimeouts,
+}
+
+/// What a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// Clients, whose requests go on to the upstreams.
+    Gateway,
+    /// Proxies that describe a request in headers of one family and forward it themselves.
+    ForwardAuth(HeaderFamily),
 }
 
 /// The listener of the admin API and the console.
@@ -163,7 +175,7 @@ pub struct CertificateFiles {
 /// What a client of one listener may make grow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerLimits {
-    /// Connections at once, all workers together; default 10,000.
+    /// Connections at once, all workers together; default 10,000, at a door 1,000.
     pub connections: usize,
     /// Connections at once from one address; default 1,000; trusted proxies are not counted.
     pub connections_per_address: usize,

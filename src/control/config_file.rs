@@ -6,7 +6,10 @@ use std::{
 };
 
 use crate::{
-    config::{Config, Loaded, Surroundings, load, model::ListenerConfig},
+    config::{
+        Config, Loaded, Surroundings, load,
+        model::{ListenerConfig, Serves},
+    },
     store::{file_set::FileSet, key_files::Look},
 };
 
@@ -64,10 +67,14 @@ pub(super) fn keep_what_needs_a_restart(next: &mut Config, in_force: &Config) ->
         }
         differs
     };
-    let listeners = |config: &Config| -> Vec<ListenerConfig> {
-        config.listeners.iter().map(|listener| ListenerConfig::clone(listener)).collect()
+    let listeners = |config: &Config, doors: bool| -> Vec<ListenerConfig> {
+        let wanted = config.listeners.iter().filter(|one| (one.serves != Serves::Gateway) == doors);
+        wanted.map(|listener| ListenerConfig::clone(listener)).collect()
     };
-    if keep("listen", listeners(next) != listeners(in_force)) {
+    let differs = |next: &Config, doors| listeners(next, doors) != listeners(in_force, doors);
+    let listen = keep("listen", differs(next, false));
+    let doors = keep("doors", differs(next, true));
+    if listen || doors {
         next.listeners.clone_from(&in_force.listeners);
     }
     if keep("health", next.health != in_force.health) {

@@ -133,6 +133,29 @@ pub fn write_identity(
     Ok(())
 }
 
+/// Every name in use with its value for a proxy that asks, empty where there is nothing to say: so that whatever the client
+/// sent under it is overwritten. `principal` is `None` on a public route.
+///
+/// # Errors
+/// As [`write_identity`].
+pub fn identity_to_set<'n>(
+    names: &'n IdentityHeaders,
+    scopes: &Scopes,
+    principal: Option<&Principal<'_>>,
+    project: Option<&str>,
+) -> Result<Vec<(&'n str, String)>, Denial<'static>> {
+    let mut lines = Vec::with_capacity(512);
+    if let Some(principal) = principal {
+        write_identity(&mut lines, names, scopes, principal, project)?;
+    }
+    // Percent-encoded as it is, nothing in a value can end its line.
+    let lines = String::from_utf8_lossy(&lines);
+    let written: Vec<(&str, &str)> = lines.split("\r\n").filter_map(|line| line.split_once(": ")).collect();
+    let value_of =
+        |name: &str| written.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| *value);
+    Ok(names.names().map(|name| (name, value_of(name).to_owned())).collect())
+}
+
 fn put_list<'v>(out: &mut Vec<u8>, name: &str, values: impl Iterator<Item = &'v str>, separator: u8) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");

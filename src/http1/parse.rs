@@ -4,7 +4,7 @@ use std::{error, fmt};
 
 use memchr::memchr_iter;
 
-use super::grammar::{text_run, token_run, trim, visible_run};
+use super::grammar::{is_token, text_run, token_run, trim, visible_run};
 use crate::message::{Field, Fields, RequestHead, ResponseHead, Version};
 
 /// How large a head may be.
@@ -152,6 +152,28 @@ pub fn parse_response<'b>(
         let fields = cursor.fields(limits.fields)?;
         Ok(ResponseHead { status, reason, version, fields })
     })
+}
+
+/// Whether a head with this method and target could come from [`parse_request`], of one that is told in another way;
+/// then the method.
+///
+/// # Errors
+/// [`HeadError`], as for the request line.
+pub fn check_request_line<'b>(
+    method: &'b [u8],
+    target: &[u8],
+    limits: &HeadLimits,
+) -> Result<&'b str, HeadError> {
+    if !is_token(method) || method.len() > METHOD_BYTES {
+        return Err(HeadError::Method);
+    }
+    if target.len() > limits.target_bytes {
+        return Err(HeadError::TargetTooLong);
+    }
+    if target.is_empty() || visible_run(target) != target.len() {
+        return Err(HeadError::Target);
+    }
+    str::from_utf8(method).map_err(|_| HeadError::Method)
 }
 
 /// Reads a trailer section that is whole: field lines and the empty line that ends them, and nothing more.

@@ -53,13 +53,15 @@ pub enum Reason {
     VersionNotSupported,
     /// The request has passed this gateway before.
     LoopDetected,
+    /// A door was asked by a stranger, or not told exactly one request.
+    DoorRefused,
     /// A fault of the gateway itself.
     Internal,
 }
 
 impl Reason {
     /// Every reason, in the order of the decision table.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::BadRequest,
         Self::PathAmbiguous,
         Self::MethodNotAllowed,
@@ -85,6 +87,7 @@ impl Reason {
         Self::HeadersTooLarge,
         Self::VersionNotSupported,
         Self::LoopDetected,
+        Self::DoorRefused,
         Self::Internal,
     ];
 
@@ -148,6 +151,7 @@ impl Reason {
             Self::HeadersTooLarge => ("headers_too_large", 431, 8, "Headers too large"),
             Self::VersionNotSupported => ("version_not_supported", 505, 12, "HTTP version not supported"),
             Self::LoopDetected => ("loop_detected", 508, 9, "Loop detected"),
+            Self::DoorRefused => ("door_refused", 403, 7, "Door refused"),
             Self::Internal => ("internal", 500, 13, "Internal error"),
         }
     }

@@ -25,7 +25,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    fields: Vec<(&'static str, Cow<'static, str>)>,
+    fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     cors: Option<CorsFields>,
     body: Vec<u8>,
     is_head: bool,
@@ -59,16 +59,16 @@ impl Answer {
             return Self::grpc(denial, cors, request_id);
         }
         let (content_type, body) = body_of(denial, config, request_id);
-        let mut fields = vec![("Content-Type", content_type), ("Cache-Control", "no-store".into())];
-        fields.push(("X-Request-Id", request_id.as_str().to_owned().into()));
+        let mut fields = vec![field("Content-Type", content_type), field("Cache-Control", "no-store")];
+        fields.push(field("X-Request-Id", request_id.as_str().to_owned()));
         if let Some(challenge) = challenge(denial) {
-            fields.push(("WWW-Authenticate", challenge.into()));
+            fields.push(field("WWW-Authenticate", challenge));
         }
         if let Some(allow) = &denial.allow {
-            fields.push(("Allow", allow.clone().into()));
+            fields.push(field("Allow", allow.clone()));
         }
         if let Some(seconds) = denial.retry_after_seconds {
-            fields.push(("Retry-After", seconds.to_string().into()));
+            fields.push(field("Retry-After", seconds.to_string()));
         }
         Self { status: denial.reason.status(), fields, cors, body, is_head: form.is_head }
     }
@@ -84,11 +84,11 @@ impl Answer {
             }
         }
         let fields = vec![
-            ("Content-Type", "application/grpc".into()),
-            ("Cache-Control", "no-store".into()),
-            ("grpc-status", denial.reason.grpc_status().to_string().into()),
-            ("grpc-message", message.into()),
-            ("X-Request-Id", request_id.as_str().to_owned().into()),
+            field("Content-Type", "application/grpc"),
+            field("Cache-Control", "no-store"),
+            field("grpc-status", denial.reason.grpc_status().to_string()),
+            field("grpc-message", message),
+            field("X-Request-Id", request_id.as_str().to_owned()),
         ];
         Self { status: 200, fields, cors, body: Vec::new(), is_head: false }
     }
@@ -99,7 +99,7 @@ impl Answer {
         let headers = fields.only("access-control-request-headers").ok().flatten();
         Self {
             status: 204,
-            fields: vec![("X-Request-Id", request_id.as_str().to_owned().into())],
+            fields: vec![field("X-Request-Id", request_id.as_str().to_owned())],
             cors: Some(CorsFields::of_preflight(cors, origin, method, headers)),
             body: Vec::new(),
             is_head: false,
@@ -111,13 +111,47 @@ impl Answer {
         Self {
             status: 204,
             fields: vec![
-                ("Allow", METHODS_SERVED.into()),
-                ("X-Request-Id", request_id.as_str().to_owned().into()),
+                field("Allow", METHODS_SERVED),
+                field("X-Request-Id", request_id.as_str().to_owned()),
             ],
             cors: None,
             body: Vec::new(),
             is_head: false,
         }
+    }
+
+    /// What a proxy that asks is told where the request may go on: the fields that it sets, empty ones too.
+    pub(super) fn permit(
+        fields: impl IntoIterator<Item = (String, String)>,
+        cors: Option<CorsFields>,
+        request_id: &RequestId,
+        form: Form,
+    ) -> Self {
+        let mut all =
+            vec![field("Cache-Control", "no-store"), field("X-Request-Id", request_id.as_str().to_owned())];
+        all.extend(fields.into_iter().map(|(name, value)| (name.into(), value.into())));
+        Self { status: 200, fields: all, cors, body: Vec::new(), is_head: form.is_head }
+    }
+
+    /// The same for a proxy that understands nothing but 2xx, 401 and 403, and drops the body: what its client is to be
+    /// answered stands in fields. `code` is that of the reason.
+    pub(super) fn for_auth_request(mut self, code: &'static str) -> Self {
+        /// What nginx takes of an answer's head by default is 4 KiB.
+        const BODY_BYTES_MAX: usize = 2048;
+        let content_type = self.fields.iter().find(|(name, _)| name == "Content-Type");
+        let content_type = content_type.map(|(_, value)| value.clone()).unwrap_or_default();
+        // A line break can only stand between the tokens of JSON (RFC 8259 §2), where a space is as good.
+        let body: String = String::from_utf8_lossy(&self.body)
+            .chars()
+            .map(|character| if character.is_control() { ' ' } else { character })
+            .collect();
+        let body = if body.len() > BODY_BYTES_MAX { String::new() } else { body };
+        self.fields.push(field("X-Keygate-Status", self.status.to_string()));
+        self.fields.push(field("X-Keygate-Reason", code));
+        self.fields.push(field("X-Keygate-Content-Type", content_type));
+        self.fields.push(field("X-Keygate-Body", body));
+        self.status = if self.status == 401 { 401 } else { 403 };
+        self
     }
 
     /// Hands the answer to the client, to be sent with the next flush; dated, for it is made here (RFC 9110 §6.6.1).
@@ -144,6 +178,10 @@ impl Answer {
         }
         client.end(&Fields::default());
     }
+}
+
+fn field(name: &'static str, value: impl Into<Cow<'static, str>>) -> (Cow<'static, str>, Cow<'static, str>) {
+    (name.into(), value.into())
 }
 
 fn body_of(denial: &Denial<'_>, config: &Config, request_id: &RequestId) -> (Cow<'static, str>, Vec<u8>) {
@@ -231,6 +269,7 @@ fn challenge(denial: &Denial<'_>) -> Option<String> {
         | Reason::HeadersTooLarge
         | Reason::VersionNotSupported
         | Reason::LoopDetected
+        | Reason::DoorRefused
         | Reason::Internal => None,
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     clock::{self, Clock, SystemClock},
-    config::model::{Config, ListenerConfig, UpstreamConfig},
+    config::model::{Config, ListenerConfig, Serves, UpstreamConfig},
     gate::{self, Denial, FoundKey, Judgement, Request, Verdict},
     http1::framing::{BodyLength, connection_tokens},
     live::{Live, LiveReader, Published},
@@ -50,7 +50,7 @@ use super::{
 /// One worker's gate: what is in force, its pools, its counters. Stays on its worker's thread.
 #[derive(Debug)]
 pub struct Gateway {
-    live: RefCell<LiveReader>,
+    pub(super) live: RefCell<LiveReader>,
     lease: Live,
     site: RefCell<Rc<Site>>,
     upstreams: Upstreams,
@@ -154,11 +154,19 @@ impl Gateway {
         Arc::clone(listeners.get(index).unwrap_or(&listeners[0]))
     }
 
-    /// Serves one request of `client`: judges its head, and forwards it or answers it. Infallible: whatever happens
+    /// Serves one request of `client`: judges its head, and forwards it or answers it; at a door, tells what the gateway
+    /// would do. Infallible: whatever happens
     /// becomes an answer, or the end of the connection. Emits one outcome.
     ///
     /// Returns whether the client's connection may carry another request.
     pub(super) async fn handle<C: Client>(self: &Rc<Self>, client: &mut C, alarm: &mut Alarm) -> bool {
+        match client.peer().listener.serves {
+            Serves::Gateway => self.serve(client, alarm).await,
+            Serves::ForwardAuth(family) => self.answer_forward_auth(client, family, alarm).await,
+        }
+    }
+
+    async fn serve<C: Client>(self: &Rc<Self>, client: &mut C, alarm: &mut Alarm) -> bool {
         let mut outcome = self.telemetry.begin(client.started());
         let (admission, body) = self.admit(client, &mut outcome);
         client.accept_head(body);
@@ -225,12 +233,7 @@ impl Gateway {
             }
         };
         let body = request.body;
-        let keys = published.keys.as_ref();
-        let mut judgement = gate::judge(policy, keys, &request, address, SystemClock.now());
-        // Looked at behind the verdict: however long that took, the keys were to be trusted when it was made.
-        if !judgement.is_keyless() && !self.may_trust_keys() {
-            judgement = gate::judge(policy, None, &request, address, SystemClock.now());
-        }
+        let judgement = self.judge(published, &request, address);
         outcome.decided(published.revision, judgement.key.map(key_use));
         let Judgement { verdict, route, key, strip_credential } = judgement;
         let admission = match verdict {
@@ -264,6 +267,22 @@ impl Gateway {
             }
         };
         (admission, body)
+    }
+
+    /// The verdict of what is in force, now.
+    pub(super) fn judge<'s, 'b>(
+        &self,
+        published: &'s Published,
+        request: &Request<'b>,
+        client: IpAddr,
+    ) -> Judgement<'s, 'b> {
+        let (policy, keys) = (&published.config.policy, published.keys.as_ref());
+        let judgement = gate::judge(policy, keys, request, client, SystemClock.now());
+        // Looked at behind the verdict: however long that took, the keys were to be trusted when it was made.
+        if !judgement.is_keyless() && !self.may_trust_keys() {
+            return gate::judge(policy, None, request, client, SystemClock.now());
+        }
+        judgement
     }
 
     /// Whether the lease of the keys runs. Cost: one load where it is endless.
@@ -494,19 +513,19 @@ fn asks_for_websocket(head: &RequestHead<'_>) -> bool {
         && connection_tokens(&head.fields).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
 }
 
-fn trusted_request_id(head: &RequestHead<'_>, peer: &Peer) -> Option<RequestId> {
+pub(super) fn trusted_request_id(head: &RequestHead<'_>, peer: &Peer) -> Option<RequestId> {
     if !peer.is_trusted() {
         return None;
     }
     RequestId::accept(head.fields.only("x-request-id").ok().flatten()?)
 }
 
-fn key_use(FoundKey { id, digest, is_previous_secret, .. }: FoundKey) -> KeyUse {
+pub(super) fn key_use(FoundKey { id, digest, is_previous_secret, .. }: FoundKey) -> KeyUse {
     let secret = if is_previous_secret { SecretSlot::Previous } else { SecretSlot::Current };
     KeyUse { id, secret, digest }
 }
 
-fn head_denial(fault: HeadFault) -> Denial<'static> {
+pub(super) fn head_denial(fault: HeadFault) -> Denial<'static> {
     match fault {
         HeadFault::Malformed(error) => Denial::malformed_head(error),
         HeadFault::Late => {

@@ -5,6 +5,7 @@ mod answer;
 mod buffered;
 mod client;
 mod course;
+mod door;
 mod ending;
 mod exchange;
 mod exchange_http2;

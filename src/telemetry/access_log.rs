@@ -400,7 +400,9 @@ fn is_notable(outcome: &RequestOutcome) -> bool {
         End::Refused(_)
         | End::Cut(_)
         | End::Aborted(AbortedBy::Upstream | AbortedBy::Gateway | AbortedBy::Policy) => true,
-        End::Forwarded | End::Answered | End::Aborted(AbortedBy::Client) => outcome.status >= 500,
+        End::Forwarded | End::Answered | End::Permitted | End::Aborted(AbortedBy::Client) => {
+            outcome.status >= 500
+        }
     }
 }
 
@@ -437,9 +439,12 @@ fn write_line(
             SecretSlot::Previous => line.text("secret", key.secret.as_str()),
         }
     }
+    if let Some(door) = outcome.door {
+        line.text("door", door.as_str());
+    }
     line.text("outcome", outcome.end.as_str());
     match outcome.end {
-        End::Forwarded | End::Answered => {}
+        End::Forwarded | End::Answered | End::Permitted => {}
         End::Refused(reason) => line.text("reason", reason.code()),
         End::Aborted(by) => line.text("aborted_by", by.as_str()),
         End::Cut(reason) => {

@@ -15,10 +15,10 @@ use prometheus_client::{
 use super::{
     metrics::{
         ControlState, DURATION_BOUNDS_US, DurationHistogram, DurationTotals, Metrics, Registry,
-        StatusClasses, UpstreamCounters, UpstreamError, WorkerCounters,
+        RequestCounters, StatusClasses, UpstreamCounters, UpstreamError, WorkerCounters,
     },
     names::{self, Metric},
-    outcome::AbortedBy,
+    outcome::{AbortedBy, Door},
     process::ProcessReading,
 };
 use crate::{keys::tally::KeyTally, policy::reason::Reason};
@@ -71,14 +71,42 @@ fn encode_requests(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounter
     for (at, class) in StatusClasses::NAMES.into_iter().enumerate() {
         row("answered", class, &|worker| worker.requests.answered.get(at))?;
     }
+    row("permitted", StatusClasses::NAMES[1], &|worker| worker.requests.permitted.get(1))?;
     for (at, reason) in Reason::ALL.into_iter().enumerate() {
         row("refused", reason.code(), &|worker| worker.requests.refused[at].get())?;
     }
     for (at, by) in AbortedBy::ALL.into_iter().enumerate() {
         row("aborted", by.as_str(), &|worker| worker.requests.aborted[at].get())?;
     }
+    encode_doors(encoder, workers)?;
     let duration = total(workers.iter().map(|worker| &worker.duration));
     histogram(&mut family(encoder, &names::REQUEST_DURATION)?, &duration)
+}
+
+/// A door that nobody asks at has no samples.
+fn encode_doors(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounters>]) -> fmt::Result {
+    let mut doors = family(encoder, &names::DOOR_REQUESTS)?;
+    for door in Door::ALL {
+        let at_door = |worker: &WorkerCounters, value: &dyn Fn(&RequestCounters) -> u64| {
+            value(&worker.doors[door as usize])
+        };
+        let mut row = |outcome, code, value: &dyn Fn(&RequestCounters) -> u64| {
+            let count = sum(workers, |worker| at_door(worker, value));
+            if count == 0 {
+                return Ok(());
+            }
+            sample(&mut doors, &[("door", door.as_str()), ("outcome", outcome), ("code", code)], count)
+        };
+        row("permitted", StatusClasses::NAMES[1], &|door| door.permitted.get(1))?;
+        row("answered", StatusClasses::NAMES[1], &|door| door.answered.get(1))?;
+        for (at, reason) in Reason::ALL.into_iter().enumerate() {
+            row("refused", reason.code(), &|door| door.refused[at].get())?;
+        }
+        for (at, by) in AbortedBy::ALL.into_iter().enumerate() {
+            row("aborted", by.as_str(), &|door| door.aborted[at].get())?;
+        }
+    }
+    Ok(())
 }
 
 fn encode_connections(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounters>]) -> fmt::Result {

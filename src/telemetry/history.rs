@@ -231,9 +231,9 @@ impl Traffic {
     }
 
     fn count(&mut self, worker: &WorkerCounters) {
-        let RequestCounters { forwarded, answered, refused, aborted } = &worker.requests;
+        let RequestCounters { forwarded, answered, permitted, refused, aborted } = &worker.requests;
         // In the order of `StatusClasses::NAMES`.
-        let class = |at| forwarded.get(at) + answered.get(at);
+        let class = |at| forwarded.get(at) + answered.get(at) + permitted.get(at);
         let refused = refused.each_ref().map(super::metrics::Counter::get);
         self.outcomes.add(UseCounts {
             ok: class(0) + class(1) + class(2),

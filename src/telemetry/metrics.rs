@@ -18,7 +18,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::outcome::{AbortedBy, End, RequestOutcome};
+use super::outcome::{AbortedBy, Door, End, RequestOutcome};
 use crate::{keys::tally::KeyTally, policy::reason::Reason};
 
 /// Sources whose reloads are told apart; what comes after shares one entry.
@@ -130,8 +130,22 @@ impl StatusClasses {
 pub(super) struct RequestCounters {
     pub(super) forwarded: StatusClasses,
     pub(super) answered: StatusClasses,
+    pub(super) permitted: StatusClasses,
     pub(super) refused: [Counter; Reason::ALL.len()],
     pub(super) aborted: [Counter; AbortedBy::ALL.len()],
+}
+
+impl RequestCounters {
+    fn count(&self, outcome: &RequestOutcome) {
+        match outcome.end {
+            End::Forwarded => self.forwarded.count(outcome.status),
+            End::Answered => self.answered.count(outcome.status),
+            End::Permitted => self.permitted.count(outcome.status),
+            End::Refused(reason) => self.refused[reason as usize].add(1),
+            End::Aborted(by) => self.aborted[by as usize].add(1),
+            End::Cut(_) => self.aborted[AbortedBy::Policy as usize].add(1),
+        }
+    }
 }
 
 /// What one worker counts. Reached through [`WorkerMetrics`], which keeps it to one writer.
@@ -140,6 +154,7 @@ pub(super) struct RequestCounters {
 #[repr(align(128))]
 pub struct WorkerCounters {
     pub(super) requests: RequestCounters,
+    pub(super) doors: [RequestCounters; Door::ALL.len()],
     pub(super) duration: DurationHistogram,
     /// Body bytes from clients.
     pub received_bytes: Counter,
@@ -164,13 +179,9 @@ pub struct WorkerCounters {
 impl WorkerCounters {
     /// Counts one request that ended. Cost: a few plain stores.
     pub(super) fn count_request(&self, outcome: &RequestOutcome) {
-        let requests = &self.requests;
-        match outcome.end {
-            End::Forwarded => requests.forwarded.count(outcome.status),
-            End::Answered => requests.answered.count(outcome.status),
-            End::Refused(reason) => requests.refused[reason as usize].add(1),
-            End::Aborted(by) => requests.aborted[by as usize].add(1),
-            End::Cut(_) => requests.aborted[AbortedBy::Policy as usize].add(1),
+        self.requests.count(outcome);
+        if let Some(door) = outcome.door {
+            self.doors[door as usize].count(outcome);
         }
         if !outcome.upgraded {
             self.duration.observe(outcome.duration);
@@ -504,6 +515,9 @@ mod tests {
         }
         for (at, by) in AbortedBy::ALL.into_iter().enumerate() {
             assert_eq!(by as usize, at);
+        }
+        for (at, door) in Door::ALL.into_iter().enumerate() {
+            assert_eq!(door as usize, at);
         }
         for (at, error) in UpstreamError::ALL.into_iter().enumerate() {
             assert_eq!(error as usize, at);

@@ -55,7 +55,9 @@ metrics! {
     WORKERS = Gauge "keygate_workers" {}
         "Worker threads that serve requests.";
     REQUESTS = Counter "keygate_requests" {"outcome", "code"}
-        "Requests by how they ended: forwarded and answered with a status class, refused with a reason code, aborted by one side.";
+        "Requests by how they ended: forwarded, answered or, at a door, permitted with a status class, refused with a reason code, aborted by one side.";
+    DOOR_REQUESTS = Counter "keygate_door_requests" {"door", "outcome", "code"}
+        "Requests that other proxies asked about, by door and how that ended; each counts among all requests too.";
     REQUEST_DURATION = Histogram "keygate_request_duration" [Seconds] {}
         "Time from the first byte of a request's head to the last byte of its answer; without upgraded connections.";
     RECEIVED = Counter "keygate_received" [Bytes] {}
@@ -139,7 +141,7 @@ mod tests {
     fn no_label_could_grow_with_keys_or_projects() {
         let allowed = [
             "version", "revision", "target", "outcome", "code", "upstream", "status", "kind", "state",
-            "cause", "source", "reason",
+            "cause", "source", "reason", "door",
         ];
         for metric in ALL {
             assert!(metric.labels.iter().all(|label| allowed.contains(label)), "{metric:?}");

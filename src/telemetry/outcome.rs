@@ -52,6 +52,25 @@ impl AbortedBy {
     }
 }
 
+/// The kind of a door where another proxy asks about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// nginx `auth_request`, Traefik `forwardAuth`, Caddy `forward_auth`.
+    ForwardAuth,
+}
+
+impl Door {
+    /// Every kind.
+    pub const ALL: [Self; 1] = [Self::ForwardAuth];
+
+    /// The name in metrics and logs, that of the door in the config.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ForwardAuth => "forward_auth",
+        }
+    }
+}
+
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -59,6 +78,8 @@ pub enum End {
     Forwarded,
     /// The gateway itself gave the answer that was asked for: `OPTIONS *`, a CORS preflight.
     Answered,
+    /// A proxy that asked at a door was told that the request may go on.
+    Permitted,
     /// The gateway refused.
     Refused(Reason),
     /// The answer was not delivered whole.
@@ -73,6 +94,7 @@ impl End {
         match self {
             Self::Forwarded => "forwarded",
             Self::Answered => "answered",
+            Self::Permitted => "permitted",
             Self::Refused(_) => "refused",
             Self::Aborted(_) | Self::Cut(_) => "aborted",
         }
@@ -96,6 +118,8 @@ pub struct KeyUse {
 pub struct RequestOutcome {
     /// How it ended.
     pub end: End,
+    /// The door where it was asked about; `None` where it came itself.
+    pub door: Option<Door>,
     /// The status the client was sent; 0 if none was.
     pub status: u16,
     /// Whether the connection became a stream.
@@ -145,6 +169,7 @@ impl OutcomeGuard {
         let (choice, text) = worker.choose_line();
         let outcome = RequestOutcome {
             end: End::Aborted(AbortedBy::Client),
+            door: None,
             status: 0,
             upgraded: false,
             revision: 0,
@@ -167,6 +192,11 @@ impl OutcomeGuard {
         if let Some(text) = &mut self.text {
             text.set_request(method, target);
         }
+    }
+
+    /// States that another proxy asks about it.
+    pub fn asked_at(&mut self, door: Door) {
+        self.outcome.door = Some(door);
     }
 
     /// States the ids it goes by.
@@ -240,6 +270,11 @@ impl OutcomeGuard {
     /// The gateway gave the answer that was asked for, with `status`.
     pub fn answered(mut self, status: u16) {
         (self.outcome.end, self.outcome.status) = (End::Answered, status);
+    }
+
+    /// The proxy that asked was told that it may go on.
+    pub fn permitted_to_go_on(mut self, status: u16) {
+        (self.outcome.end, self.outcome.status) = (End::Permitted, status);
     }
 
     /// The gateway refused with `reason`; `status` is what was sent (a template may change it), 0 if nothing could be.

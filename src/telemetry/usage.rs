@@ -82,9 +82,9 @@ impl UseCounts {
 
     fn count(&mut self, outcome: &RequestOutcome) {
         let cell = match (outcome.end, outcome.status) {
-            (End::Forwarded | End::Answered, ..400) => &mut self.ok,
-            (End::Forwarded | End::Answered, 400..500) => &mut self.client_error,
-            (End::Forwarded | End::Answered, 500..) => &mut self.server_error,
+            (End::Forwarded | End::Answered | End::Permitted, ..400) => &mut self.ok,
+            (End::Forwarded | End::Answered | End::Permitted, 400..500) => &mut self.client_error,
+            (End::Forwarded | End::Answered | End::Permitted, 500..) => &mut self.server_error,
             (End::Refused(_), _) => &mut self.refused,
             (End::Aborted(_) | End::Cut(_), _) => &mut self.aborted,
         };
@@ -259,7 +259,7 @@ impl Uses {
         }
         match outcome.end {
             End::Refused(_) => self.last_refused_ms = Some(now_ms),
-            End::Forwarded | End::Answered | End::Aborted(_) | End::Cut(_) => {
+            End::Forwarded | End::Answered | End::Permitted | End::Aborted(_) | End::Cut(_) => {
                 self.last_used = Some((now_ms, outcome.client));
             }
         }

@@ -26,13 +26,13 @@ use keygate::{
 use crate::harness::{Gateway, Message, Upstream, run};
 
 /// A set-up with its cases, by their names in `tests/`.
-struct Table {
-    config: &'static str,
-    keys: &'static str,
+pub(crate) struct Table {
+    pub(crate) config: &'static str,
+    pub(crate) keys: &'static str,
     cases: &'static str,
 }
 
-const TABLES: [Table; 2] = [
+pub(crate) const TABLES: [Table; 2] = [
     Table { config: "decisions/keygate.yaml", keys: "decisions/keys.yaml", cases: "decisions.yaml" },
     Table {
         config: "decisions/single.yaml",
@@ -50,7 +50,7 @@ impl Table {
             .unwrap_or_else(|problems| panic!("{problems:?}"))
     }
 
-    fn deployment(&self) -> (Config, KeySnapshot) {
+    pub(crate) fn deployment(&self) -> (Config, KeySnapshot) {
         let path = tests().join(self.config);
         let config = config::load(&path, &Surroundings::of_process("keygate")).result.unwrap();
         let mut files = KeyFiles::new(Location::File(tests().join(self.keys)), ReadOptions::default());
@@ -62,7 +62,7 @@ impl Table {
     }
 
     /// The decision about each case, where it is as expected.
-    fn decided(&self) -> Vec<(Case, Decision)> {
+    pub(crate) fn decided(&self) -> Vec<(Case, Decision)> {
         let (config, keys) = self.deployment();
         let decide = |case: Case| {
             let decision = case.decide(&config, &keys).unwrap();
@@ -297,7 +297,7 @@ fn check_forwarded(name: &str, case: &Case, decision: &Decision, request: &Messa
     assert_eq!(got, expected.collect::<Vec<_>>(), "{name}");
 }
 
-fn is_identity(name: &str) -> bool {
+pub(crate) fn is_identity(name: &str) -> bool {
     name.to_ascii_lowercase().replace(['_', '.'], "-").starts_with("x-auth-")
 }
 
@@ -310,7 +310,7 @@ fn allowed(decision: &Decision) -> Option<&str> {
 }
 
 /// The request of a case as bytes, with the body that its header lines promise.
-fn bytes(case: &Case) -> Vec<u8> {
+pub(crate) fn bytes(case: &Case) -> Vec<u8> {
     let question = &case.question;
     let mut head = format!("{} {} {}\r\n", question.method, question.target, question.version);
     let mut put = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
@@ -339,11 +339,11 @@ fn bytes(case: &Case) -> Vec<u8> {
     head.into_bytes()
 }
 
-fn secret_of(id: &str) -> KeySecret {
+pub(crate) fn secret_of(id: &str) -> KeySecret {
     KeySecret::import(format!("secret-of-{id}").into()).unwrap()
 }
 
-fn asks_at_another_time(case: &Case, table: &Table) -> bool {
+pub(crate) fn asks_at_another_time(case: &Case, table: &Table) -> bool {
     let usual = table.cases()[0].question.now;
     case.question.now != usual
 }
@@ -358,6 +358,6 @@ fn masked(answer: &Message) -> Vec<u8> {
     lines.collect::<Vec<_>>().join("\r\n").into_bytes()
 }
 
-fn tests() -> PathBuf {
+pub(crate) fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }

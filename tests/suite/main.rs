@@ -20,6 +20,7 @@ mod decision_cost;
 mod decisions;
 mod demo;
 mod deploy;
+mod doors;
 mod enforcement;
 mod exchanges;
 mod file_mode;

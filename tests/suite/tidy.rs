@@ -26,8 +26,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store",     &["telemetry", "yaml", "policy", "keys", "clock"]),
     ("net",       &["config", "telemetry", "clock", "message", "http1"]),
     ("control",   &["store", "live", "gate", "telemetry", "config", "keys", "policy", "http1", "message", "yaml", "clock"]),
-    ("proxy",     &["net", "gate", "live", "telemetry", "config", "keys", "policy", "http1", "message", "clock"]),
-    ("doors",     &["net", "gate", "live", "telemetry", "config", "keys", "policy", "http1", "message", "clock"]),
+    ("doors",     &["gate", "config", "policy", "http1", "message"]),
+    ("proxy",     &["doors", "net", "gate", "live", "telemetry", "config", "keys", "policy", "http1", "message", "clock"]),
     ("admin",     &["control", "store::contract", "store::accounts", "net", "gate", "live", "telemetry", "config", "keys", "policy", "message", "clock"]),
     ("console",   &["admin", "control", "store::contract", "store::accounts", "live", "telemetry", "config", "keys", "policy", "clock"]),
     ("app",       &["*"]),
@@ -39,7 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const TOP: &[&str] = &["app", "demo", "cli"];
 
 /// The core has no clock, dice or disk: the same input always gives the same verdict.
-const PURE: &[&str] = &["policy", "keys", "gate", "http1", "message", "yaml"];
+const PURE: &[&str] = &["policy", "keys", "gate", "http1", "message", "yaml", "doors"];
 
 const IMPURE_WORDS: &[&str] =
     &["async", "await", "tokio", "hyper", "tracing", "println", "eprintln", "SystemTime", "Instant"];

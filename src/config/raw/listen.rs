@@ -70,7 +70,7 @@ pub struct Certificate {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Connections at once. Default: 10000.
+    /// Connections at once. Default: 10000; at a door 1000.
     #[serde(default)]
     pub connections: Option<Field<u64>>,
     /// Connections at once from one address; trusted proxies are not counted. Default: 1000.

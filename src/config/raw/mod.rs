@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod answer;
+pub mod doors;
 pub mod http;
 pub mod listen;
 pub mod route;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use self::{
     admin::Admin,
     answer::{AccessLog, CorsRules, ErrorBody, IdentityHeaders, Tracing},
+    doors::Doors,
     http::HeaderName,
     listen::Listener,
     route::Route,
@@ -41,6 +43,9 @@ pub struct File {
     pub version: Field<Text<Version>>,
     /// Where clients are served: one listener or a list. A changed address needs a restart.
     pub listen: Field<OneOrMany<Listener>>,
+    /// Where other proxies ask about requests that they forward themselves. Default: nowhere. A change needs a restart.
+    #[serde(default)]
+    pub doors: Option<Field<Doors>>,
     /// Where `/livez`, `/readyz` and `/metrics` are served, to any Host and without key. Default: 127.0.0.1:8082; null
     /// turns it off.
     #[serde(default)]

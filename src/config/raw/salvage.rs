@@ -18,6 +18,7 @@ pub(in crate::config) fn salvage(root: Node<'_>) -> File {
     File {
         version: Field::unplaced(Text(Version)),
         listen: Field::unplaced(one_or_many(root, "listen")),
+        doors: section(root, "doors"),
         health: switch(root, "health"),
         admin: switch(root, "admin"),
         upstreams: Field::unplaced(upstreams(root)),

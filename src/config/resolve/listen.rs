@@ -1,6 +1,10 @@
 //! Listeners: where clients are served, and within which bounds.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 
@@ -9,11 +13,13 @@ use crate::{
     config::{
         address::ListenAddress,
         load::Folder,
-        model::{CertificateFiles, ListenerConfig, ListenerLimits, ListenerTimeouts, ListenerTls},
+        model::{CertificateFiles, ListenerConfig, ListenerLimits, ListenerTimeouts, ListenerTls, Serves},
         problem::Findings,
         raw::{
             self,
+            doors::{Doors, ForwardAuth},
             listen::{Limits, Listener, Timeouts, Tls},
+            scalar::FileMode,
             text::{Switch, Text},
         },
     },
@@ -21,25 +27,32 @@ use crate::{
     yaml::{Field, OneOrMany, Place},
 };
 
-/// The listeners of the file.
+/// The listeners of the file, and behind them its doors.
 pub(super) fn listeners(
     raw: &Field<OneOrMany<Listener>>,
+    doors: Option<&Field<Doors>>,
     folder: &Folder<'_>,
     findings: &mut Findings<'_>,
 ) -> Vec<ListenerConfig> {
     if raw.items.is_empty() {
         findings.wrong(raw.place(), "no listener is given", "write listen: {address: 127.0.0.1:8080}");
     }
-    for (at, listener) in raw.iter().enumerate() {
-        if raw.items[..at].iter().any(|known| is_same(&known.address, &listener.address)) {
+    let forward_auth = doors.iter().flat_map(|doors| doors.forward_auth.iter());
+    let entrances: Vec<_> = raw
+        .iter()
+        .map(|raw| Entrance::from(&**raw))
+        .chain(forward_auth.map(|raw| Entrance::from(&**raw)))
+        .collect();
+    for (at, entrance) in entrances.iter().enumerate() {
+        if entrances[..at].iter().any(|known| is_same(&known.address.0, &entrance.address.0)) {
             findings.wrong(
-                listener.address.place(),
-                format!("{} is listened on twice", **listener.address),
+                entrance.address.place(),
+                format!("{} is listened on twice", entrance.address.0),
                 "give each listener its own address",
             );
         }
     }
-    raw.iter().map(|listener| resolve(listener, folder, findings)).collect()
+    entrances.iter().map(|entrance| entrance.resolve(folder, findings)).collect()
 }
 
 /// Whether two addresses cannot be listened on at once; port 0 is another one each time.
@@ -50,33 +63,120 @@ pub(super) fn is_same(one: &ListenAddress, other: &ListenAddress) -> bool {
     }
 }
 
-fn resolve(raw: &Listener, folder: &Folder<'_>, findings: &mut Findings<'_>) -> ListenerConfig {
-    let address = raw.address.0.clone();
-    if raw.tls.is_none()
-        && let ListenAddress::Tcp(tcp) = &address
-        && !tcp.ip().is_loopback()
-    {
-        findings.warn(
-            raw.address.place(),
-            format!("keys cross the network in clear: {tcp} has no tls"),
-            "add tls, or listen on 127.0.0.1 behind something that ends TLS",
-        );
+/// What listeners and doors are written with.
+struct Entrance<'r> {
+    serves: Serves,
+    address: &'r Field<Text<ListenAddress>>,
+    unix_mode: Option<&'r Field<Text<FileMode>>>,
+    tls: Option<&'r Field<Tls>>,
+    trusted_proxies: &'r OneOrMany<Text<IpNet>>,
+    limits: Option<&'r Limits>,
+    timeouts: Option<&'r Timeouts>,
+}
+
+impl<'r> From<&'r Listener> for Entrance<'r> {
+    fn from(raw: &'r Listener) -> Self {
+        Self {
+            serves: Serves::Gateway,
+            address: &raw.address,
+            unix_mode: raw.unix_mode.as_ref(),
+            tls: raw.tls.as_ref(),
+            trusted_proxies: &raw.trusted_proxies,
+            limits: raw.limits.as_deref(),
+            timeouts: raw.timeouts.as_deref(),
+        }
     }
-    if let (Some(mode), ListenAddress::Tcp(_)) = (&raw.unix_mode, &address) {
-        findings.wrong(
-            mode.place(),
-            "unix_mode stands beside a TCP address",
-            "remove it, or listen on unix:/path",
-        );
+}
+
+impl<'r> From<&'r ForwardAuth> for Entrance<'r> {
+    fn from(raw: &'r ForwardAuth) -> Self {
+        Self {
+            serves: Serves::ForwardAuth(*raw.headers),
+            address: &raw.address,
+            unix_mode: raw.unix_mode.as_ref(),
+            tls: raw.tls.as_ref(),
+            trusted_proxies: &raw.trusted_proxies,
+            limits: raw.limits.as_deref(),
+            timeouts: raw.timeouts.as_deref(),
+        }
     }
-    ListenerConfig {
-        address,
-        unix_mode: raw.unix_mode.as_ref().map_or(0o660, |mode| mode.0.0),
-        tls: raw.tls.as_ref().map(|tls| listener_tls(tls, folder, findings)),
-        trusted_proxies: trusted_proxies(&raw.trusted_proxies, findings),
-        limits: limits(raw.limits.as_deref().unwrap_or(&Limits::default()), findings),
-        timeouts: timeouts(raw.timeouts.as_deref().unwrap_or(&Timeouts::default()), findings),
+}
+
+impl Entrance<'_> {
+    fn resolve(&self, folder: &Folder<'_>, findings: &mut Findings<'_>) -> ListenerConfig {
+        let address = self.address.0.clone();
+        if self.tls.is_none()
+            && let ListenAddress::Tcp(tcp) = &address
+            && !tcp.ip().is_loopback()
+        {
+            findings.warn(
+                self.address.place(),
+                format!("keys cross the network in clear: {tcp} has no tls"),
+                "add tls, or listen on 127.0.0.1 behind something that ends TLS",
+            );
+        }
+        if let (Some(mode), ListenAddress::Tcp(_)) = (self.unix_mode, &address) {
+            findings.wrong(
+                mode.place(),
+                "unix_mode stands beside a TCP address",
+                "remove it, or listen on unix:/path",
+            );
+        }
+        let trusted_proxies = match self.serves {
+            Serves::Gateway => trusted_proxies(self.trusted_proxies, findings),
+            Serves::ForwardAuth(_) => self.who_may_ask(findings),
+        };
+        ListenerConfig {
+            serves: self.serves,
+            address,
+            unix_mode: self.unix_mode.map_or(0o660, |mode| mode.0.0),
+            tls: self.tls.map(|tls| listener_tls(tls, folder, findings)),
+            trusted_proxies,
+            limits: limits(self.limits.unwrap_or(&Limits::default()), self.connections(), findings),
+            timeouts: timeouts(self.timeouts.unwrap_or(&Timeouts::default()), findings),
+        }
     }
+
+    /// How many connections it takes, where nothing is said: proxies keep few.
+    fn connections(&self) -> usize {
+        match self.serves {
+            Serves::Gateway => 10_000,
+            Serves::ForwardAuth(_) => 1_000,
+        }
+    }
+
+    /// The peers of a door: those that are listed, or the loopback. Whoever may write to a Unix socket may ask there.
+    fn who_may_ask(&self, findings: &mut Findings<'_>) -> Vec<IpNet> {
+        for network in self.trusted_proxies.iter().filter(|network| network.prefix_len() == 0) {
+            findings.warn(
+                network.place(),
+                format!("{} lets everyone ask, and say where a request came from", ***network),
+                "list the networks of your proxies only",
+            );
+        }
+        let mut networks: Vec<_> = self.trusted_proxies.iter().map(|network| network.0).collect();
+        let is_unsaid = networks.is_empty();
+        if let (true, ListenAddress::Tcp(tcp)) = (is_unsaid, &self.address.0)
+            && !tcp.ip().is_loopback()
+        {
+            findings.warn(
+                self.address.place(),
+                format!("nobody beyond this machine may ask at {tcp}"),
+                "list your proxies: trusted_proxies: [10.0.0.0/8]",
+            );
+        }
+        if is_unsaid || matches!(self.address.0, ListenAddress::Unix(_)) {
+            networks.extend(loopback());
+        }
+        networks
+    }
+}
+
+fn loopback() -> [IpNet; 2] {
+    [IpAddr::from([127, 0, 0, 0]), IpAddr::from(Ipv6Addr::LOCALHOST)].map(|address| {
+        let prefix = if address.is_ipv4() { 8 } else { 128 };
+        IpNet::new_assert(address, prefix)
+    })
 }
 
 pub(super) fn listener_tls(
@@ -134,7 +234,7 @@ pub(super) fn trusted_proxies(raw: &OneOrMany<Text<IpNet>>, findings: &mut Findi
     raw.iter().map(|network| network.0).collect()
 }
 
-fn limits(raw: &Limits, findings: &mut Findings<'_>) -> ListenerLimits {
+fn limits(raw: &Limits, connections: usize, findings: &mut Findings<'_>) -> ListenerLimits {
     /// Captures of a path are 16-bit offsets.
     const TARGET_MAX: u64 = 65_535;
     const CONNECTIONS_MAX: u64 = 10_000_000;
@@ -154,7 +254,7 @@ fn limits(raw: &Limits, findings: &mut Findings<'_>) -> ListenerLimits {
     let to_usize = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let streams = count(raw.streams.as_ref(), 100, 1..=100_000, findings);
     ListenerLimits {
-        connections: count(raw.connections.as_ref(), 10_000, 1..=CONNECTIONS_MAX, findings),
+        connections: count(raw.connections.as_ref(), connections, 1..=CONNECTIONS_MAX, findings),
         connections_per_address: count(
             raw.connections_per_address.as_ref(),
             1_000,

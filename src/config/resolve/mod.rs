@@ -40,7 +40,7 @@ use crate::{
 
 /// The configuration that `raw` means; relative paths start at `folder`. `None` if anything in `findings` is wrong.
 pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'_>) -> Option<Config> {
-    let listeners = listen::listeners(&raw.listen, folder, findings);
+    let listeners = listen::listeners(&raw.listen, raw.doors.as_ref(), folder, findings);
     let health = listen::health(&raw.health, &listeners, findings);
     let admin = admin::admin(&raw.admin, &listeners, health, folder, findings);
 

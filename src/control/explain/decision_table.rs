@@ -21,7 +21,7 @@ pub struct TableRow {
 }
 
 /// All rows, in the order in which they are asked.
-pub const DECISION_TABLE: [TableRow; 17] = [
+pub const DECISION_TABLE: [TableRow; 18] = [
     TableRow {
         number: Some(1),
         case: "path, host, framing or header set is malformed or in doubt; two credentials",
@@ -135,6 +135,12 @@ pub const DECISION_TABLE: [TableRow; 17] = [
     },
     TableRow {
         number: None,
+        case: "a door is asked by a stranger, or is not told exactly one request",
+        answer: "403 door_refused",
+        refusals: &[Reason::DoorRefused],
+    },
+    TableRow {
+        number: None,
         case: "the gateway itself has a fault",
         answer: "500 internal",
         refusals: &[Reason::Internal],
@@ -189,7 +195,7 @@ mod tests {
     #[test]
     fn numbers_count_from_one_and_what_has_none_stands_last() {
         let numbers = DECISION_TABLE.map(|row| row.number);
-        let expected: Vec<_> = (1..=13).map(Some).chain([None; 4]).collect();
+        let expected: Vec<_> = (1..=13).map(Some).chain([None; 5]).collect();
         assert_eq!(numbers.to_vec(), expected);
     }
 }

@@ -30,6 +30,7 @@ fn metrics() -> Metrics {
 
 fn outcome() -> RequestOutcome {
     RequestOutcome {
+        door: None,
         end: End::Refused(Reason::NotFound),
         status: 404,
         upgraded: false,

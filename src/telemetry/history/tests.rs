@@ -20,6 +20,7 @@ fn metrics() -> Metrics {
 fn request(worker: &WorkerMetrics, end: End, status: u16, milliseconds: u64) {
     worker.count_request(&RequestOutcome {
         end,
+        door: None,
         status,
         upgraded: false,
         revision: 1,

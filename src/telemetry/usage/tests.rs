@@ -24,6 +24,7 @@ fn digest_of(id: &str, secret: SecretSlot) -> KeyDigest {
 fn outcome(id: &str, secret: SecretSlot, end: End, status: u16) -> RequestOutcome {
     RequestOutcome {
         end,
+        door: None,
         status,
         upgraded: false,
         revision: 1,

@@ -1,0 +1,100 @@
+//! Doors: what another proxy says of its client's request becomes a request head again, which is then judged like any.
+//! Pure; the listeners of the doors are served by [`crate::proxy`].
+//!
+//! A door repairs nothing and guesses nothing: whatever is missing, stands twice or contradicts itself is [`Unclear`], and
+//! what is unclear is refused.
+
+pub mod forward_auth;
+
+use std::{fmt, sync::LazyLock};
+
+use crate::{
+    gate::{Denial, Policy, identity::IdentityHeaders},
+    http1::parse::HeadError,
+    message::Fields,
+    policy::fold::ManagedNames,
+};
+
+/// Why a proxy that asks has not described exactly one request: 403, whatever the request may have been.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unclear {
+    /// This header, which describes the request, is not there.
+    Missing(&'static str),
+    /// It stands more than once.
+    Repeated(&'static str),
+    /// It holds what such a header cannot hold.
+    Malformed(&'static str),
+    /// It says something else than another header, or the ask itself.
+    Contradicting(&'static str),
+    /// The ask has a body, or may have one.
+    Body,
+}
+
+impl fmt::Display for Unclear {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(what) => write!(formatter, "{what} is missing"),
+            Self::Repeated(what) => write!(formatter, "{what} is there more than once"),
+            Self::Malformed(what) => write!(formatter, "{what} is malformed"),
+            Self::Contradicting(what) => write!(formatter, "{what} contradicts something else"),
+            Self::Body => formatter.write_str("it comes with a body, or with the length of one"),
+        }
+    }
+}
+
+/// Why there is no request to judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskError {
+    /// The asking proxy did not describe exactly one.
+    Unclear(Unclear),
+    /// The client's request is malformed, or exceeds a limit: refused as the gateway refuses it.
+    Head(HeadError),
+}
+
+impl From<Unclear> for AskError {
+    fn from(unclear: Unclear) -> Self {
+        Self::Unclear(unclear)
+    }
+}
+
+impl From<HeadError> for AskError {
+    fn from(error: HeadError) -> Self {
+        Self::Head(error)
+    }
+}
+
+/// Headers by which a client makes some back ends serve another path than the one that was judged.
+static REROUTING_NAMES: LazyLock<ManagedNames> = LazyLock::new(|| {
+    ManagedNames::new([
+        "x-original-url",
+        "x-rewrite-url",
+        "x-http-path-override",
+        "x-http-destinationurl",
+        "x-envoy-original-path",
+        "x-middleware-subrequest",
+    ])
+});
+
+/// Refuses what the gateway itself would remove and the asking proxy cannot be told to: identity in another name or spelling
+/// than those it overwrites, and paths beside the path.
+///
+/// # Errors
+/// A [`Denial`] of row 1.
+pub fn check_removable(
+    fields: &Fields<'_>,
+    policy: &Policy,
+    identity: &IdentityHeaders,
+) -> Result<(), Denial<'static>> {
+    for field in fields.iter() {
+        let is_overwritten = || identity.names().any(|name| name.as_bytes().eq_ignore_ascii_case(field.name));
+        if policy.identity_names.contains(field.name) && !is_overwritten() {
+            return Err(Denial::bad_request(
+                "The request carries an identity header that only the gateway may set.",
+            ));
+        }
+        if REROUTING_NAMES.contains(field.name) {
+            return Err(Denial::bad_request("The request names another path beside its path."));
+        }
+    }
+    Ok(())
+}

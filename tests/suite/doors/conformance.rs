@@ -1,0 +1,283 @@
+//! One suite for every way to the verdict: `tests/decisions.yaml` and the paths of `tests/decisions/paths.txt`, asked of
+//! each door directly and through the real proxies, with the gate's own decision as the measure.
+//!
+//! What no proxy may do is let go on what the gateway refuses. Where one refuses more, refuses by itself, or repairs a
+//! request before it asks, [`DIFFERENCES`] says which cases these are, and why.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    net::SocketAddr,
+    path::Path,
+};
+
+use jiff::Timestamp;
+use keygate::{
+    cli::cases::{self, Case},
+    control::explain::Decision,
+};
+
+use super::{
+    asking::{self, Family},
+    differences::{DIFFERENCES, Difference, Kind},
+    front::{Between, Front},
+};
+use crate::{
+    decisions::{self, TABLES, Table, asks_at_another_time, bytes, is_identity},
+    harness::{Client, Gateway, Message, Upstream},
+};
+
+/// A gateway with its doors, the proxies that ask there, and the API behind them all.
+struct Site {
+    gateway: Gateway,
+    api: Upstream,
+    nginx: Front,
+    caddy: Front,
+}
+
+/// A way to the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Way {
+    /// The forward-auth door, asked as nginx does.
+    XOriginal,
+    /// The forward-auth door, asked as Traefik and Caddy do.
+    XForwarded,
+    Nginx,
+    Caddy,
+}
+
+impl Way {
+    const ALL: [Self; 4] = [Self::XOriginal, Self::XForwarded, Self::Nginx, Self::Caddy];
+}
+
+/// What came of a request on one way.
+#[derive(Debug, PartialEq, Eq)]
+struct Verdict {
+    goes_on: bool,
+    /// Of the answer that the client gets, where it is not the API's.
+    status: Option<u16>,
+    code: Option<String>,
+    allow: Option<String>,
+    /// What the API learns of who asks, names in lower case.
+    identity: BTreeMap<String, String>,
+}
+
+const API_ANSWER: &str = "HTTP/1.1 200 OK\r\nX-From: api\r\nContent-Length: 0\r\n\r\n";
+
+impl Site {
+    fn start(table: &Table) -> Self {
+        let api = Upstream::answering(API_ANSWER);
+        let [config, keys] =
+            [table.config, table.keys].map(|name| fs::read_to_string(decisions::tests().join(name)).unwrap());
+        let doors = "doors:\n  forward_auth:\n    \
+            - {address: 127.0.0.1:0, headers: x-original}\n    \
+            - {address: 127.0.0.1:0, headers: x-forwarded}\n";
+        let config = format!("{config}{doors}");
+        let keys_name = Path::new(table.keys).file_name().unwrap().to_str().unwrap();
+        let gateway = Gateway::start_with(&[("keygate.yaml", &config), (keys_name, &keys)], |command| {
+            command.env("UPSTREAM", api.address().to_string()).env("KEYGATE_WORKERS", "1")
+        });
+        let between = |door| Between { door: gateway.address(door), api: api.address() };
+        let nginx = Front::nginx(between("forward_auth:x-original"), |site| {
+            // The gateways of the table take a second credential header.
+            let authorization = "proxy_set_header Authorization $keygate_authorization;";
+            let second = "auth_request_set $keygate_api_key $upstream_http_x_api_key; \
+                          proxy_set_header X-Api-Key $keygate_api_key;";
+            site.replace(authorization, &format!("{authorization} {second}"))
+        });
+        let caddy = Front::caddy(between("forward_auth:x-forwarded"), |site| {
+            // The clients of the table say where they come from.
+            let site = site.replace("uri /\n", "uri /\n\t\t\ttrusted_proxies 127.0.0.1/32\n");
+            site.replace("X-Auth-Project Authorization", "X-Auth-Project Authorization X-Api-Key")
+        });
+        Self { gateway, api, nginx, caddy }
+    }
+
+    /// The verdict about `case`; `None` where that way has no words for the request.
+    fn ask(&self, way: Way, case: &Case) -> Option<Verdict> {
+        match way {
+            Way::XOriginal => self.ask_door(case, Family::XOriginal, "forward_auth:x-original"),
+            Way::XForwarded => self.ask_door(case, Family::XForwarded, "forward_auth:x-forwarded"),
+            Way::Nginx => Some(self.ask_through(&self.nginx, case)),
+            Way::Caddy => Some(self.ask_through(&self.caddy, case)),
+        }
+    }
+
+    fn ask_door(&self, case: &Case, family: Family, door: &str) -> Option<Verdict> {
+        if !asking::can_describe(case, family) {
+            return None;
+        }
+        let answer = connect(self.gateway.address(door)).exchange(asking::forward_auth(case, family));
+        let header = |name: &str| answer.header(name).map(str::to_owned);
+        let goes_on = (200..300).contains(&answer.status());
+        let identity = if goes_on { identity_of(&answer) } else { BTreeMap::new() };
+        let (status, code) = match family {
+            Family::XOriginal => (header("X-Keygate-Status"), header("X-Keygate-Reason")),
+            Family::XForwarded => (Some(answer.status().to_string()), code_of(&answer)),
+        };
+        let status = status.filter(|_| !goes_on).map(|status| status.parse().unwrap());
+        Some(Verdict { goes_on, status, code: code.filter(|_| !goes_on), allow: header("Allow"), identity })
+    }
+
+    fn ask_through(&self, front: &Front, case: &Case) -> Verdict {
+        let before = self.api.requests().len();
+        let mut client = front.connect();
+        let answer = client.exchange(bytes(case));
+        let requests = self.api.requests();
+        let goes_on = requests.len() > before;
+        assert_eq!(goes_on, answer.header("X-From").is_some(), "{}: {answer:?}", case.name);
+        if goes_on {
+            let request = &requests[before];
+            let raw = String::from_utf8_lossy(&request.raw);
+            let secret = asking::authorization(case).filter(|_| decided_with_key(request));
+            assert!(secret.is_none_or(|secret| !raw.contains(&secret)), "{}: {request:?}", case.name);
+            check_sent(case, request, front.rewrites());
+            let identity = identity_of(request);
+            return Verdict { goes_on, status: None, code: None, allow: None, identity };
+        }
+        let status = answer.status();
+        let allow = answer.headers("Allow").first().map(|allow| (*allow).to_owned());
+        Verdict { goes_on, status: Some(status), code: code_of(&answer), allow, identity: BTreeMap::new() }
+    }
+}
+
+fn decided_with_key(request: &Message) -> bool {
+    request.header("X-Auth-Key-Id").is_some_and(|id| !id.is_empty())
+}
+
+/// What was judged is what the API gets, byte for byte.
+fn check_sent(case: &Case, request: &Message, rewrites: fn(&str) -> String) {
+    let target = case.question.target.as_str();
+    let sent = target.find("://").map_or(target, |at| {
+        let rest = &target[at + 3..];
+        &rest[rest.find('/').unwrap_or_default()..]
+    });
+    assert_eq!(request.method(), case.question.method, "{}", case.name);
+    assert_eq!(request.target(), rewrites(sent), "{}", case.name);
+}
+
+fn connect(address: SocketAddr) -> Client {
+    Client::connect(address)
+}
+
+/// Identity headers that say something.
+fn identity_of(message: &Message) -> BTreeMap<String, String> {
+    let said = message.fields.iter().filter(|(name, value)| is_identity(name) && !value.is_empty());
+    said.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
+}
+
+fn code_of(answer: &Message) -> Option<String> {
+    let problem: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+    Some(problem["code"].as_str()?.to_owned())
+}
+
+/// What the gate says, in the same words.
+fn expected(decision: &Decision, way: Way) -> Verdict {
+    let forwarded = decision.forwarded.as_ref();
+    // What says nothing is answered as empty, and a proxy may leave it out.
+    let said = forwarded
+        .iter()
+        .flat_map(|forwarded| &forwarded.identity)
+        .filter(|(_, value)| !value.trim().is_empty());
+    let identity = said.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+    // No answer of a door that says 2xx reaches the client.
+    let is_preflight = decision.code == "preflight" && matches!(way, Way::XForwarded | Way::Caddy);
+    let goes_on = forwarded.is_some() || is_preflight;
+    // nginx and Caddy make the answer of a preflight from fields.
+    let code = (!goes_on && (decision.code != "preflight" || way == Way::XOriginal))
+        .then(|| decision.code.to_owned());
+    let status = if goes_on { None } else { decision.status };
+    let allow = if goes_on || decision.code == "server_options" { None } else { decision.allow.clone() };
+    Verdict { goes_on, status, code, allow, identity }
+}
+
+/// How a way differs from the gate about one case.
+fn kind(case: &Case, decision: &Decision, verdict: &Verdict, way: Way) -> Option<Kind> {
+    let mut expected = expected(decision, way);
+    let is_head = case.question.method == "HEAD";
+    if is_head && matches!(way, Way::Nginx | Way::Caddy) {
+        // The answer to HEAD has no body to read it from.
+        expected.code = None;
+    }
+    if decision.code == "server_options" {
+        expected.allow.clone_from(&verdict.allow);
+    }
+    match (expected.goes_on, verdict.goes_on) {
+        (true, false) => Some(Kind::RefusedInstead),
+        (false, true) => Some(Kind::GoesOnInstead),
+        _ if expected == *verdict => None,
+        (false, false) => Some(Kind::OtherRefusal),
+        (true, true) => panic!("{way:?}: {}: {verdict:?} instead of {expected:?}", case.name),
+    }
+}
+
+/// The differences of `cases`, by way and kind.
+fn found(site: &Site, cases: &[(Case, Decision)]) -> BTreeSet<(Way, Kind, String)> {
+    let mut found = BTreeSet::new();
+    for (case, decision) in cases {
+        for way in Way::ALL {
+            let Some(verdict) = site.ask(way, case) else { continue };
+            if let Some(kind) = kind(case, decision, &verdict, way) {
+                found.insert((way, kind, case.name.clone()));
+            }
+        }
+    }
+    found
+}
+
+/// That the differences found are those of the list, no more and no less.
+fn assert_listed(found: &BTreeSet<(Way, Kind, String)>, list: &str) {
+    let listed = DIFFERENCES.iter().filter(|difference| difference.list == list).flat_map(|difference| {
+        let Difference { way, kind, cases, .. } = *difference;
+        cases.iter().map(move |case| (way, kind, (*case).to_owned()))
+    });
+    let listed: BTreeSet<_> = listed.collect();
+    let mut told = String::new();
+    for (way, kind, case) in found.difference(&listed) {
+        writeln!(told, "not listed: {way:?} {kind:?} {case:?}").unwrap();
+    }
+    for (way, kind, case) in listed.difference(found) {
+        writeln!(told, "listed, but not so: {way:?} {kind:?} {case:?}").unwrap();
+    }
+    assert!(told.is_empty(), "\n{told}");
+}
+
+#[test]
+fn every_door_decides_as_the_table_says() {
+    let mut differences = BTreeSet::new();
+    for table in &TABLES {
+        let site = Site::start(table);
+        let decided: Vec<_> =
+            table.decided().into_iter().filter(|(case, _)| !asks_at_another_time(case, table)).collect();
+        differences.extend(found(&site, &decided));
+    }
+    assert_listed(&differences, "decisions.yaml");
+}
+
+#[test]
+fn every_door_reads_a_path_as_the_gate_does() {
+    let table = &TABLES[0];
+    let (config, keys) = table.deployment();
+    let site = Site::start(table);
+    let mut decided = Vec::new();
+    for key in ["full", "reader"] {
+        for case in path_cases(key) {
+            let decision = case.decide(&config, &keys).unwrap();
+            decided.push((case, decision));
+        }
+    }
+    assert!(decided.len() > 300);
+    assert_listed(&found(&site, &decided), "paths.txt");
+}
+
+fn path_cases(key: &str) -> Vec<Case> {
+    let paths = fs::read_to_string(decisions::tests().join("decisions/paths.txt")).unwrap();
+    let mut text = "version: 1\ncases:\n".to_owned();
+    for path in paths.lines() {
+        let path = path.replace('\'', "''");
+        writeln!(text, "  - {{name: '{path}', request: {{target: '{path}'}}, key: {key}, expect: {{}}}}")
+            .unwrap();
+    }
+    cases::parse(text.as_bytes(), Timestamp::now()).unwrap_or_else(|problems| panic!("{problems:?}"))
+}

@@ -1,0 +1,8 @@
+//! Other proxies ask, and get the gateway's own verdict: asked directly, and through the real nginx and Caddy with the
+//! configurations in `deploy/`.
+
+mod asking;
+mod conformance;
+mod differences;
+mod forward_auth;
+mod front;
