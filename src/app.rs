@@ -29,7 +29,9 @@ use crate::{
         thread::AdminThread,
     },
     clock::{Clock, SystemClock},
-    config::model::{AccessLogMode, AccessLogPath, Config, HeaderFamily, KeySource, ListenerTls, Serves},
+    config::model::{
+        AccessLogMode, AccessLogPath, AuthzProtocol, Config, HeaderFamily, KeySource, ListenerTls, Serves,
+    },
     control::{
         config_file::ConfigFile,
         reload::{CertificateSource, Reloader, ReloaderParts},
@@ -474,6 +476,8 @@ fn bind_all(config: &Config) -> Result<(Vec<NamedAddress>, Vec<Vec<ListeningSock
             Serves::Gateway => "data",
             Serves::ForwardAuth(HeaderFamily::XOriginal) => "forward_auth:x-original",
             Serves::ForwardAuth(HeaderFamily::XForwarded) => "forward_auth:x-forwarded",
+            Serves::ExtAuthz(AuthzProtocol::Grpc) => "ext_authz:grpc",
+            Serves::ExtAuthz(AuthzProtocol::Http) => "ext_authz:http",
         };
         addresses.push((name, address));
         all.push(sockets);

@@ -12,7 +12,7 @@ use std::{
 
 use ipnet::IpNet;
 
-pub use super::raw::doors::HeaderFamily;
+pub use super::raw::doors::{AuthzProtocol, HeaderFamily};
 use super::{
     address::{ListenAddress, reachable},
     authority::{Authority, PublicUrl},
@@ -114,6 +114,8 @@ pub enum Serves {
     Gateway,
     /// Proxies that describe a request in headers of one family and forward it themselves.
     ForwardAuth(HeaderFamily),
+    /// Envoy and Istio, which ask by external authorization.
+    ExtAuthz(AuthzProtocol),
 }
 
 /// The listener of the admin API and the console.

@@ -1,13 +1,10 @@
 //! The door of nginx `auth_request`, Traefik `forwardAuth` and Caddy `forward_auth`: the request is described in headers of
 //! one family, and everything else that the client sent comes along as it is.
 
-use super::{AskError, Unclear};
+use super::{AskError, Unclear, may_have_body};
 use crate::{
     config::model::HeaderFamily,
-    http1::{
-        framing::{BodyLength, declared_length},
-        parse::{HeadLimits, check_request_line},
-    },
+    http1::parse::{HeadLimits, check_request_line},
     message::{Field, Fields, RequestHead, Version},
 };
 
@@ -110,15 +107,6 @@ fn required<'b>(ask: &RequestHead<'b>, name: Name) -> Result<&'b [u8], Unclear> 
         Ok(Some(value)) if !value.is_empty() => Ok(value),
         Ok(Some(_) | None) => Err(Unclear::Missing(name.0)),
         Err(_) => Err(Unclear::Repeated(name.0)),
-    }
-}
-
-/// Whether bytes may follow the head that nobody here would read.
-fn may_have_body(ask: &RequestHead<'_>) -> bool {
-    match declared_length(ask.version, &ask.fields) {
-        Ok(None) => ask.version == Version::Http2 && !ask.ends_stream,
-        Ok(Some(BodyLength::Known(0) | BodyLength::Empty)) => false,
-        Ok(Some(BodyLength::Known(_) | BodyLength::Chunked | BodyLength::UntilClose)) | Err(_) => true,
     }
 }
 

@@ -4,14 +4,18 @@
 //! A door repairs nothing and guesses nothing: whatever is missing, stands twice or contradicts itself is [`Unclear`], and
 //! what is unclear is refused.
 
+pub mod ext_authz;
 pub mod forward_auth;
 
 use std::{fmt, sync::LazyLock};
 
 use crate::{
     gate::{Denial, Policy, identity::IdentityHeaders},
-    http1::parse::HeadError,
-    message::Fields,
+    http1::{
+        framing::{BodyLength, declared_length},
+        parse::HeadError,
+    },
+    message::{Fields, RequestHead, Version},
     policy::fold::ManagedNames,
 };
 
@@ -60,6 +64,15 @@ impl From<Unclear> for AskError {
 impl From<HeadError> for AskError {
     fn from(error: HeadError) -> Self {
         Self::Head(error)
+    }
+}
+
+/// Whether bytes may follow the head that nobody here would read.
+fn may_have_body(ask: &RequestHead<'_>) -> bool {
+    match declared_length(ask.version, &ask.fields) {
+        Ok(None) => ask.version == Version::Http2 && !ask.ends_stream,
+        Ok(Some(BodyLength::Known(0) | BodyLength::Empty)) => false,
+        Ok(Some(BodyLength::Known(_) | BodyLength::Chunked | BodyLength::UntilClose)) | Err(_) => true,
     }
 }
 

@@ -176,6 +176,20 @@ pub fn check_request_line<'b>(
     str::from_utf8(method).map_err(|_| HeadError::Method)
 }
 
+/// The same for a field line.
+///
+/// # Errors
+/// [`HeadError`], as for a line of the header section.
+pub fn check_field(name: &[u8], value: &[u8]) -> Result<(), HeadError> {
+    if !is_token(name) {
+        return Err(HeadError::FieldName);
+    }
+    if text_run(value) != value.len() || trim(value).len() != value.len() {
+        return Err(HeadError::FieldValue);
+    }
+    Ok(())
+}
+
 /// Reads a trailer section that is whole: field lines and the empty line that ends them, and nothing more.
 pub(super) fn parse_trailers(bytes: &[u8], limit: usize) -> Result<Fields<'_>, HeadError> {
     let mut cursor = Cursor { rest: bytes };

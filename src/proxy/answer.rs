@@ -75,19 +75,11 @@ impl Answer {
 
     /// gRPC reads the status from the head of an answer without body ("Trailers-Only", gRPC over HTTP/2).
     fn grpc(denial: &Denial<'_>, cors: Option<CorsFields>, request_id: &RequestId) -> Self {
-        let mut message = String::new();
-        for byte in denial.detail.bytes() {
-            match byte {
-                b' '..=b'~' if byte != b'%' => message.push(char::from(byte)),
-                // Writing to a string cannot fail.
-                _ => drop(write!(message, "%{byte:02X}")),
-            }
-        }
         let fields = vec![
             field("Content-Type", "application/grpc"),
             field("Cache-Control", "no-store"),
             field("grpc-status", denial.reason.grpc_status().to_string()),
-            field("grpc-message", message),
+            field("grpc-message", grpc_message(denial)),
             field("X-Request-Id", request_id.as_str().to_owned()),
         ];
         Self { status: 200, fields, cors, body: Vec::new(), is_head: false }
@@ -131,6 +123,24 @@ impl Answer {
             vec![field("Cache-Control", "no-store"), field("X-Request-Id", request_id.as_str().to_owned())];
         all.extend(fields.into_iter().map(|(name, value)| (name.into(), value.into())));
         Self { status: 200, fields: all, cors, body: Vec::new(), is_head: form.is_head }
+    }
+
+    /// With the gRPC status as well, for a client of a proxy that makes a gRPC answer of this one.
+    pub(super) fn with_grpc_status(mut self, denial: &Denial<'_>) -> Self {
+        self.fields.push(field("grpc-status", denial.reason.grpc_status().to_string()));
+        self.fields.push(field("grpc-message", grpc_message(denial)));
+        self
+    }
+
+    /// Its header lines.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.fields.iter().map(|(name, value)| (&**name, &**value));
+        fields.chain(self.cors.iter().flat_map(CorsFields::lines))
+    }
+
+    /// Its body; every one of ours is text.
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The same for a proxy that understands nothing but 2xx, 401 and 403, and drops the body: what its client is to be
@@ -198,6 +208,19 @@ fn body_of(denial: &Denial<'_>, config: &Config, request_id: &RequestId) -> (Cow
         }
     }
     (template.content_type.to_string().into(), body.into_bytes())
+}
+
+/// The detail as `grpc-message` carries it: percent-encoded outside of printable ASCII.
+fn grpc_message(denial: &Denial<'_>) -> String {
+    let mut message = String::new();
+    for byte in denial.detail.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => message.push(char::from(byte)),
+            // Writing to a string cannot fail.
+            _ => drop(write!(message, "%{byte:02X}")),
+        }
+    }
+    message
 }
 
 /// RFC 9457, with `code`, `request_id`, and `message` for the many clients that read that.

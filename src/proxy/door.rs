@@ -1,22 +1,20 @@
 //! A door: another proxy asks about a request that it forwards itself, and is told what the gateway would do with it.
 //! Every error on the way is a refusal.
 
-use std::{net::IpAddr, rc::Rc};
+mod ext_authz;
+mod forward_auth;
+
+use std::net::IpAddr;
 
 use crate::{
-    config::model::{Config, HeaderFamily, ListenerLimits},
-    doors::{AskError, Unclear, check_removable, forward_auth},
+    config::model::{Config, ListenerLimits},
+    doors::Unclear,
     gate::{Denial, Judgement, Request, Verdict, identity::identity_to_set},
     http1::framing::BodyLength,
     live::Published,
     message::RequestHead,
-    net::client_addr::client_address,
     policy::{decide::Permit, reason::Reason},
-    telemetry::{
-        outcome::{Door, OutcomeGuard},
-        throttle::Throttle,
-        trace_context::{RequestId, TraceId},
-    },
+    telemetry::{outcome::OutcomeGuard, throttle::Throttle, trace_context::RequestId},
 };
 
 use super::{
@@ -24,11 +22,38 @@ use super::{
     answer::{Answer, Form},
     client::{Client, Peer},
     ending::deliver,
-    gateway::{Gateway, head_denial, key_use, trusted_request_id},
+    gateway::{Gateway, key_use},
     headers::CorsFields,
 };
 
-/// What a proxy that asked is told, and how that counts.
+/// What becomes of a request that a proxy described.
+enum Finding {
+    Permitted(Permitted),
+    /// A CORS preflight, which the gateway answers itself.
+    Preflight(Answer),
+    /// `OPTIONS *`, likewise.
+    ServerOptions,
+    Refused(Refusal),
+}
+
+/// A permitted request, as the asking proxy has to forward it.
+struct Permitted {
+    /// Every identity header in use with its value; empty: there is none, and the client's must not go on.
+    identity: Vec<(String, String)>,
+    /// Every header that may carry a credential, with what of it goes on.
+    credentials: Vec<(String, String)>,
+    /// The protocol that the connection may be upgraded to, if the request asks for it.
+    upgrade: &'static str,
+    cors: Option<CorsFields>,
+}
+
+/// What the client is to be told instead.
+struct Refusal {
+    answer: Answer,
+    reason: Reason,
+}
+
+/// What a proxy that asked is told over HTTP, and how that counts.
 struct Reply {
     answer: Answer,
     end: End,
@@ -44,31 +69,28 @@ enum End {
     Refused(Reason),
 }
 
-/// A permitted request, as the asking proxy has to forward it.
-struct Permitted {
-    /// Every identity header in use with its value; empty: there is none, and the client's must not go on.
-    identity: Vec<(String, String)>,
-    /// Every header that may carry a credential, with what of it goes on.
-    credentials: Vec<(String, String)>,
-    /// The protocol that the connection may be upgraded to, if the request asks for it.
-    upgrade: &'static str,
-    cors: Option<CorsFields>,
+impl End {
+    fn count(self, outcome: OutcomeGuard, status: u16) {
+        match self {
+            Self::Permitted => outcome.permitted_to_go_on(status),
+            Self::Answered => outcome.answered(status),
+            Self::Refused(reason) => outcome.refused(reason, status),
+        }
+    }
 }
 
-/// What becomes of a described request.
-enum Finding {
-    Permitted(Permitted),
-    /// A CORS preflight, which the gateway answers itself.
-    Preflight(Answer),
-    /// `OPTIONS *`, likewise.
-    ServerOptions,
-    Refused(Refusal),
-}
+impl Reply {
+    fn new(answer: Answer, end: End) -> Self {
+        Self { answer, end, closes: false }
+    }
 
-/// What the client is to be told instead.
-struct Refusal {
-    answer: Answer,
-    reason: Reason,
+    /// Sends it to the proxy that asked. Returns whether its connection may carry another ask.
+    async fn send<C: Client>(self, client: &mut C, outcome: OutcomeGuard, alarm: &mut Alarm) -> bool {
+        let close = self.closes || client.leaves_body();
+        let sent = deliver(client, &self.answer, close, alarm).await;
+        self.end.count(outcome, if sent { self.answer.status } else { 0 });
+        sent && !close
+    }
 }
 
 /// What every answer at a door depends on.
@@ -80,89 +102,6 @@ struct Context<'a> {
 }
 
 impl Gateway {
-    /// Answers a proxy that describes a request in headers of `family`. Infallible, as [`Gateway::handle`]; emits one
-    /// outcome. Returns whether the proxy's connection may carry another request.
-    pub(super) async fn answer_forward_auth<C: Client>(
-        self: &Rc<Self>,
-        client: &mut C,
-        family: HeaderFamily,
-        alarm: &mut Alarm,
-    ) -> bool {
-        let mut outcome = self.telemetry.begin(client.started());
-        outcome.asked_at(Door::ForwardAuth);
-        let reply = self.reply_to_forward_auth(client, family, &mut outcome);
-        client.accept_head(BodyLength::Empty);
-        let close = reply.closes || client.leaves_body();
-        let sent = deliver(client, &reply.answer, close, alarm).await;
-        let status = if sent { reply.answer.status } else { 0 };
-        match reply.end {
-            End::Permitted => outcome.permitted_to_go_on(status),
-            End::Answered => outcome.answered(status),
-            End::Refused(reason) => outcome.refused(reason, status),
-        }
-        sent && !close
-    }
-
-    fn reply_to_forward_auth<C: Client>(
-        &self,
-        client: &C,
-        family: HeaderFamily,
-        outcome: &mut OutcomeGuard,
-    ) -> Reply {
-        let mut live = self.live.borrow_mut();
-        let published = live.load();
-        let peer = client.peer();
-        let mut context = Context {
-            published,
-            peer,
-            request_id: self.telemetry.request_id(client.started()),
-            form: Form::default(),
-        };
-        outcome.decided(published.revision, None);
-        let ask = match client.head() {
-            Ok(ask) => ask,
-            Err(fault) => {
-                outcome.identified(context.request_id, TraceId::default());
-                let denial = head_denial(fault);
-                return Reply { closes: true, ..context.refuse(&denial).into_reply(family) };
-            }
-        };
-        // The length of an answer depends on the ask; its form never on the client, who might read 200 as permitted.
-        context.form = Form { is_grpc: false, is_head: ask.method == "HEAD" };
-        outcome.request(ask.method, ask.target, peer.address);
-        if !peer.is_trusted() {
-            outcome.identified(context.request_id, TraceId::default());
-            return context.refuse_stranger().into_reply(family);
-        }
-        if let Some(id) = trusted_request_id(&ask, peer) {
-            context.request_id = id;
-        }
-        outcome.identified(context.request_id, TraceId::default());
-        let head = match forward_auth::describe(&ask, family, &peer.listener.limits.head) {
-            Ok(head) => head,
-            Err(AskError::Head(error)) => {
-                return context.refuse(&Denial::malformed_head(error)).into_reply(family);
-            }
-            Err(AskError::Unclear(unclear)) => {
-                let closes = unclear == Unclear::Body;
-                return Reply { closes, ..context.refuse_unclear(unclear).into_reply(family) };
-            }
-        };
-        let address =
-            client_address(peer.address, ask.fields.all("x-forwarded-for"), &peer.listener.trusted_proxies);
-        outcome.request(head.method, head.target, *address.as_ref().unwrap_or(&peer.address));
-        let Ok(address) = address else {
-            let detail = "The address of the client in X-Forwarded-For is malformed.";
-            return context.refuse(&Denial::bad_request(detail)).into_reply(family);
-        };
-        let removable = check_removable(&head.fields, &published.config.policy, &published.config.identity);
-        let finding = match removable {
-            Ok(()) => self.find(&context, &head, address, outcome),
-            Err(denial) => Finding::Refused(context.refuse(&denial)),
-        };
-        context.reply(finding, &head, family)
-    }
-
     /// Judges a request that a proxy described, sent by the client at `address`.
     fn find(
         &self,
@@ -196,12 +135,12 @@ impl Gateway {
             Ok(Verdict::Preflight(route)) => {
                 outcome.routed(&route.pattern, None);
                 let method = request.preflight_method.unwrap_or_default();
-                match &config.forwardings[route.forwarding].cors {
-                    Some(cors) => {
-                        Finding::Preflight(Answer::preflight(cors, &head.fields, method, &context.request_id))
-                    }
-                    None => Finding::Refused(context.refuse(&internal())),
-                }
+                let Some(cors) = &config.forwardings[route.forwarding].cors else {
+                    let detail = "The request cannot be answered.";
+                    let denial = Denial::outside_table(Reason::Internal, detail);
+                    return Finding::Refused(context.refuse(&denial));
+                };
+                Finding::Preflight(Answer::preflight(cors, &head.fields, method, &context.request_id))
             }
             Ok(Verdict::Forward(permit)) => {
                 outcome.routed(&permit.route().pattern, permit.project());
@@ -257,28 +196,16 @@ fn asks_for(request: &Request<'_>, protocol: &[u8]) -> bool {
     matches!(request.fields().only("upgrade"), Ok(Some(value)) if value.eq_ignore_ascii_case(protocol))
 }
 
-fn internal() -> Denial<'static> {
-    Denial::outside_table(Reason::Internal, "The request cannot be answered.")
-}
-
-impl Refusal {
-    fn into_reply(self, family: HeaderFamily) -> Reply {
-        let Self { answer, reason } = self;
-        let answer = match family {
-            HeaderFamily::XOriginal => answer.for_auth_request(reason.code()),
-            HeaderFamily::XForwarded => answer,
-        };
-        Reply { answer, end: End::Refused(reason), closes: false }
-    }
-}
-
 impl Context<'_> {
     fn refuse(&self, denial: &Denial<'_>) -> Refusal {
         self.refuse_with(denial, None)
     }
 
     fn refuse_with(&self, denial: &Denial<'_>, cors: Option<CorsFields>) -> Refusal {
-        let answer = Answer::refusal(denial, &self.published.config, cors, &self.request_id, self.form);
+        // Of gRPC, 200 would be the status of a refusal: no proxy that asks may take it for a yes.
+        let form = Form { is_grpc: false, ..self.form };
+        let answer = Answer::refusal(denial, &self.published.config, cors, &self.request_id, form);
+        let answer = if self.form.is_grpc { answer.with_grpc_status(denial) } else { answer };
         Refusal { answer, reason: denial.reason }
     }
 
@@ -297,56 +224,20 @@ impl Context<'_> {
         LINES.speak(|suppressed| {
             tracing::warn!(suppressed, %peer, %door, problem = %unclear, "a door was asked without exactly one request");
         });
-        self.refuse(&Denial::outside_table(
-            Reason::DoorRefused,
-            "The proxy in front of the gateway has not described the request.",
-        ))
+        let detail = "The proxy in front of the gateway has not described the request.";
+        self.refuse(&Denial::outside_table(Reason::DoorRefused, detail))
     }
 
-    /// What a proxy is told that speaks of requests in headers of `family`.
-    fn reply(&self, finding: Finding, head: &RequestHead<'_>, family: HeaderFamily) -> Reply {
-        let finding = match (finding, family) {
-            // It forwards whatever it is answered 2xx for, with the upgrade that its client asked for.
-            (Finding::Permitted(permitted), HeaderFamily::XForwarded)
+    /// Refuses an upgrade that the route does not take, where the asking proxy would forward it all the same.
+    fn without_upgrade(&self, finding: Finding, head: &RequestHead<'_>) -> Finding {
+        match finding {
+            Finding::Permitted(permitted)
                 if permitted.upgrade.is_empty() && head.fields.all("upgrade").next().is_some() =>
             {
                 let detail = "The route takes no upgrade to another protocol.";
                 Finding::Refused(self.refuse(&Denial::bad_request(detail)))
             }
-            (Finding::Preflight(_), HeaderFamily::XForwarded) => Finding::Permitted(self.anonymous()),
-            (Finding::ServerOptions, HeaderFamily::XForwarded) => {
-                let detail = "OPTIONS * is for the gateway alone.";
-                Finding::Refused(self.refuse(&Denial::bad_request(detail)))
-            }
-            (finding, HeaderFamily::XOriginal | HeaderFamily::XForwarded) => finding,
-        };
-        match finding {
-            Finding::Permitted(Permitted { identity, credentials, upgrade, cors }) => {
-                let told = [("X-Keygate-Upgrade".to_owned(), upgrade.to_owned())];
-                let fields = identity.into_iter().chain(credentials).chain(told);
-                let answer = Answer::permit(fields, cors, &self.request_id, self.form);
-                Reply { answer, end: End::Permitted, closes: false }
-            }
-            Finding::Preflight(answer) => {
-                Reply { answer: answer.for_auth_request("preflight"), end: End::Answered, closes: false }
-            }
-            Finding::ServerOptions => {
-                let answer = Answer::server_options(&self.request_id).for_auth_request("server_options");
-                Reply { answer, end: End::Answered, closes: false }
-            }
-            Finding::Refused(refusal) => refusal.into_reply(family),
-        }
-    }
-
-    /// A request that goes on without identity and without credential.
-    fn anonymous(&self) -> Permitted {
-        let config = &self.published.config;
-        let empty = |name: &str| (name.to_owned(), String::new());
-        Permitted {
-            identity: config.identity.names().map(empty).collect(),
-            credentials: config.policy.credentials.names().map(empty).collect(),
-            upgrade: "",
-            cors: None,
+            other => other,
         }
     }
 }

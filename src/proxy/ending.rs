@@ -55,7 +55,7 @@ pub(super) async fn finish<C: Client>(
 }
 
 /// Sends what waits, however slowly the client takes it, as long as it takes some. Whether it took all.
-async fn flush<C: Client>(client: &mut C, alarm: &mut Alarm) -> bool {
+pub(super) async fn flush<C: Client>(client: &mut C, alarm: &mut Alarm) -> bool {
     let patience = client.peer().listener.timeouts.idle;
     let mut left = usize::MAX;
     poll_fn(|cx| match client.poll_flush(cx) {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     clock::{self, Clock, SystemClock},
-    config::model::{Config, ListenerConfig, Serves, UpstreamConfig},
+    config::model::{AuthzProtocol, Config, ListenerConfig, Serves, UpstreamConfig},
     gate::{self, Denial, FoundKey, Judgement, Request, Verdict},
     http1::framing::{BodyLength, connection_tokens},
     live::{Live, LiveReader, Published},
@@ -163,6 +163,8 @@ impl Gateway {
         match client.peer().listener.serves {
             Serves::Gateway => self.serve(client, alarm).await,
             Serves::ForwardAuth(family) => self.answer_forward_auth(client, family, alarm).await,
+            Serves::ExtAuthz(AuthzProtocol::Http) => self.answer_http_check(client, alarm).await,
+            Serves::ExtAuthz(AuthzProtocol::Grpc) => self.answer_grpc_check(client, alarm).await,
         }
     }
 

@@ -225,6 +225,19 @@ impl Composition<'_, '_> {
     }
 }
 
+/// Whether a client's field should not reach the upstream of another proxy, which can be told so: what the gateway itself
+/// would strip, but for what that proxy writes of where the request came from.
+pub(super) fn is_unwanted(field: &Field<'_>, config: &Config) -> bool {
+    const PREFIX: &[u8] = b"x-forwarded-";
+    let is_the_proxys = field.name.get(..PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(PREFIX))
+        || field.is("x-envoy-external-address");
+    let is_listed =
+        || config.forwarded_headers.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(field.name));
+    config.policy.identity_names.contains(field.name)
+        || (FORWARDED_NAMES.contains(field.name) && !is_the_proxys)
+        || !(is_plain_name(field.name) || is_listed())
+}
+
 /// Fields that speak of one connection (RFC 9110 §7.6.1), with those that older proxies and clients use so.
 fn is_hop_by_hop(field: &Field<'_>) -> bool {
     match field.name.len() {
@@ -359,6 +372,11 @@ impl CorsFields {
             fields.push(("Access-Control-Max-Age", cors.max_age_seconds.to_string()));
         }
         Self(fields)
+    }
+
+    /// The header lines.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (*name, value.as_str()))
     }
 
     pub(super) fn write<C: Client>(&self, client: &mut C) {

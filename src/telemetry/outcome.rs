@@ -57,16 +57,19 @@ impl AbortedBy {
 pub enum Door {
     /// nginx `auth_request`, Traefik `forwardAuth`, Caddy `forward_auth`.
     ForwardAuth,
+    /// External authorization of Envoy and Istio.
+    ExtAuthz,
 }
 
 impl Door {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::ForwardAuth];
+    pub const ALL: [Self; 2] = [Self::ForwardAuth, Self::ExtAuthz];
 
     /// The name in metrics and logs, that of the door in the config.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ForwardAuth => "forward_auth",
+            Self::ExtAuthz => "ext_authz",
         }
     }
 }

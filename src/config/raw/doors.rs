@@ -21,6 +21,47 @@ pub struct Doors {
     /// For nginx `auth_request`, Traefik `forwardAuth` and Caddy `forward_auth`: one door or a list.
     #[serde(default)]
     pub forward_auth: OneOrMany<ForwardAuth>,
+    /// For the external authorization of Envoy and Istio: one door or a list.
+    #[serde(default)]
+    pub ext_authz: OneOrMany<ExtAuthz>,
+}
+
+/// A door for Envoy and Istio.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExtAuthz {
+    /// `127.0.0.1:8092`, `[::]:8443` (both families) or `unix:/run/keygate-door.sock`.
+    pub address: Field<Text<ListenAddress>>,
+    /// What Envoy asks in: `grpc` (its API v3) or `http`. Default: grpc.
+    #[serde(default)]
+    pub protocol: Option<Field<AuthzProtocol>>,
+    /// Networks of the proxies that may ask; what they say of the client's address is believed. Anyone else is refused.
+    /// Default: the loopback.
+    #[serde(default)]
+    pub trusted_proxies: OneOrMany<Text<IpNet>>,
+    /// Permission bits of a Unix socket, in quotes: whoever may write to it may ask. Default: "0660".
+    #[serde(default)]
+    pub unix_mode: Option<Field<Text<FileMode>>>,
+    /// TLS. Default: none, which only fits the loopback or a trusted network.
+    #[serde(default)]
+    pub tls: Option<Field<Tls>>,
+    /// What a proxy that asks may make grow; `header_bytes`, `target_bytes`, `headers` and `body_bytes` are also those of the
+    /// request that it asks about.
+    #[serde(default)]
+    pub limits: Option<Field<Limits>>,
+    /// How long a proxy that asks may take.
+    #[serde(default)]
+    pub timeouts: Option<Field<Timeouts>>,
+}
+
+/// What Envoy asks in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthzProtocol {
+    /// `envoy.service.auth.v3.Authorization/Check`, over HTTP/2.
+    Grpc,
+    /// A check request with the head of the client's own.
+    Http,
 }
 
 /// A door for proxies that describe a request in headers.

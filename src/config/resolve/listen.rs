@@ -17,7 +17,7 @@ use crate::{
         problem::Findings,
         raw::{
             self,
-            doors::{Doors, ForwardAuth},
+            doors::{AuthzProtocol, Doors, ExtAuthz, ForwardAuth},
             listen::{Limits, Listener, Timeouts, Tls},
             scalar::FileMode,
             text::{Switch, Text},
@@ -37,12 +37,11 @@ pub(super) fn listeners(
     if raw.items.is_empty() {
         findings.wrong(raw.place(), "no listener is given", "write listen: {address: 127.0.0.1:8080}");
     }
-    let forward_auth = doors.iter().flat_map(|doors| doors.forward_auth.iter());
-    let entrances: Vec<_> = raw
-        .iter()
-        .map(|raw| Entrance::from(&**raw))
-        .chain(forward_auth.map(|raw| Entrance::from(&**raw)))
-        .collect();
+    let mut entrances: Vec<_> = raw.iter().map(|raw| Entrance::from(&**raw)).collect();
+    if let Some(doors) = doors {
+        entrances.extend(doors.forward_auth.iter().map(|raw| Entrance::from(&**raw)));
+        entrances.extend(doors.ext_authz.iter().map(|raw| Entrance::from(&**raw)));
+    }
     for (at, entrance) in entrances.iter().enumerate() {
         if entrances[..at].iter().any(|known| is_same(&known.address.0, &entrance.address.0)) {
             findings.wrong(
@@ -102,6 +101,20 @@ impl<'r> From<&'r ForwardAuth> for Entrance<'r> {
     }
 }
 
+impl<'r> From<&'r ExtAuthz> for Entrance<'r> {
+    fn from(raw: &'r ExtAuthz) -> Self {
+        Self {
+            serves: Serves::ExtAuthz(raw.protocol.as_deref().copied().unwrap_or(AuthzProtocol::Grpc)),
+            address: &raw.address,
+            unix_mode: raw.unix_mode.as_ref(),
+            tls: raw.tls.as_ref(),
+            trusted_proxies: &raw.trusted_proxies,
+            limits: raw.limits.as_deref(),
+            timeouts: raw.timeouts.as_deref(),
+        }
+    }
+}
+
 impl Entrance<'_> {
     fn resolve(&self, folder: &Folder<'_>, findings: &mut Findings<'_>) -> ListenerConfig {
         let address = self.address.0.clone();
@@ -124,7 +137,7 @@ impl Entrance<'_> {
         }
         let trusted_proxies = match self.serves {
             Serves::Gateway => trusted_proxies(self.trusted_proxies, findings),
-            Serves::ForwardAuth(_) => self.who_may_ask(findings),
+            Serves::ForwardAuth(_) | Serves::ExtAuthz(_) => self.who_may_ask(findings),
         };
         ListenerConfig {
             serves: self.serves,
@@ -141,7 +154,7 @@ impl Entrance<'_> {
     fn connections(&self) -> usize {
         match self.serves {
             Serves::Gateway => 10_000,
-            Serves::ForwardAuth(_) => 1_000,
+            Serves::ForwardAuth(_) | Serves::ExtAuthz(_) => 1_000,
         }
     }
 

@@ -1,7 +1,10 @@
 //! A case of the decision table as a question at a door.
 
+use std::collections::BTreeMap;
+
 use keygate::{cli::cases::Case, control::explain::Asker};
 
+use super::grpc;
 use crate::decisions::secret_of;
 
 /// A family of headers.
@@ -68,4 +71,60 @@ pub(super) fn can_describe(case: &Case, family: Family) -> bool {
         && question.fields.iter().all(|(name, _)| is_told(name))
         && !question.target.bytes().any(|byte| byte.is_ascii_control())
         && !question.method.is_empty()
+}
+
+/// What Envoy asks over HTTP about the request of `case`, if it can be said so.
+pub(super) fn http_check(case: &Case) -> Option<Vec<u8>> {
+    let question = &case.question;
+    let (host, names_host) =
+        (question.host.as_ref()?, question.fields.iter().any(|(name, _)| name == "Host"));
+    let stands_in_a_line = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !can_describe(case, Family::XForwarded) || names_host || !stands_in_a_line(&question.target) {
+        return None;
+    }
+    let mut head =
+        format!("{} {} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n", question.method, question.target);
+    let mut put = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
+    put("X-Forwarded-For", &question.client.to_string());
+    for (name, value) in joined(case) {
+        put(&name, &value);
+    }
+    head.push_str("\r\n");
+    Some(head.into_bytes())
+}
+
+/// The message of a call that asks about the request of `case`, if it can be said so.
+pub(super) fn check(case: &Case) -> Option<Vec<u8>> {
+    let question = &case.question;
+    let is_told = |name: &str| !matches!(name, "Connection" | "Host");
+    if !question.fields.iter().all(|(name, _)| is_told(name)) {
+        return None;
+    }
+    let host = question.host.clone().unwrap_or_default();
+    let mut headers = joined(case);
+    for (name, value) in [(":method", &question.method), (":path", &question.target), (":authority", &host)] {
+        headers.insert(name.to_owned(), value.clone());
+    }
+    let http = grpc::Http {
+        id: "1".to_owned(),
+        method: question.method.clone(),
+        headers,
+        path: question.target.clone(),
+        host,
+        scheme: "http".to_owned(),
+        size: -1,
+        protocol: question.version.clone(),
+    };
+    Some(grpc::message(http, &question.client.to_string()))
+}
+
+/// The client's header lines as Envoy tells them: names in lower case, lines of one name joined.
+fn joined(case: &Case) -> BTreeMap<String, String> {
+    let mut headers: BTreeMap<String, String> = BTreeMap::new();
+    let authorization = authorization(case).map(|value| ("authorization".to_owned(), value));
+    for (name, value) in case.question.fields.iter().cloned().chain(authorization) {
+        let line = headers.entry(name.to_ascii_lowercase());
+        line.and_modify(|known| *known = format!("{known},{value}")).or_insert(value);
+    }
+    headers
 }

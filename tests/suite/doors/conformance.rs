@@ -2,7 +2,7 @@
 //! each door directly and through the real proxies, with the gate's own decision as the measure.
 //!
 //! What no proxy may do is let go on what the gateway refuses. Where one refuses more, refuses by itself, or repairs a
-//! request before it asks, [`DIFFERENCES`] says which cases these are, and why.
+//! request before it asks, `tests/decisions/doors.yaml` says which cases these are, and why.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,13 +15,14 @@ use std::{
 use jiff::Timestamp;
 use keygate::{
     cli::cases::{self, Case},
-    control::explain::Decision,
+    control::explain::{Asker, Decision},
 };
 
 use super::{
     asking::{self, Family},
-    differences::{DIFFERENCES, Difference, Kind},
+    differences::{Difference, Kind, listed},
     front::{Between, Front},
+    grpc::{self, Checked},
 };
 use crate::{
     decisions::{self, TABLES, Table, asks_at_another_time, bytes, is_identity},
@@ -34,6 +35,8 @@ struct Site {
     api: Upstream,
     nginx: Front,
     caddy: Front,
+    envoy_grpc: Front,
+    envoy_http: Front,
 }
 
 /// A way to the verdict.
@@ -45,10 +48,25 @@ pub(super) enum Way {
     XForwarded,
     Nginx,
     Caddy,
+    /// The door of external authorization, asked by gRPC.
+    ExtAuthzGrpc,
+    /// The same, by HTTP.
+    ExtAuthzHttp,
+    EnvoyGrpc,
+    EnvoyHttp,
 }
 
 impl Way {
-    const ALL: [Self; 4] = [Self::XOriginal, Self::XForwarded, Self::Nginx, Self::Caddy];
+    pub(super) const ALL: [Self; 8] = [
+        Self::XOriginal,
+        Self::XForwarded,
+        Self::Nginx,
+        Self::Caddy,
+        Self::ExtAuthzGrpc,
+        Self::ExtAuthzHttp,
+        Self::EnvoyGrpc,
+        Self::EnvoyHttp,
+    ];
 }
 
 /// What came of a request on one way.
@@ -70,9 +88,12 @@ impl Site {
         let api = Upstream::answering(API_ANSWER);
         let [config, keys] =
             [table.config, table.keys].map(|name| fs::read_to_string(decisions::tests().join(name)).unwrap());
+        // Envoy tells of a peer on the loopback by another address of this machine.
         let doors = "doors:\n  forward_auth:\n    \
             - {address: 127.0.0.1:0, headers: x-original}\n    \
-            - {address: 127.0.0.1:0, headers: x-forwarded}\n";
+            - {address: 127.0.0.1:0, headers: x-forwarded}\n  ext_authz:\n    \
+            - {address: 127.0.0.1:0, trusted_proxies: ['0.0.0.0/0', '::/0']}\n    \
+            - {address: 127.0.0.1:0, protocol: http, trusted_proxies: ['0.0.0.0/0', '::/0']}\n";
         let config = format!("{config}{doors}");
         let keys_name = Path::new(table.keys).file_name().unwrap().to_str().unwrap();
         let gateway = Gateway::start_with(&[("keygate.yaml", &config), (keys_name, &keys)], |command| {
@@ -91,7 +112,10 @@ impl Site {
             let site = site.replace("uri /\n", "uri /\n\t\t\ttrusted_proxies 127.0.0.1/32\n");
             site.replace("X-Auth-Project Authorization", "X-Auth-Project Authorization X-Api-Key")
         });
-        Self { gateway, api, nginx, caddy }
+        let envoy = |name, port, door| Front::envoy(name, port, between(door));
+        let envoy_grpc = envoy("envoy-grpc", 8092, "ext_authz:grpc");
+        let envoy_http = envoy("envoy-http", 8093, "ext_authz:http");
+        Self { gateway, api, nginx, caddy, envoy_grpc, envoy_http }
     }
 
     /// The verdict about `case`; `None` where that way has no words for the request.
@@ -101,6 +125,10 @@ impl Site {
             Way::XForwarded => self.ask_door(case, Family::XForwarded, "forward_auth:x-forwarded"),
             Way::Nginx => Some(self.ask_through(&self.nginx, case)),
             Way::Caddy => Some(self.ask_through(&self.caddy, case)),
+            Way::ExtAuthzGrpc => self.ask_by_grpc(case),
+            Way::ExtAuthzHttp => self.ask_by_http(case),
+            Way::EnvoyGrpc => Some(self.ask_through(&self.envoy_grpc, case)),
+            Way::EnvoyHttp => Some(self.ask_through(&self.envoy_http, case)),
         }
     }
 
@@ -118,6 +146,29 @@ impl Site {
         };
         let status = status.filter(|_| !goes_on).map(|status| status.parse().unwrap());
         Some(Verdict { goes_on, status, code: code.filter(|_| !goes_on), allow: header("Allow"), identity })
+    }
+
+    fn ask_by_http(&self, case: &Case) -> Option<Verdict> {
+        let question = asking::http_check(case)?;
+        let answer = connect(self.gateway.address("ext_authz:http")).exchange(question);
+        let goes_on = answer.status() == 200;
+        let identity = if goes_on { identity_of(&answer) } else { BTreeMap::new() };
+        let (status, code) = (Some(answer.status()).filter(|_| !goes_on), code_of(&answer));
+        let allow = answer.header("Allow").map(str::to_owned);
+        Some(Verdict { goes_on, status, code: code.filter(|_| !goes_on), allow, identity })
+    }
+
+    fn ask_by_grpc(&self, case: &Case) -> Option<Verdict> {
+        let check = asking::check(case)?;
+        let Checked { goes_on, status, headers, body, .. } =
+            grpc::ask(self.gateway.address("ext_authz:grpc"), &check);
+        let header =
+            |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let code = serde_json::from_str::<serde_json::Value>(&body).ok();
+        let code = code.and_then(|problem| problem["code"].as_str().map(str::to_owned));
+        let allow = header("allow");
+        let identity = headers.into_iter().filter(|(name, _)| goes_on && is_identity(name)).collect();
+        Some(Verdict { goes_on, status: (!goes_on).then_some(status), code, allow, identity })
     }
 
     fn ask_through(&self, front: &Front, case: &Case) -> Verdict {
@@ -184,9 +235,9 @@ fn expected(decision: &Decision, way: Way) -> Verdict {
     // No answer of a door that says 2xx reaches the client.
     let is_preflight = decision.code == "preflight" && matches!(way, Way::XForwarded | Way::Caddy);
     let goes_on = forwarded.is_some() || is_preflight;
-    // nginx and Caddy make the answer of a preflight from fields.
-    let code = (!goes_on && (decision.code != "preflight" || way == Way::XOriginal))
-        .then(|| decision.code.to_owned());
+    // What the gateway answers itself has no code, but for what nginx is told.
+    let is_answered = ["preflight", "server_options"].contains(&decision.code);
+    let code = (!goes_on && (!is_answered || way == Way::XOriginal)).then(|| decision.code.to_owned());
     let status = if goes_on { None } else { decision.status };
     let allow = if goes_on || decision.code == "server_options" { None } else { decision.allow.clone() };
     Verdict { goes_on, status, code, allow, identity }
@@ -196,7 +247,8 @@ fn expected(decision: &Decision, way: Way) -> Verdict {
 fn kind(case: &Case, decision: &Decision, verdict: &Verdict, way: Way) -> Option<Kind> {
     let mut expected = expected(decision, way);
     let is_head = case.question.method == "HEAD";
-    if is_head && matches!(way, Way::Nginx | Way::Caddy) {
+    let tells_of_the_answer = matches!(way, Way::XOriginal | Way::XForwarded | Way::ExtAuthzGrpc);
+    if is_head && !tells_of_the_answer {
         // The answer to HEAD has no body to read it from.
         expected.code = None;
     }
@@ -212,12 +264,36 @@ fn kind(case: &Case, decision: &Decision, verdict: &Verdict, way: Way) -> Option
     }
 }
 
+/// Also what was repaired goes on with the identity of its key; without one, to what is public or a preflight.
+fn check_identity(case: &Case, decision: &Decision, verdict: &Verdict, way: Way) {
+    if decision.forwarded.is_some() {
+        return;
+    }
+    let name = format!("{way:?}: {}", case.name);
+    let said = |name: &str| verdict.identity.get(name).map(String::as_str);
+    match (&case.asker, said("x-auth-key-id")) {
+        (Asker::Key(id), Some(said_id)) => {
+            assert_eq!(id, said_id, "{name}");
+            assert!(said("x-auth-user").is_some() && said("x-auth-scopes").is_some(), "{name}");
+        }
+        (Asker::Anonymous | Asker::Secret(_), Some(id)) => panic!("{name}: {id}"),
+        (_, None) => {
+            let target = &case.question.target;
+            let is_public = target.starts_with("/public/") || target.starts_with("/healthz");
+            assert!(verdict.identity.is_empty() && (is_public || decision.code == "preflight"), "{name}");
+        }
+    }
+}
+
 /// The differences of `cases`, by way and kind.
-fn found(site: &Site, cases: &[(Case, Decision)]) -> BTreeSet<(Way, Kind, String)> {
+fn found(site: &Site, cases: &[(Case, Decision)]) -> BTreeSet<Difference> {
     let mut found = BTreeSet::new();
     for (case, decision) in cases {
         for way in Way::ALL {
             let Some(verdict) = site.ask(way, case) else { continue };
+            if verdict.goes_on {
+                check_identity(case, decision, &verdict, way);
+            }
             if let Some(kind) = kind(case, decision, &verdict, way) {
                 found.insert((way, kind, case.name.clone()));
             }
@@ -227,12 +303,8 @@ fn found(site: &Site, cases: &[(Case, Decision)]) -> BTreeSet<(Way, Kind, String
 }
 
 /// That the differences found are those of the list, no more and no less.
-fn assert_listed(found: &BTreeSet<(Way, Kind, String)>, list: &str) {
-    let listed = DIFFERENCES.iter().filter(|difference| difference.list == list).flat_map(|difference| {
-        let Difference { way, kind, cases, .. } = *difference;
-        cases.iter().map(move |case| (way, kind, (*case).to_owned()))
-    });
-    let listed: BTreeSet<_> = listed.collect();
+fn assert_listed(found: &BTreeSet<Difference>, list: &str) {
+    let listed = listed(list);
     let mut told = String::new();
     for (way, kind, case) in found.difference(&listed) {
         writeln!(told, "not listed: {way:?} {kind:?} {case:?}").unwrap();

@@ -1,6 +1,12 @@
-//! Where a way to the verdict differs from the gate, and why: the whole list, kept true by [`super::conformance`].
+//! Where a way to the verdict differs from the gate, and why: `tests/decisions/doors.yaml`, kept true by
+//! [`super::conformance`].
+
+use std::{collections::BTreeSet, fs};
+
+use keygate::yaml::{Limits, Node, parse};
 
 use super::conformance::Way;
+use crate::decisions;
 
 /// How it differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,384 +19,30 @@ pub(super) enum Kind {
     OtherRefusal,
 }
 
-/// Cases that one way treats differently.
-pub(super) struct Difference {
-    pub(super) list: &'static str,
-    pub(super) way: Way,
-    pub(super) kind: Kind,
-    #[expect(dead_code, reason = "it is for the reader")]
-    pub(super) why: &'static str,
-    pub(super) cases: &'static [&'static str],
+/// A case that one way treats differently.
+pub(super) type Difference = (Way, Kind, String);
+
+/// Those of `list`, a file in `tests/`.
+pub(super) fn listed(list: &str) -> BTreeSet<Difference> {
+    let text = fs::read(decisions::tests().join("decisions/doors.yaml")).unwrap();
+    let document = parse(&text, &Limits::default()).unwrap();
+    let text_of =
+        |node: Node<'_>, key: &str| node.get(key).and_then(Node::text).unwrap_or_default().to_owned();
+    let of_list = document.root().items().filter(|item| text_of(*item, "list") == list);
+    let mut all = BTreeSet::new();
+    for item in of_list {
+        assert!(!text_of(item, "why").is_empty(), "a difference has its reason");
+        let way = named(&Way::ALL, &text_of(item, "way"));
+        let kind =
+            named(&[Kind::RefusedInstead, Kind::GoesOnInstead, Kind::OtherRefusal], &text_of(item, "kind"));
+        let cases = item.get("cases").unwrap();
+        all.extend(cases.items().map(|case| (way, kind, case.text().unwrap().to_owned())));
+    }
+    all
 }
 
-pub(super) const DIFFERENCES: &[Difference] = &[
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Caddy,
-        kind: Kind::GoesOnInstead,
-        why: "the path of an absolute form is all that is read and sent on, whatever its scheme",
-        cases: &["GET ftp://localhost/admin"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Caddy,
-        kind: Kind::GoesOnInstead,
-        why: "the authority of an absolute form is the Host that is judged and sent on (RFC 9112 §3.2.2)",
-        cases: &["GET http://other/admin"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Caddy,
-        kind: Kind::GoesOnInstead,
-        why: "the message is framed anew, by the one reading that the proxy had of it",
-        cases: &["a coding in HTTP/1.0", "two lengths"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Caddy,
-        kind: Kind::GoesOnInstead,
-        why: "any version 1.x is read as HTTP/1.1, and written as that",
-        cases: &["a version that nobody speaks"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Caddy,
-        kind: Kind::OtherRefusal,
-        why: "refused by the configuration, before the question",
-        cases: &[
-            "11 before a body on GET",
-            "12 before a body on GET",
-            "4 before a body on GET",
-            "Connection that takes an override away",
-            "Connection that takes identity away",
-            "Connection that takes the key away",
-            "Connection that takes the length away",
-            "Connection that takes the other credential away",
-            "Connection that takes the project away",
-            "a body on GET",
-            "a body on a public GET",
-            "in another spelling and on another route",
-        ],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Caddy,
-        kind: Kind::OtherRefusal,
-        why: "refused by the proxy itself, before the question",
-        cases: &[
-            "DEL",
-            "GET /%",
-            "GET /%4",
-            "GET /%u002f",
-            "GET /%zz",
-            "GET admin",
-            "GET http://localhost",
-            "a Host with a path",
-            "a Host with a user",
-            "a backslash",
-            "a control byte",
-            "a double quote",
-            "a fragment",
-            "a list of Hosts",
-            "a list of lengths",
-            "a method that is no token",
-            "a name that is no token",
-            "a signed length",
-            "a space",
-            "a tab",
-            "an empty Host",
-            "an expectation that nobody knows",
-            "angle brackets",
-            "another coding",
-            "but not with a framing in doubt",
-            "length and coding",
-            "no Host is no host",
-            "no Host",
-            "not ASCII",
-            "the options of the gateway",
-            "to anybody",
-            "two Hosts",
-            "two codings",
-        ],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Caddy,
-        kind: Kind::RefusedInstead,
-        why: "a proxy that names no host asks about no request",
-        cases: &["HTTP/1.0 without Host"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Caddy,
-        kind: Kind::RefusedInstead,
-        why: "the proxy would forward an upgrade that the route does not take",
-        cases: &["an upgrade that nobody asked for"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Caddy,
-        kind: Kind::RefusedInstead,
-        why: "the configuration refuses a body on GET, since the door would not hear of it",
-        cases: &["where the route allows it"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Caddy,
-        kind: Kind::RefusedInstead,
-        why: "an identity header in another spelling cannot be removed by the proxy that asks",
-        cases: &["with a claimed identity"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Nginx,
-        kind: Kind::GoesOnInstead,
-        why: "what Connection names stays: the header itself is all that is taken away",
-        cases: &[
-            "Connection that takes an override away",
-            "Connection that takes identity away",
-            "Connection that takes the key away",
-            "Connection that takes the length away",
-            "Connection that takes the other credential away",
-            "Connection that takes the project away",
-            "in another spelling and on another route",
-        ],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Nginx,
-        kind: Kind::GoesOnInstead,
-        why: "the path of an absolute form is all that is read and sent on, whatever its scheme",
-        cases: &["GET ftp://localhost/admin"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Nginx,
-        kind: Kind::GoesOnInstead,
-        why: "any version 1.x is read as HTTP/1.1, and written as that",
-        cases: &["a version that nobody speaks"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Nginx,
-        kind: Kind::GoesOnInstead,
-        why: "an expectation is for the proxy, and goes no further",
-        cases: &["an expectation that nobody knows"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Nginx,
-        kind: Kind::GoesOnInstead,
-        why: "names with \"_\" or \".\" are dropped, before the question and on the way to the API",
-        cases: &["another spelling", "nor beside one", "not in other spellings", "two spellings"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Nginx,
-        kind: Kind::OtherRefusal,
-        why: "refused by the proxy itself, before the question",
-        cases: &[
-            "CONNECT /admin",
-            "CONNECT in any case",
-            "CONNECT localhost:443",
-            "DEL",
-            "GET *",
-            "GET /%",
-            "GET /%4",
-            "GET /%u002f",
-            "GET /%zz",
-            "GET /..",
-            "GET /a%00b",
-            "GET admin",
-            "GET http://localhost",
-            "GET http://other/admin",
-            "GET localhost:80",
-            "TRACE /admin",
-            "TRACE /healthz",
-            "a Host with a path",
-            "a Host with an empty port",
-            "a coding in HTTP/1.0",
-            "a control byte",
-            "a list of Hosts",
-            "a list of lengths",
-            "a method that is no token",
-            "a name that is no token",
-            "a signed length",
-            "a space",
-            "a tab",
-            "an empty Host",
-            "another coding",
-            "at once, whatever else is wrong (security.md, rule 11)",
-            "before a path without route",
-            "before a preflight",
-            "before a public route",
-            "before the key and whatever the path",
-            "but not with a framing in doubt",
-            "in any case",
-            "length and coding",
-            "methods have a case",
-            "no Host is no host",
-            "no Host",
-            "one lower-case letter",
-            "the options of the gateway",
-            "to anybody",
-            "twice the same header",
-            "two Hosts",
-            "two codings",
-            "two lengths",
-        ],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::Nginx,
-        kind: Kind::RefusedInstead,
-        why: "a proxy that names no host asks about no request",
-        cases: &["HTTP/1.0 without Host"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::XForwarded,
-        kind: Kind::OtherRefusal,
-        why: "what does not describe one request is refused as a question",
-        cases: &[
-            "GET ftp://localhost/admin",
-            "GET http://localhost",
-            "GET http://other/admin",
-            "X-Forwarded-Host decides nothing",
-            "an empty Host",
-            "no Host",
-            "two Hosts",
-        ],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::XForwarded,
-        kind: Kind::OtherRefusal,
-        why: "the answer of the gateway to OPTIONS * would let it go on",
-        cases: &["the options of the gateway", "to anybody"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::XForwarded,
-        kind: Kind::RefusedInstead,
-        why: "a question has a path and a host, never an absolute URL",
-        cases: &["an absolute form that agrees with Host", "in any case"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::XForwarded,
-        kind: Kind::RefusedInstead,
-        why: "an identity header in another spelling cannot be removed by the proxy that asks",
-        cases: &["with a claimed identity"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::XOriginal,
-        kind: Kind::OtherRefusal,
-        why: "what does not describe one request is refused as a question",
-        cases: &[
-            "GET ftp://localhost/admin",
-            "GET http://localhost",
-            "GET http://other/admin",
-            "X-Forwarded-Host decides nothing",
-            "an empty Host",
-            "no Host",
-            "two Hosts",
-        ],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::XOriginal,
-        kind: Kind::RefusedInstead,
-        why: "a question has a path and a host, never an absolute URL",
-        cases: &["an absolute form that agrees with Host", "in any case"],
-    },
-    Difference {
-        list: "decisions.yaml",
-        way: Way::XOriginal,
-        kind: Kind::RefusedInstead,
-        why: "an identity header in another spelling cannot be removed by the proxy that asks",
-        cases: &["with a claimed identity"],
-    },
-    Difference {
-        list: "paths.txt",
-        way: Way::Caddy,
-        kind: Kind::GoesOnInstead,
-        why: "the path is encoded, and judged and sent on in that spelling",
-        cases: &["/legacy/ſecret", "/public/<a>", "/public/a\"b", "/public/café"],
-    },
-    Difference {
-        list: "paths.txt",
-        way: Way::Caddy,
-        kind: Kind::GoesOnInstead,
-        why: "the authority of an absolute form is the Host that is judged and sent on (RFC 9112 §3.2.2)",
-        cases: &["http://other/admin"],
-    },
-    Difference {
-        list: "paths.txt",
-        way: Way::Caddy,
-        kind: Kind::OtherRefusal,
-        why: "refused by the proxy itself, before the question",
-        cases: &[
-            "/admin#x",
-            "/public/%",
-            "/public/%4",
-            "/public/%u002e%u002e/admin",
-            "/public/%zz",
-            "admin",
-            "http://localhost",
-            "http://other/admin",
-        ],
-    },
-    Difference {
-        list: "paths.txt",
-        way: Way::Nginx,
-        kind: Kind::OtherRefusal,
-        why: "refused by the proxy itself, before the question",
-        cases: &[
-            "*",
-            "/%2e%2e/admin",
-            "/..",
-            "/../admin",
-            "/_keygate",
-            "/healthz%00",
-            "/public/%",
-            "/public/%4",
-            "/public/%u002e%u002e/admin",
-            "/public/%zz",
-            "/public/a%00",
-            "/v1/projects/alpha%00",
-            "admin",
-            "http://localhost",
-            "http://other/admin",
-        ],
-    },
-    Difference {
-        list: "paths.txt",
-        way: Way::XForwarded,
-        kind: Kind::OtherRefusal,
-        why: "what does not describe one request is refused as a question",
-        cases: &["http://localhost", "http://localhost/admin", "http://other/admin"],
-    },
-    Difference {
-        list: "paths.txt",
-        way: Way::XForwarded,
-        kind: Kind::RefusedInstead,
-        why: "a question has a path and a host, never an absolute URL",
-        cases: &["http://localhost/admin"],
-    },
-    Difference {
-        list: "paths.txt",
-        way: Way::XOriginal,
-        kind: Kind::OtherRefusal,
-        why: "what does not describe one request is refused as a question",
-        cases: &["http://localhost", "http://localhost/admin", "http://other/admin"],
-    },
-    Difference {
-        list: "paths.txt",
-        way: Way::XOriginal,
-        kind: Kind::RefusedInstead,
-        why: "a question has a path and a host, never an absolute URL",
-        cases: &["http://localhost/admin"],
-    },
-];
+fn named<T: Copy + std::fmt::Debug>(all: &[T], name: &str) -> T {
+    *all.iter()
+        .find(|one| format!("{one:?}") == name)
+        .unwrap_or_else(|| panic!("{name:?} is none of {all:?}"))
+}

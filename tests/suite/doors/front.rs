@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -83,6 +83,26 @@ impl Front {
         Self::start(&mut command, address, folder, as_go_writes)
     }
 
+    /// Envoy with `deploy/envoy/NAME.yaml`, whose door is written as `door_port`.
+    pub(super) fn envoy(name: &str, door_port: u16, between: Between) -> Self {
+        let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
+        let mut config = deployed(&format!("envoy/{name}.yaml"));
+        for (written, port) in
+            [(8080, address.port()), (door_port, between.door.port()), (9000, between.api.port())]
+        {
+            let written = format!("port_value: {written}}}");
+            assert!(config.contains(&written), "no {written} in\n{config}");
+            config = config.replace(&written, &format!("port_value: {port}}}"));
+        }
+        let path = folder.path().join("envoy.yaml");
+        fs::write(&path, config).unwrap();
+        let mut command = Command::new(run::test_tool("python").with_file_name("envoy"));
+        command
+            .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", "-c"])
+            .arg(&path);
+        Self::start(&mut command, address, folder, str::to_owned)
+    }
+
     fn start(
         command: &mut Command,
         address: SocketAddr,
@@ -116,6 +136,11 @@ impl Front {
         Client::connect(self.address)
     }
 
+    /// `http://…` of it.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The answer to one request on a connection of its own.
     pub(super) fn exchange(&self, request: impl AsRef<[u8]>) -> Message {
         self.connect().exchange(request)
@@ -141,7 +166,7 @@ fn as_go_writes(target: &str) -> String {
     for byte in path.bytes() {
         match byte {
             b'|' | b'^' | b'`' | b'{' | b'}' | b'"' | b'<' | b'>' | 0x80.. => {
-                write!(written, "%{byte:02X}").unwrap()
+                write!(written, "%{byte:02X}").unwrap();
             }
             _ => written.push(char::from(byte)),
         }
@@ -155,9 +180,4 @@ fn as_go_writes(target: &str) -> String {
 /// An address where nobody listens.
 fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
-}
-
-/// The folder of `deploy/`.
-pub(super) fn deploy_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
 }

@@ -3,6 +3,9 @@
 
 mod asking;
 mod conformance;
+mod deployment;
 mod differences;
+mod ext_authz;
 mod forward_auth;
 mod front;
+mod grpc;
