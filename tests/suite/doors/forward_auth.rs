@@ -5,7 +5,7 @@ use std::{thread, time::Instant};
 use keygate::keys::digest::KeyDigest;
 
 use super::front::{Between, Front};
-use crate::harness::{Client, GUARD, Gateway, Message, Upstream};
+use crate::harness::{Client, GUARD, Gateway, Message, Upstream, run};
 
 const KEY: &str = "a-key-for-the-tests-of-doors-0123456789";
 const OK: &str = "HTTP/1.1 200 OK\r\nX-From: api\r\nContent-Length: 2\r\n\r\nhi";
@@ -42,6 +42,11 @@ impl Doors {
 
     /// `door` goes into both doors, `more` is of the whole config.
     fn start_with(door: &str, more: &str) -> Self {
+        Self::start_for(door, more, "all")
+    }
+
+    /// Of a key that sees `projects`.
+    fn start_for(door: &str, more: &str, projects: &str) -> Self {
         let upstream = Upstream::answering(OK);
         let config = format!(
             "version: 1\n\
@@ -56,6 +61,8 @@ impl Doors {
              access_log: {{mode: all}}\n\
              routes:\n  \
              - {{path: /public, access: public}}\n  \
+             - {{path: '/files/{{*rest}}', access: public}}\n  \
+             - {{path: /list, methods: {{GET: read}}, restricted_keys: [GET]}}\n  \
              - {{path: /a, methods: {{GET: read, POST: write}}, cors: {{origins: ['https://app.example']}}}}\n  \
              - {{path: /ws, methods: {{GET: read}}, websocket: true}}\n  \
              - {{path: '/p/{{project}}', project: 'path:project', methods: {{GET: read}}, body_bytes: 10}}\n{more}",
@@ -64,7 +71,7 @@ impl Doors {
         let digest = KeyDigest::of(KEY.as_bytes()).to_text();
         let keys = format!(
             "version: 1\npeople: [{{id: ada, email: ada@example.com, role: owner}}]\nkeys:\n  \
-             - {{id: k1, name: 'Ada & co', owner: ada, hash: '{digest}', scopes: [read], projects: all, expires_at: never}}\n"
+             - {{id: k1, name: 'Ada & co', owner: ada, hash: '{digest}', scopes: [read], projects: {projects}, expires_at: never}}\n"
         );
         let gateway = Gateway::start(&[("keygate.yaml", &config), ("keys.yaml", &keys)]);
         Self { gateway, _upstream: upstream }
@@ -303,6 +310,48 @@ fn an_upgrade_is_told_of_where_the_route_takes_it() {
     assert_eq!(upgrade("/ws", "WebSocket"), 200);
     assert_eq!(upgrade("/ws", "h2c"), 400);
     assert_eq!(upgrade("/a", "websocket"), 400);
+}
+
+#[test]
+fn a_list_of_projects_that_does_not_fit_is_refused_and_never_cut() {
+    let projects: Vec<_> = (0..400).map(|number| format!("project-{number:04}")).collect();
+    let doors = Doors::start_for("", "", &format!("[{}]", projects.join(", ")));
+    let answer = doors.x_original().exchange(nginx_asks("GET", "/list", &bearer("")));
+    assert_eq!(told(&answer), (403, Some("431"), Some("headers_too_large")));
+    let answer = doors.x_forwarded().exchange(caddy_asks("GET", "/list", &bearer("")));
+    assert_eq!((answer.status(), answer.headers("X-Auth-Projects").len()), (431, 0));
+}
+
+#[test]
+fn check_warns_of_doors_that_nobody_or_everybody_may_ask_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = |door: &str| {
+        let config = format!(
+            "version: 1\nlisten: {{address: 127.0.0.1:8080}}\ndoors: {{forward_auth: {{headers: x-original, {door}}}}}\n\
+             upstreams: {{api: {{url: 'http://127.0.0.1:9'}}}}\nkeys: {{file: keys.yaml}}\n\
+             routes: [{{path: /a, methods: {{'*': read}}}}]\n"
+        );
+        std::fs::write(folder.path().join("keygate.yaml"), config).unwrap();
+        std::fs::write(folder.path().join("keys.yaml"), "version: 1\nkeys: []\n").unwrap();
+        run::keygate(folder.path(), &["check"], "").stderr
+    };
+    assert!(checked("address: 0.0.0.0:8090").contains("nobody beyond this machine may ask at 0.0.0.0:8090"));
+    let everybody = checked("address: 127.0.0.1:8090, trusted_proxies: 0.0.0.0/0");
+    assert!(everybody.contains("0.0.0.0/0 lets everyone ask"), "{everybody}");
+    let fine = checked("address: 127.0.0.1:8090");
+    assert!(!fine.contains("ask"), "{fine}");
+}
+
+#[test]
+fn caddy_asks_about_the_path_that_it_forwards() {
+    let doors = Doors::start("");
+    let api = Upstream::answering(OK);
+    let between = Between { door: doors.gateway.address("forward_auth:x-forwarded"), api: api.address() };
+    let caddy = Front::caddy(between, |site| site);
+    let answer = caddy.exchange("GET /files/a|b?c|d HTTP/1.1\r\nHost: api.example\r\n\r\n");
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    assert_eq!(api.requests()[0].target(), "/files/a%7Cb?c|d");
+    doors.gateway.wait_for_line("\"path\":\"/files/a%7Cb\"");
 }
 
 #[test]
