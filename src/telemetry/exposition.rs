@@ -83,7 +83,7 @@ fn encode_requests(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounter
     histogram(&mut family(encoder, &names::REQUEST_DURATION)?, &duration)
 }
 
-/// A door that nobody asks at has no samples.
+/// Refusals have samples only for reasons that occurred.
 fn encode_doors(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounters>]) -> fmt::Result {
     let mut doors = family(encoder, &names::DOOR_REQUESTS)?;
     for door in Door::ALL {
@@ -92,7 +92,7 @@ fn encode_doors(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounters>]
         };
         let mut row = |outcome, code, value: &dyn Fn(&RequestCounters) -> u64| {
             let count = sum(workers, |worker| at_door(worker, value));
-            if count == 0 {
+            if count == 0 && outcome != "permitted" {
                 return Ok(());
             }
             sample(&mut doors, &[("door", door.as_str()), ("outcome", outcome), ("code", code)], count)
