@@ -284,6 +284,9 @@ fn reducible_end(out: &[u8]) -> Option<(usize, Replacement)> {
             Some((3, Replacement::Byte([(middle & 1) << 6 | (last & 0x3f)])))
         }
         [.., 0xcd, 0xbe] => Some((2, Replacement::Text(b";"))),
+        // ſ and ı: whoever compares without case takes them for the letters that they become in upper case.
+        [.., 0xc5, 0xbf] => Some((2, Replacement::Text(b"s"))),
+        [.., 0xc4, 0xb1] => Some((2, Replacement::Text(b"i"))),
         [.., first @ (0xe2 | 0xe3 | 0xef), second, third] => {
             compatibility([*first, *second, *third]).map(|text| (3, Replacement::Text(text)))
         }
@@ -312,6 +315,8 @@ fn compatibility(utf8: [u8; 3]) -> Option<&'static [u8]> {
         '\u{fe16}' | '\u{fe56}' | '\u{ff1f}' => b"?",
         '\u{fe5f}' | '\u{ff03}' => b"#",
         '\u{fe6a}' | '\u{ff05}' => b"%",
+        // The Kelvin sign is K in lower case.
+        '\u{212a}' => b"k",
         // Full-width letters and digits: a back end that normalises reads them as their ASCII selves.
         '\u{ff01}'..='\u{ff5e}' => return full_width(character),
         _ => return None,
@@ -475,6 +480,7 @@ mod tests {
             ("/a%5cb", "/a/b"),
             ("/a%3Fb/c", "/a"),
             ("/a%23b/c", "/a"),
+            ("/%c5%bfecret/admin%c4%b1/%e2%84%aaeys", "/secret/admini/keys"),
             ("/a%3Bb/c", "/a/c"),
             ("/%C0%AFa", "/a"),
             ("/a%EF%BC%8Fb", "/a/b"),
