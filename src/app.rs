@@ -4,6 +4,7 @@
 mod admin;
 mod certificates;
 mod first_owner;
+mod service_manager;
 
 use std::{
     fmt, fs, io,
@@ -22,6 +23,7 @@ use tokio::{
 use self::{
     admin::{AdminDoor, AdminSources},
     certificates::ListenerCertificates,
+    service_manager::{Gateway, ServiceManager},
 };
 use crate::{
     admin::{
@@ -311,18 +313,30 @@ impl App {
                 let shutdown = &live.current().config.shutdown;
                 ShutdownTimes { delay: shutdown.delay, deadline: shutdown.deadline }
             };
-            let stopping = shutdown.conduct(times, async || stop.next().await);
+            let manager = ServiceManager::of_environment();
+            let gateway = Gateway {
+                live: live.clone(),
+                metrics: telemetry.metrics().clone(),
+                shutdown: shutdown.clone(),
+            };
+            let stopping = shutdown.conduct(times, async || {
+                stop.next().await;
+                manager.stopping();
+            });
             let reloading = async {
                 while hangup.recv().await.is_some() {
+                    manager.reloading();
                     telemetry.access_log().reopen();
                     let handle = reload.handle();
                     // It blocks until files that are being written stand still.
                     let _ = tokio::task::spawn_blocking(move || handle.reload()).await;
+                    manager.reloaded(&gateway);
                 }
             };
             tokio::select! {
                 () = stopping => {}
                 () = reloading => {}
+                () = manager.attend(&gateway) => {}
                 _ = ended => {}
             }
             Ok::<(), StartError>(())

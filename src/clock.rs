@@ -31,7 +31,16 @@ pub fn monotonic() -> Instant {
 
 /// The time since the machine started, sleep included; nobody sets it. Cost: about 30 ns.
 pub fn boot() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    read(rustix::time::ClockId::Boottime)
+}
+
+/// The time since the machine started, without sleep: `CLOCK_MONOTONIC`, as a number that other processes know.
+pub fn since_boot_awake() -> Duration {
+    read(rustix::time::ClockId::Monotonic)
+}
+
+fn read(clock: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
