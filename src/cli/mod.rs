@@ -25,6 +25,7 @@ mod replicas;
 mod schema;
 mod secret_input;
 mod serve;
+mod stop;
 mod table;
 mod test;
 
@@ -70,6 +71,7 @@ enum Command {
     Demo(demo::Demo),
     /// Ask whether the gateway is ready.
     Healthcheck(healthcheck::Healthcheck),
+    Stop(stop::Stop),
     Check(check::Check),
     Explain(explain::Explain),
     Test(test::Test),
@@ -94,6 +96,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),
         Command::Healthcheck(healthcheck) => healthcheck.run(),
+        Command::Stop(stop) => stop.run(),
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
         Command::Test(test) => test.run(),
