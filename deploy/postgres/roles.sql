@@ -7,7 +7,8 @@
 --   keygate_admin     `keygate keys`, `people`, …: reads and changes records and what people sign in with; adds to the
 --                     audit, but alters none of it
 --
--- Run it in Keygate's database as a superuser, before the first `keygate migrate` and again after each one:
+-- Run it in Keygate's database as a superuser, before the first `keygate migrate`, and again after each one, then also as
+-- keygate_owner, which only gives rights on the tables:
 --
 --   psql keygate -f deploy/postgres/roles.sql
 --   KEYGATE_DATABASE=postgres://keygate_owner@db.internal/keygate keygate migrate
@@ -19,16 +20,18 @@ DO $$
 DECLARE
     role TEXT;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['keygate_owner', 'keygate_gateway', 'keygate_admin', 'keygate_console'] LOOP
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
-            EXECUTE format('CREATE ROLE %I LOGIN', role);
-        END IF;
-        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
-        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', role);
-    END LOOP;
-    EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
-    GRANT CREATE ON SCHEMA public TO keygate_owner;
-    GRANT keygate_gateway, keygate_admin TO keygate_console;
+    IF current_user <> 'keygate_owner' THEN
+        FOREACH role IN ARRAY ARRAY['keygate_owner', 'keygate_gateway', 'keygate_admin', 'keygate_console'] LOOP
+            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+                EXECUTE format('CREATE ROLE %I LOGIN', role);
+            END IF;
+            EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
+            EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', role);
+        END LOOP;
+        EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+        GRANT CREATE ON SCHEMA public TO keygate_owner;
+        GRANT keygate_gateway, keygate_admin TO keygate_console;
+    END IF;
 
     IF to_regclass('public.schema_version') IS NULL THEN
         RAISE NOTICE 'there are no tables yet: run keygate migrate as keygate_owner, then this again';
