@@ -4,7 +4,7 @@
 mod admin;
 mod certificates;
 mod first_owner;
-mod service_manager;
+mod supervisor;
 
 use std::{
     fmt, fs, io,
@@ -23,7 +23,7 @@ use tokio::{
 use self::{
     admin::{AdminDoor, AdminSources},
     certificates::ListenerCertificates,
-    service_manager::{Gateway, ServiceManager},
+    supervisor::{Gateway, Supervisor},
 };
 use crate::{
     admin::{
@@ -313,7 +313,7 @@ impl App {
                 let shutdown = &live.current().config.shutdown;
                 ShutdownTimes { delay: shutdown.delay, deadline: shutdown.deadline }
             };
-            let manager = ServiceManager::of_environment();
+            let supervisor = Supervisor::of_environment();
             let gateway = Gateway {
                 live: live.clone(),
                 metrics: telemetry.metrics().clone(),
@@ -321,22 +321,22 @@ impl App {
             };
             let stopping = shutdown.conduct(times, async || {
                 stop.next().await;
-                manager.stopping();
+                supervisor.stopping();
             });
             let reloading = async {
                 while hangup.recv().await.is_some() {
-                    manager.reloading();
+                    supervisor.reloading();
                     telemetry.access_log().reopen();
                     let handle = reload.handle();
                     // It blocks until files that are being written stand still.
                     let _ = tokio::task::spawn_blocking(move || handle.reload()).await;
-                    manager.reloaded(&gateway);
+                    supervisor.reloaded(&gateway);
                 }
             };
             tokio::select! {
                 () = stopping => {}
                 () = reloading => {}
-                () = manager.attend(&gateway) => {}
+                () = supervisor.attend(&gateway) => {}
                 _ = ended => {}
             }
             Ok::<(), StartError>(())

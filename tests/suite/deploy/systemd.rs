@@ -92,13 +92,13 @@ fn the_unit_starts_a_command_that_there_is_and_gives_it_time_to_drain() {
 }
 
 /// What a service manager would hear.
-struct Manager {
+struct Supervisor {
     socket: UnixDatagram,
     _folder: tempfile::TempDir,
     path: PathBuf,
 }
 
-impl Manager {
+impl Supervisor {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
@@ -117,7 +117,7 @@ impl Manager {
 
     fn next(&self) -> String {
         let mut buffer = [0; 4096];
-        let length = self.socket.recv(&mut buffer).expect("the manager is told something");
+        let length = self.socket.recv(&mut buffer).expect("the supervisor is told something");
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     }
 
@@ -142,27 +142,27 @@ fn upstream() -> Upstream {
 
 #[test]
 fn systemd_is_told_of_readiness_reloads_and_the_end() {
-    let (upstream, manager) = (upstream(), Manager::new());
-    let mut gateway = manager.start(&config(&upstream), &[]);
-    let ready = manager.next();
+    let (upstream, supervisor) = (upstream(), Supervisor::new());
+    let mut gateway = supervisor.start(&config(&upstream), &[]);
+    let ready = supervisor.next();
     assert!(ready.starts_with("READY=1\nSTATUS=revision "), "{ready}");
     assert!(ready.ends_with(" in force, 2 keys\n"), "{ready}");
 
     gateway.signal(Signal::HUP);
-    let reloading = manager.next();
+    let reloading = supervisor.next();
     let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
     assert!(since.trim_end().parse::<u64>().unwrap() > 0);
-    assert!(manager.next().starts_with("READY=1\nSTATUS="));
+    assert!(supervisor.next().starts_with("READY=1\nSTATUS="));
 
     gateway.replace("keys.yaml", "version: 1\nkeys: []\n");
     gateway.signal(Signal::HUP);
-    let status = manager.hear(" 0 keys");
+    let status = supervisor.hear(" 0 keys");
     assert!(!status.contains("wrong"), "{status}");
     gateway.replace("keys.yaml", "nonsense");
-    manager.hear("a source is wrong");
+    supervisor.hear("a source is wrong");
 
     gateway.signal(Signal::TERM);
-    assert!(manager.hear("STOPPING=1").starts_with("STOPPING=1\n"));
+    assert!(supervisor.hear("STOPPING=1").starts_with("STOPPING=1\n"));
     let (status, output) = gateway.wait();
     assert!(status.success(), "{output}");
 }
@@ -179,16 +179,16 @@ fn systemd_hears_that_the_workers_live_until_the_last_request_has_ended() {
             talk.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
         }
     });
-    let manager = Manager::new();
-    let mut gateway = manager.start(&config(&upstream), &[("WATCHDOG_USEC", "300000")]);
-    manager.hear("WATCHDOG=1");
-    manager.hear("WATCHDOG=1");
+    let supervisor = Supervisor::new();
+    let mut gateway = supervisor.start(&config(&upstream), &[("WATCHDOG_USEC", "300000")]);
+    supervisor.hear("WATCHDOG=1");
+    supervisor.hear("WATCHDOG=1");
     let mut client = gateway.connect();
     client.send(fixture::request("GET /any/a", &[], ""));
     arrived.wait();
     gateway.signal(Signal::TERM);
-    manager.hear("STOPPING=1");
-    manager.hear("WATCHDOG=1");
+    supervisor.hear("STOPPING=1");
+    supervisor.hear("WATCHDOG=1");
     go.open();
     assert_eq!(client.response().text(), "hi");
     assert!(gateway.wait().0.success());
@@ -197,13 +197,13 @@ fn systemd_hears_that_the_workers_live_until_the_last_request_has_ended() {
 #[test]
 fn nobody_is_told_of_life_who_did_not_ask_or_asked_another_process() {
     for more in [&[][..], &[("WATCHDOG_USEC", "30000"), ("WATCHDOG_PID", "1")]] {
-        let (upstream, manager) = (upstream(), Manager::new());
-        let mut gateway = manager.start(&config(&upstream), more);
+        let (upstream, supervisor) = (upstream(), Supervisor::new());
+        let mut gateway = supervisor.start(&config(&upstream), more);
         gateway.signal(Signal::TERM);
         assert!(gateway.wait().0.success());
-        manager.socket.set_nonblocking(true).unwrap();
+        supervisor.socket.set_nonblocking(true).unwrap();
         let mut buffer = [0; 4096];
-        while let Ok(length) = manager.socket.recv(&mut buffer) {
+        while let Ok(length) = supervisor.socket.recv(&mut buffer) {
             assert!(!String::from_utf8_lossy(&buffer[..length]).contains("WATCHDOG"));
         }
     }

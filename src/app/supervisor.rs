@@ -1,4 +1,4 @@
-//! What the service manager is told: systemd's notification protocol (sd_notify(3)), one datagram for each message, to
+//! What the service manager is told: systemd's notification protocol (`sd_notify(3)`), one datagram for each message, to
 //! the socket that `NOTIFY_SOCKET` names. Where it names none, nobody is told and nothing costs.
 
 use std::{
@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The service manager that started this process, if it wants to be told.
 #[derive(Debug)]
-pub(super) struct ServiceManager {
+pub(super) struct Supervisor {
     socket: Option<UnixDatagram>,
     /// How often it must hear that the workers are alive, or it kills the process.
     watchdog: Option<Duration>,
@@ -44,7 +44,7 @@ pub(super) struct Gateway {
     pub(super) shutdown: Shutdown,
 }
 
-impl ServiceManager {
+impl Supervisor {
     /// The one that the environment names. One that cannot be reached is told in the log, and then there is none.
     pub(super) fn of_environment() -> Self {
         let socket = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()).and_then(|name| {
@@ -159,7 +159,7 @@ fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// How often this process must give a sign of life (sd_watchdog_enabled(3)). `None`: nobody asks, or asks another one.
+/// How often this process must give a sign of life (`sd_watchdog_enabled(3)`). `None`: nobody asks, or asks another one.
 fn watchdog(microseconds: Option<String>, of: Option<String>, own: u32) -> Option<Duration> {
     let is_ours = of.is_none_or(|of| of.parse() == Ok(own));
     let microseconds = microseconds?.parse().ok().filter(|_| is_ours)?;
@@ -209,8 +209,8 @@ mod tests {
         for (name, listening) in
             [(path.into_os_string(), by_path), (format!("@{abstract_name}").into(), by_name)]
         {
-            let manager = ServiceManager { socket: connect(&name).ok(), watchdog: None };
-            manager.stopping();
+            let supervisor = Supervisor { socket: connect(&name).ok(), watchdog: None };
+            supervisor.stopping();
             let mut buffer = [0; 200];
             let length = listening.recv(&mut buffer).unwrap();
             assert!(buffer[..length].starts_with(b"STOPPING=1\n"));
