@@ -5,7 +5,7 @@ use std::{hint::black_box, net::IpAddr};
 use criterion::{Criterion, criterion_group, criterion_main};
 use jiff::Timestamp;
 use keygate::{
-    gate::{Request, judge},
+    gate::{Request, Unlimited, judge},
     http1::parse::{HeadLimits, Parsed, parse_request},
     policy::path::RequestPath,
 };
@@ -47,7 +47,7 @@ fn decision(criterion: &mut Criterion) {
                     return false;
                 };
                 let Ok(request) = Request::read(&head, &config.policy) else { return false };
-                judge(&config.policy, Some(&snapshot), &request, client, now).verdict.is_ok()
+                judge(&config.policy, Some(&snapshot), &request, client, now, &mut Unlimited).verdict.is_ok()
             });
         });
     }

@@ -15,7 +15,7 @@ use keygate::{
         secret::Brand,
         snapshot::KeySnapshot,
     },
-    policy::{principal::Role, project::ProjectSet, scope::Scopes},
+    policy::{plan::Plans, principal::Role, project::ProjectSet, scope::Scopes},
 };
 
 const PEOPLE: usize = 100;
@@ -57,6 +57,7 @@ fn record(number: usize, now: Timestamp) -> KeyRecord {
         not_before: None,
         expires_at: Some(Timestamp::MAX),
         addresses: Vec::new(),
+        plan: None,
         revoked: None,
     }
 }
@@ -64,7 +65,7 @@ fn record(number: usize, now: Timestamp) -> KeyRecord {
 fn with_policy<T>(then: impl FnOnce(&KeyPolicy<'_>) -> T) -> T {
     let scopes = Scopes::default();
     let caps = RoleCaps::new(|_| scopes.all());
-    then(&KeyPolicy { scopes: &scopes, role_caps: &caps, brand: &Brand::default() })
+    then(&KeyPolicy { scopes: &scopes, role_caps: &caps, brand: &Brand::default(), plans: &Plans::default() })
 }
 
 fn snapshot(records: &[KeyRecord], people: &[Person]) -> KeySnapshot {

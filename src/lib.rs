@@ -14,6 +14,7 @@ pub mod yaml;
 
 // Between the pure parts and the world.
 pub mod config;
+pub mod limit;
 pub mod live;
 pub mod net;
 pub mod store;

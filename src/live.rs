@@ -12,7 +12,7 @@ use std::{
 use arc_swap::{ArcSwap, Cache};
 use tokio::sync::watch;
 
-use crate::{config::model::Config, keys::snapshot::KeySnapshot};
+use crate::{config::model::Config, keys::snapshot::KeySnapshot, limit::cells::Limits};
 
 /// Config and keys that are in force together. A request is judged by one of these from its first byte to its verdict.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ pub struct Live(Arc<Shared>);
 struct Shared {
     published: Arc<ArcSwap<Published>>,
     lease: Lease,
+    limits: Limits,
     /// Grows with every publication.
     sequence: watch::Sender<u64>,
     workers: Mutex<Vec<Standing>>,
@@ -58,6 +59,7 @@ impl Live {
         Self(Arc::new(Shared {
             published: Arc::new(ArcSwap::from_pointee(first)),
             lease: Lease::endless(),
+            limits: Limits::default(),
             sequence: watch::Sender::new(0),
             workers: Mutex::default(),
             reports: watch::Sender::new(0),
@@ -89,6 +91,11 @@ impl Live {
     /// For how long the keys in force may be trusted.
     pub fn lease(&self) -> &Lease {
         &self.0.lease
+    }
+
+    /// What keys have used of their limits, whatever config and keys are in force.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// A reader for one thread.

@@ -13,6 +13,7 @@ use keygate::keys::digest::KeyDigest;
 use keygate::keys::editor::Update;
 use keygate::keys::record::{KeyId, KeyRecord, Name, Organization, Person, Revocation};
 use keygate::keys::secret::{Brand, Environment, KeySecret};
+use keygate::policy::plan::Plans;
 use keygate::policy::project::ProjectSet;
 use keygate::policy::scope::Scopes;
 use keygate::store::contract::{Access, AuditRecord, Committed, Database, Intake};
@@ -76,7 +77,8 @@ pub(crate) fn load(url: &str) -> Outcome {
     let scopes = Scopes::default();
     let role_caps = RoleCaps::defaults(&scopes).ok_or("no caps")?;
     let brand = brand()?;
-    let policy = KeyPolicy { scopes: &scopes, role_caps: &role_caps, brand: &brand };
+    let policy =
+        KeyPolicy { scopes: &scopes, role_caps: &role_caps, brand: &brand, plans: &Plans::default() };
     let before = resident_bytes();
     let begun = Instant::now();
     let mut loading = Loading(SnapshotBuilder::new(&policy, 0));

@@ -41,7 +41,8 @@ BEGIN
     REVOKE ALL ON ALL TABLES IN SCHEMA public FROM keygate_gateway, keygate_admin;
 
     GRANT SELECT ON schema_version, head, organizations, people, keys, commits, changes TO keygate_gateway;
-    GRANT SELECT, INSERT, UPDATE, DELETE ON usage, usage_scopes, replicas, acknowledgements TO keygate_gateway;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON usage, usage_scopes, replicas, acknowledgements, limit_claims
+        TO keygate_gateway;
 
     GRANT SELECT ON ALL TABLES IN SCHEMA public TO keygate_admin;
     GRANT UPDATE ON head TO keygate_admin;
@@ -53,6 +54,6 @@ BEGIN
     GRANT INSERT, DELETE ON submissions TO keygate_admin;
     GRANT INSERT, UPDATE, DELETE ON passwords, links, sessions TO keygate_admin;
     -- Replicas that are gone.
-    GRANT DELETE ON replicas, acknowledgements TO keygate_admin;
+    GRANT DELETE ON replicas, acknowledgements, limit_claims TO keygate_admin;
 END
 $$;

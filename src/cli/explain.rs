@@ -211,6 +211,9 @@ impl Lines {
             let all = projects.iter().any(|id| id == "*");
             self.put("  sees projects", &if all { "all".to_owned() } else { listed(projects) });
         }
+        if let Some(plan) = &key.plan {
+            self.put("  plan", &format!("{}: {} ({})", plan.name, plan.allows, plan.because));
+        }
     }
 
     fn project(&mut self, project: &ProjectSeen) {

@@ -22,7 +22,7 @@ use crate::{
     gate::Policy,
     http1::parse::HeadLimits,
     keys::{build::KeyPolicy, caps::RoleCaps, rules::KeyRules, secret::Brand},
-    policy::reason::Reason,
+    policy::{plan::Quota, reason::Reason},
     store::{
         contract::WhenStale,
         database_url::{DatabaseUrl, PostgresUrl},
@@ -52,6 +52,9 @@ pub struct Config {
     pub policy: Policy,
     /// What happens to permitted requests; indexed by `Route::forwarding`.
     pub forwardings: Vec<Forwarding>,
+    /// Requests with a bad key that one address may send before they are slowed; `None`: any number. Default 1/s, and 100 at
+    /// once.
+    pub failed_attempts: Option<Quota>,
     /// Names of the identity headers.
     pub identity: IdentityHeaders,
     /// Names with `_` or `.` that are forwarded although a back end may confuse them; lower case; default none.
@@ -84,7 +87,12 @@ pub struct Config {
 impl Config {
     /// What it says about keys.
     pub fn key_policy(&self) -> KeyPolicy<'_> {
-        KeyPolicy { scopes: &self.policy.scopes, role_caps: &self.role_caps, brand: &self.brand }
+        KeyPolicy {
+            scopes: &self.policy.scopes,
+            role_caps: &self.role_caps,
+            brand: &self.brand,
+            plans: &self.policy.plans,
+        }
     }
 }
 
@@ -445,7 +453,12 @@ pub enum Streams {
 impl Config {
     /// What it says about records, for those who change them.
     pub fn key_rules(&self) -> KeyRules {
-        KeyRules { scopes: self.policy.scopes.clone(), role_caps: self.role_caps, brand: self.brand.clone() }
+        KeyRules {
+            scopes: self.policy.scopes.clone(),
+            role_caps: self.role_caps,
+            brand: self.brand.clone(),
+            plans: self.policy.plans.clone(),
+        }
     }
 
     /// The template for `reason`, if the API has its own envelope.

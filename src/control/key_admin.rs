@@ -17,7 +17,8 @@ use crate::{
     keys::{
         digest::KeyDigest,
         record::{
-            KeyId, KeyRecord, KeyStatus, Name, OrganizationId, Person, PersonId, PreviousSecret, Revocation,
+            KeyId, KeyRecord, KeyStatus, Name, OrganizationId, Person, PersonId, PlanName, PreviousSecret,
+            Revocation,
         },
         rules::KeyRules,
         secret::{Environment, KeySecret},
@@ -53,6 +54,8 @@ pub struct NewKey {
     pub expires_at: Option<Timestamp>,
     /// Where it may be used from; none: anywhere.
     pub addresses: Vec<IpNet>,
+    /// How much it may ask for; `None`: what the config says of keys without a plan.
+    pub plan: Option<PlanName>,
 }
 
 /// A key and its secret, which nobody can ask for again.
@@ -100,8 +103,10 @@ pub async fn create(
         not_before: new.not_before,
         expires_at: new.expires_at,
         addresses: new.addresses,
+        plan: new.plan,
         revoked: None,
     };
+    demand_may_give_plans(&work, key.plan.as_ref())?;
     let owner = work.owner(&key).await?;
     demand_known(&work, owner.as_ref())?;
     place(&mut work, &mut key, owner.as_ref()).await?;
@@ -115,6 +120,18 @@ pub async fn create(
     match work.commit("keys create", &[changed]).await {
         Ok(committed) => Ok(Issued { id: key.id, secret, committed }),
         Err(error) => Err(error.issuing(key.id, secret)),
+    }
+}
+
+/// That whoever is at work may choose the plan of a key: who makes keys for themselves takes what there is for everybody.
+pub(super) fn demand_may_give_plans(work: &Work<'_>, plan: Option<&PlanName>) -> Result<(), AdminError> {
+    match work.acting.person() {
+        Some(person) if plan.is_some() && !person.role.manages() => {
+            let role = person.role.as_str();
+            let reason = format!("{} is {role}; owners and admins of the organization give plans", person.id);
+            Err(AdminError::Refused(vec![Refusal::of("plan", reason)]))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -159,10 +176,13 @@ pub(super) fn granted(key: &KeyRecord) -> String {
     };
     let expires = key.expires_at.map_or_else(|| "never".to_owned(), record_yaml::instant);
     let owner = key.owner.as_ref().map(|owner| format!(" owner={owner}")).unwrap_or_default();
-    format!("created: scopes={} projects={projects} expires_at={expires}{owner}", key.scopes.join(","))
+    let plan = key.plan.as_ref().map(|plan| format!(" plan={plan}")).unwrap_or_default();
+    let scopes = key.scopes.join(",");
+    format!("created: scopes={scopes} projects={projects} expires_at={expires}{owner}{plan}")
 }
 
-/// What of a key shall be another; `None` stays. It may be called otherwise and get less, never more.
+/// What of a key shall be another; `None` stays. It may be called otherwise and get less, never more; but for its plan, which
+/// is no permission.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyUpdate {
     /// The name.
@@ -177,6 +197,8 @@ pub struct KeyUpdate {
     pub expires_at: Option<Timestamp>,
     /// Where it may be used from; each within what it has, if it has any.
     pub addresses: Option<Vec<IpNet>>,
+    /// How much it may ask for, more or less; `Some(None)`: what the config says of keys without a plan.
+    pub plan: Option<Option<PlanName>>,
 }
 
 impl KeyUpdate {
@@ -188,6 +210,7 @@ impl KeyUpdate {
             projects: self.projects.clone().unwrap_or_else(|| key.projects.clone()),
             expires_at: self.expires_at.or(key.expires_at),
             addresses: self.addresses.clone().unwrap_or_else(|| key.addresses.clone()),
+            plan: self.plan.clone().unwrap_or_else(|| key.plan.clone()),
             ..key.clone()
         }
     }
@@ -214,6 +237,9 @@ pub async fn update(
     let after = update.apply(&before);
     if after == before {
         return Ok(Committed::Unchanged);
+    }
+    if after.plan != before.plan {
+        demand_may_give_plans(&work, after.plan.as_ref().or(before.plan.as_ref()))?;
     }
     let rules = administration.rules_for([&before]);
     let mut refusals = widenings(&rules, &before, &after);
@@ -263,6 +289,10 @@ fn differences(before: &KeyRecord, after: &KeyRecord) -> String {
     }
     if before.expires_at != after.expires_at {
         told.push(format!("expires_at {}", record_yaml::expiry(after.expires_at)));
+    }
+    if before.plan != after.plan {
+        let plan = |key: &KeyRecord| key.plan.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+        told.push(format!("plan {} -> {}", plan(before), plan(after)));
     }
     for (name, differs) in [
         ("name", before.name != after.name),

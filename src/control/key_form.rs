@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     keys::{
-        record::{ADDRESSES_MAX, Name, OrganizationId, PersonId, TextError},
+        record::{ADDRESSES_MAX, Name, OrganizationId, PersonId, PlanName, TextError},
         secret::Environment,
     },
     policy::project::ProjectSet,
@@ -42,6 +42,8 @@ pub struct KeyForm {
     pub expires: String,
     /// Networks or addresses.
     pub addresses: Vec<String>,
+    /// A plan; empty: what the config says of keys without one.
+    pub plan: String,
 }
 
 impl KeyForm {
@@ -61,6 +63,7 @@ impl KeyForm {
         let not_before = fields.keep("not_before", not_before(&self.not_before));
         let expires_at = fields.keep("expires", term::expiry(self.expires.trim(), now));
         let addresses = fields.keep("addresses", addresses(&self.addresses));
+        let plan = fields.keep("plan", optional(&self.plan, PlanName::parse));
         let new = || {
             Some(NewKey {
                 name: name?,
@@ -73,6 +76,7 @@ impl KeyForm {
                 not_before: not_before?,
                 expires_at: expires_at?,
                 addresses: addresses?,
+                plan: plan?,
             })
         };
         new().ok_or(fields.wrong)
@@ -94,6 +98,8 @@ pub struct KeyUpdateForm {
     pub expires: Option<String>,
     /// All networks or addresses.
     pub addresses: Option<Vec<String>>,
+    /// The plan; empty: what the config says of keys without one.
+    pub plan: Option<String>,
 }
 
 impl KeyUpdateForm {
@@ -110,6 +116,7 @@ impl KeyUpdateForm {
             projects: fields.given("projects", self.projects.as_ref(), |ids| projects(Some(ids))),
             expires_at: fields.given("expires", self.expires.as_ref(), |text| sooner(text, now)),
             addresses: fields.given("addresses", self.addresses.as_ref(), |listed| addresses(listed)),
+            plan: fields.given("plan", self.plan.as_ref(), |plan| optional(plan, PlanName::parse)),
         };
         if fields.wrong.is_empty() { Ok(update) } else { Err(fields.wrong) }
     }
@@ -233,6 +240,7 @@ mod tests {
             ),
             (KeyForm { addresses: list("10.0.0.1/8"), ..form() }, &["addresses"]),
             (KeyForm { addresses: list("10.0.0.1"), expires: "never".into(), ..form() }, &[]),
+            (KeyForm { plan: "gold!".into(), ..form() }, &["plan"]),
             (KeyForm { labels: [(String::new(), "x".to_owned())].into(), ..form() }, &["labels"]),
         ] {
             let mut found = wrong_fields(&form);

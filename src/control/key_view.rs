@@ -44,6 +44,8 @@ pub struct KeyView {
     pub expires_at: String,
     /// Networks it may be used from; none: anywhere.
     pub addresses: Vec<String>,
+    /// The plan it was given; none: what the config says of keys without one.
+    pub plan: Option<String>,
     /// `active`, `not yet valid`, `expired`, `revoked` or `owner disabled`.
     pub status: &'static str,
     /// When it was revoked.
@@ -144,6 +146,7 @@ impl KeyView {
             not_before: key.not_before.map(instant),
             expires_at: key.expires_at.map_or_else(|| "never".to_owned(), instant),
             addresses: key.addresses.iter().map(ToString::to_string).collect(),
+            plan: key.plan.as_ref().map(ToString::to_string),
             status: status.as_str(),
             revoked_at: key.revoked.as_ref().map(|revoked| instant(revoked.at)),
             revoked_by: key.revoked.as_ref().and_then(|revoked| revoked.by.as_ref()).map(ToString::to_string),

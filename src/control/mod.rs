@@ -18,6 +18,7 @@ pub mod key_health;
 pub mod key_import;
 pub mod key_survey;
 pub mod key_view;
+mod limit_shares;
 pub mod listing;
 pub mod loading;
 pub mod local_revocation;

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::{
     cold_start::ColdStart,
     database_keys::{DatabaseKeys, InForce, Position},
+    limit_shares::LimitShares,
     loading::Loading,
 };
 use crate::{
@@ -30,7 +31,10 @@ use crate::{
     live::{Live, Publication},
     store::{
         backoff::{Backoff, jittered},
-        contract::{Acknowledgement, Database, Feed, Head, Heartbeat, Signals, Since, StoreError, WhenStale},
+        contract::{
+            Acknowledgement, Database, Feed, Head, Heartbeat, LIVE_WITHIN, Signals, Since, StoreError,
+            WhenStale,
+        },
         state::StateError,
     },
     telemetry::metrics::Metrics,
@@ -96,6 +100,7 @@ pub struct Replica {
     known_difference: Cell<Option<KeySums>>,
     contacted: Cell<Duration>,
     heard_at: Cell<Timestamp>,
+    limits: LimitShares,
 }
 
 /// The database answered a sign of life that was sent at this time of the boot clock.
@@ -130,6 +135,7 @@ impl Replica {
         if live.current().config.staleness.then == WhenStale::Reject {
             live.lease().ends_at(Duration::ZERO);
         }
+        let limits = LimitShares::new(id.clone(), Arc::clone(&database), live.clone());
         Ok(Self {
             id,
             database,
@@ -149,6 +155,7 @@ impl Replica {
             known_difference: Cell::new(None),
             contacted: Cell::new(clock::boot()),
             heard_at: Cell::new(Timestamp::UNIX_EPOCH),
+            limits,
         })
     }
 
@@ -162,7 +169,10 @@ impl Replica {
             self.beat().await?;
             self.load().await?;
             self.beat().await?;
-            self.catch_up().await
+            self.catch_up().await?;
+            // Before the first request.
+            self.look_at_others().await;
+            Ok(())
         };
         let error = match timeout(patience, registered).await {
             Ok(Ok(())) => return Ok(()),
@@ -214,12 +224,13 @@ impl Replica {
             let wait = match self.beat().await {
                 Ok(()) => {
                     retry = Backoff::default();
-                    self.forget_predecessors().await;
+                    self.look_at_others().await;
                     beat_every(self.staleness().max)
                 }
                 Err(error) => {
                     self.tell_outage(&error);
                     self.acknowledged.set(None);
+                    self.limits.lose_contact();
                     retry.next_wait()
                 }
             };
@@ -398,9 +409,11 @@ impl Replica {
         Ok(())
     }
 
-    /// A process that was started again in the same place takes the row of the one before away.
-    async fn forget_predecessors(&self) {
-        let Ok(replicas) = self.database.replicas().await else { return };
+    /// Divides limits with the others that live. A process that was started again in the same place takes the row of the one
+    /// before away.
+    async fn look_at_others(&self) {
+        let Ok(replicas) = self.database.replicas().await else { return self.limits.lose_contact() };
+        let live = replicas.iter().filter(|replica| replica.silent < LIVE_WITHIN).count();
         let is_predecessor = |silent: Duration, address: &str, id: &str| {
             address == self.address && id != self.id && silent > PREDECESSOR_SILENT
         };
@@ -409,6 +422,7 @@ impl Replica {
                 let _ = self.database.forget(&replica.beat.replica).await;
             }
         }
+        self.limits.take_turn(live).await;
     }
 
     async fn reconcile_forever(&self) {

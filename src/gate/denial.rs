@@ -4,13 +4,14 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::{Policy, request::head_error_reason};
+use super::{Policy, limit::Exceeded, request::head_error_reason};
 use crate::{
     http1::{framing::FramingError, parse::HeadError},
     keys::{credential::CredentialSources, snapshot::Refused},
     policy::{
         decide::{Doubt, Refusal, Unseen},
         path::PathError,
+        plan::{Limit, Plan},
         reason::Reason,
     },
 };
@@ -32,6 +33,8 @@ pub struct Denial<'s> {
     pub retry_after_seconds: Option<u32>,
     /// Why nothing is to be seen.
     pub unseen: Option<Unseen>,
+    /// The limit of the key that is exceeded.
+    pub exceeded: Option<Exceeded>,
 }
 
 /// What `Allow` says where no route is to be told: every method the gateway serves at all.
@@ -48,6 +51,7 @@ impl<'s> Denial<'s> {
             missing_scope: None,
             retry_after_seconds: None,
             unseen: None,
+            exceeded: None,
         }
     }
 
@@ -158,6 +162,42 @@ impl<'s> Denial<'s> {
             },
         };
         Self::in_row(row, refused.reason, detail)
+    }
+
+    /// Row 8.
+    pub(super) fn rate_limited(plan: &Plan, exceeded: Exceeded) -> Self {
+        let name = plan.name();
+        let seconds = exceeded.retry_after_seconds;
+        let detail = match (exceeded.limit, plan.quota, plan.concurrent) {
+            (Limit::Concurrent, _, Some(most)) => format!(
+                "The API key has the plan \"{name}\": {most} requests at once, and as many are under way."
+            ),
+            (Limit::Rate, Some(quota), _) => format!(
+                "The API key has the plan \"{name}\": {} requests, {} at once. Try again in {seconds} s.",
+                quota.rate(),
+                quota.burst(),
+            ),
+            (Limit::Concurrent, _, None) | (Limit::Rate, None, _) => {
+                format!("The limit of the API key is exceeded. Try again in {seconds} s.")
+            }
+        };
+        Self {
+            retry_after_seconds: Some(seconds),
+            exceeded: Some(exceeded),
+            ..Self::in_row(8, Reason::RateLimited, detail)
+        }
+    }
+
+    /// In place of rows 5 and 6, where too many attempts of one address have failed.
+    pub(super) fn too_many_failures(retry_after_seconds: u32) -> Self {
+        let detail = format!(
+            "The API key is not known, like too many from this address before. Try again in {retry_after_seconds} s, with \
+             another key."
+        );
+        Self {
+            retry_after_seconds: Some(retry_after_seconds),
+            ..Self::outside_table(Reason::RateLimited, detail)
+        }
     }
 
     /// What a request is told that was permitted and waits for its answer when its key is good for it no longer, for one of

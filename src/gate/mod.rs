@@ -4,13 +4,18 @@
 pub mod denial;
 pub mod explanation;
 pub mod identity;
+pub mod limit;
 pub mod request;
 
 use core::net::IpAddr;
 
 use jiff::Timestamp;
 
-pub use self::{denial::Denial, request::Request};
+pub use self::{
+    denial::Denial,
+    limit::{Allowance, Exceeded, Limiter, Unlimited},
+    request::Request,
+};
 use crate::{
     keys::{
         credential::{Credential, CredentialSources},
@@ -21,7 +26,9 @@ use crate::{
     policy::{
         decide::{Permit, decide, permit_public},
         fold::ManagedNames,
+        plan::Plans,
         principal::KeyIdText,
+        reason::Reason,
         route::{Found, Route, RouteTable},
         scope::Scopes,
     },
@@ -34,6 +41,8 @@ pub struct Policy {
     pub routes: RouteTable,
     /// The scopes that routes require and keys are granted.
     pub scopes: Scopes,
+    /// What keys may ask for.
+    pub plans: Plans,
     /// Where a credential may stand.
     pub credentials: CredentialSources,
     /// Names that only the gateway sets: identity headers of every preset.
@@ -69,6 +78,8 @@ pub struct Judgement<'s, 'b> {
     pub key: Option<FoundKey>,
     /// Whether the credential fields are for us and must not reach the upstream.
     pub strip_credential: bool,
+    /// What is left to the key, where it is limited and the request was counted.
+    pub allowance: Option<Allowance>,
 }
 
 impl Judgement<'_, '_> {
@@ -91,7 +102,8 @@ pub struct FoundKey {
     pub ends_at: Option<Timestamp>,
 }
 
-/// Judges `request`, sent by `client`, with `keys` (`None` while there is no snapshot or it is too stale) at `now`.
+/// Judges `request`, sent by `client`, with `keys` (`None` while there is no snapshot or it is too stale) at `now`. In row 8
+/// `limiter` is asked, and counts the request.
 ///
 /// Cost: one SHA-256, one look-up, one or two walks of the routes; no heap memory where the request is permitted.
 pub fn judge<'s, 'b>(
@@ -100,8 +112,9 @@ pub fn judge<'s, 'b>(
     request: &Request<'b>,
     client: IpAddr,
     now: Timestamp,
+    limiter: &mut impl Limiter,
 ) -> Judgement<'s, 'b> {
-    judge_by(policy, keys, request, |keys, credential| match credential {
+    judge_by(policy, keys, request, limiter, |keys, credential| match credential {
         Credential::Presented(secret) => {
             keys.authenticate(secret, now, client).map_err(Unauthenticated::Refused)
         }
@@ -110,7 +123,8 @@ pub fn judge<'s, 'b>(
     })
 }
 
-/// Judges `request` as if it presented the current secret of the key `id`, whatever credential it carries.
+/// Judges `request` as if it presented the current secret of the key `id`, whatever credential it carries, and as if the key
+/// had made none before.
 pub fn judge_as<'s, 'b>(
     policy: &'s Policy,
     keys: &'s KeySnapshot,
@@ -120,7 +134,8 @@ pub fn judge_as<'s, 'b>(
     now: Timestamp,
 ) -> Option<Judgement<'s, 'b>> {
     let authenticated = keys.authenticate_id(id, now, client)?;
-    Some(judge_by(policy, Some(keys), request, |_, _| authenticated.map_err(Unauthenticated::Refused)))
+    let refused = Unauthenticated::Refused;
+    Some(judge_by(policy, Some(keys), request, &mut Unlimited, |_, _| authenticated.map_err(refused)))
 }
 
 /// Why nobody is known to ask.
@@ -134,18 +149,20 @@ fn judge_by<'s, 'b>(
     policy: &'s Policy,
     keys: Option<&'s KeySnapshot>,
     request: &Request<'b>,
+    limiter: &mut impl Limiter,
     authenticate: impl FnOnce(&'s KeySnapshot, Credential<'b>) -> Result<Authenticated<'s>, Unauthenticated>,
 ) -> Judgement<'s, 'b> {
-    let mut learnt = Learnt { route: None, key: None, strip_credential: true };
-    let verdict = rows(policy, keys, request, authenticate, &mut learnt);
-    let Learnt { route, key, strip_credential } = learnt;
-    Judgement { verdict, route, key, strip_credential }
+    let mut learnt = Learnt { route: None, key: None, strip_credential: true, allowance: None };
+    let verdict = rows(policy, keys, request, limiter, authenticate, &mut learnt);
+    let Learnt { route, key, strip_credential, allowance } = learnt;
+    Judgement { verdict, route, key, strip_credential, allowance }
 }
 
 struct Learnt<'s> {
     route: Option<&'s Route>,
     key: Option<FoundKey>,
     strip_credential: bool,
+    allowance: Option<Allowance>,
 }
 
 /// Rows 2 to 13, in their order; row 1 was [`Request::read`], but for what only a route can tell.
@@ -153,6 +170,7 @@ fn rows<'s, 'b>(
     policy: &'s Policy,
     keys: Option<&'s KeySnapshot>,
     request: &Request<'b>,
+    limiter: &mut impl Limiter,
     authenticate: impl FnOnce(&'s KeySnapshot, Credential<'b>) -> Result<Authenticated<'s>, Unauthenticated>,
     learnt: &mut Learnt<'s>,
 ) -> Result<Verdict<'s, 'b>, Denial<'s>> {
@@ -179,7 +197,12 @@ fn rows<'s, 'b>(
     };
     let authenticated = authenticate(keys, credential).map_err(|unauthenticated| match unauthenticated {
         Unauthenticated::Absent => Denial::key_missing(&policy.credentials),
-        Unauthenticated::Malformed => Denial::key_malformed(&policy.credentials),
+        Unauthenticated::Malformed => {
+            slowed(limiter).unwrap_or_else(|| Denial::key_malformed(&policy.credentials))
+        }
+        Unauthenticated::Refused(refused) if refused.reason == Reason::KeyUnknown => {
+            slowed(limiter).unwrap_or_else(|| Denial::key_refused(&refused))
+        }
         Unauthenticated::Refused(refused) => {
             learnt.key = refused.key_id.map(|id| FoundKey {
                 id,
@@ -196,9 +219,18 @@ fn rows<'s, 'b>(
         is_previous_secret: authenticated.is_previous_secret,
         ends_at: authenticated.expires_at,
     });
+    if let Some(plan) = authenticated.plan.and_then(|at| policy.plans.get(at)) {
+        let admitted = limiter.admit(&authenticated, plan);
+        learnt.allowance = admitted.map_err(|exceeded| Denial::rate_limited(plan, exceeded))?;
+    }
     let permit =
         decide(authenticated.principal, found, &asked).map_err(|refusal| Denial::refused(refusal, policy))?;
     Ok(Verdict::Forward(permit))
+}
+
+/// What is answered where too many attempts of an address have failed, this one among them.
+fn slowed(limiter: &mut impl Limiter) -> Option<Denial<'static>> {
+    limiter.fail().map(Denial::too_many_failures)
 }
 
 fn nearest_route<'s>(found: &Found<'s>, method: &str) -> Option<&'s Route> {

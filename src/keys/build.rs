@@ -18,7 +18,7 @@ use super::{
     snapshot::KeySnapshot,
     table::{TableBuilder, TableFull},
 };
-use crate::policy::scope::Scopes;
+use crate::policy::{plan::Plans, scope::Scopes};
 
 /// What the config says about keys.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,8 @@ pub struct KeyPolicy<'p> {
     pub role_caps: &'p RoleCaps,
     /// The brand of secrets made here.
     pub brand: &'p Brand,
+    /// The plans there are.
+    pub plans: &'p Plans,
 }
 
 /// Makes a snapshot of the records of a database as they come: organizations, then people, then keys one by one. No

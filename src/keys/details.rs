@@ -1,6 +1,6 @@
 //! The part of a table entry that has no fixed size: id, name, and what few keys have. Written once into a shard's
-//! arena and read in place: flags, revocation date, start date, the key's own end, id, name, addresses; absent ones take
-//! no room.
+//! arena and read in place: flags, revocation date, start date, the key's own end, plan, id, name, addresses; absent ones
+//! take no room.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::fmt;
@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::{
     digest::KeyDigest,
     grants::Grants,
+    plans::PlanNumber,
     record::{KeyId, own_id_text},
 };
 use crate::policy::principal::KeyIdText;
@@ -24,6 +25,8 @@ const NOT_BEFORE: u8 = 8;
 const ADDRESSES: u8 = 16;
 /// The key carries `keygate:manage`.
 const MANAGES: u8 = 32;
+/// The key names a plan.
+const PLAN: u8 = 64;
 
 const NO_END: i64 = i64::MAX;
 
@@ -58,6 +61,8 @@ pub struct Entry<'a> {
     pub not_before_ms: Option<i64>,
     /// Where it may be used from; none: anywhere. What exceeds 255 is cut.
     pub addresses: &'a [IpNet],
+    /// The plan that it names.
+    pub plan: Option<PlanNumber>,
 }
 
 /// Appends the details of `entry` to `arena`.
@@ -70,13 +75,17 @@ pub(super) fn write(arena: &mut Vec<u8>, entry: &Entry<'_>) {
             | flag(entry.revoked_ms.is_some(), REVOKED)
             | flag(entry.not_before_ms.is_some(), NOT_BEFORE)
             | flag(!entry.addresses.is_empty(), ADDRESSES)
-            | flag(entry.manages, MANAGES),
+            | flag(entry.manages, MANAGES)
+            | flag(entry.plan.is_some(), PLAN),
     );
     for time in [entry.revoked_ms, entry.not_before_ms].into_iter().flatten() {
         arena.extend_from_slice(&time.to_le_bytes());
     }
     if entry.is_previous {
         arena.extend_from_slice(&entry.key_expires_ms.unwrap_or(NO_END).to_le_bytes());
+    }
+    if let Some(plan) = entry.plan {
+        arena.extend_from_slice(&plan.0.to_le_bytes());
     }
     match own_bits {
         Some(bits) => arena.extend_from_slice(&bits.to_le_bytes()),
@@ -126,6 +135,7 @@ pub struct Details<'t> {
     revoked_ms: Option<i64>,
     not_before_ms: Option<i64>,
     key_expires_ms: i64,
+    plan: Option<PlanNumber>,
     id: Id<'t>,
     name: &'t str,
     addresses: Addresses<'t>,
@@ -145,6 +155,7 @@ impl<'t> Details<'t> {
         let revoked_ms = (flags & REVOKED != 0).then(|| i64::from_le_bytes(cursor.array()));
         let not_before_ms = (flags & NOT_BEFORE != 0).then(|| i64::from_le_bytes(cursor.array()));
         let key_expires_ms = if flags & PREVIOUS == 0 { NO_END } else { i64::from_le_bytes(cursor.array()) };
+        let plan = (flags & PLAN != 0).then(|| PlanNumber(u16::from_le_bytes(cursor.array())));
         let id = if flags & OWN_ID == 0 {
             Id::Other(cursor.text::<1>())
         } else {
@@ -153,7 +164,7 @@ impl<'t> Details<'t> {
         let name = cursor.text::<2>();
         let addresses = if flags & ADDRESSES == 0 { Addresses(&[]) } else { cursor.addresses() };
         let bytes = &arena[..arena.len() - cursor.0.len()];
-        Self { bytes, revoked_ms, not_before_ms, key_expires_ms, id, name, addresses }
+        Self { bytes, revoked_ms, not_before_ms, key_expires_ms, plan, id, name, addresses }
     }
 
     /// The bytes, to be copied into another arena.
@@ -213,6 +224,11 @@ impl<'t> Details<'t> {
         self.not_before_ms
     }
 
+    /// The plan that the key names, in the numbering of its snapshot.
+    pub fn plan(&self) -> Option<PlanNumber> {
+        self.plan
+    }
+
     /// Where it may be used from.
     pub fn addresses(&self) -> Addresses<'t> {
         self.addresses
@@ -229,6 +245,7 @@ impl fmt::Debug for Details<'_> {
             .field("manages", &self.manages())
             .field("revoked_ms", &self.revoked_ms)
             .field("not_before_ms", &self.not_before_ms)
+            .field("plan", &self.plan)
             .field("addresses", &self.addresses.iter().collect::<Vec<_>>())
             .finish()
     }

@@ -5,6 +5,7 @@ use super::{
     caps::RoleCaps,
     chunks::Chunks,
     grants::ScopeNames,
+    plans::PlanNames,
     record::{Email, OrganizationId, PersonId},
     secret::Brand,
     table::KeyView,
@@ -16,6 +17,7 @@ pub(super) struct Directory {
     pub(super) brand: Brand,
     pub(super) role_caps: RoleCaps,
     pub(super) scopes: ScopeNames,
+    pub(super) plans: PlanNames,
     pub(super) organizations: Chunks<OrganizationEntry>,
     /// The only organization, to which everything belongs that names none.
     pub(super) sole_organization: Option<u32>,

@@ -92,7 +92,7 @@ impl SnapshotEditor {
         keys.iter().filter(is_news).map(|key| key.id.text()).collect()
     }
 
-    /// Takes scopes, role caps and brand from `policy`. Scopes are known by their names, so that each means what this
+    /// Takes scopes, role caps, brand and plans from `policy`. Scopes are known by their names, so that each means what this
     /// config says, and what it does not know counts for nothing until another does. Cost: little; where the names of
     /// old and new together are more than 64, a copy of the table.
     pub fn with_policy(&mut self, policy: &KeyPolicy<'_>) -> &KeySnapshot {
@@ -100,6 +100,7 @@ impl SnapshotEditor {
         directory.brand = policy.brand.clone();
         directory.role_caps = *policy.role_caps;
         let renumbering = directory.scopes.redefine(policy.scopes);
+        self.register.set_plans(policy.plans);
         if let Some(renumbering) = renumbering {
             let table = self.snapshot.table.renumbered(|grants| renumbering.of(grants), |projects| projects);
             self.snapshot.table = table;

@@ -1,7 +1,7 @@
 //! A snapshot as bytes, to be kept on disk: a gateway starts with it while its database is down. Digests and names only.
 //!
 //! Layout, numbers little-endian: magic (8 bytes) · format version (4) · stamp (24, see [`stamp`]) · instance (16) ·
-//! revision (8) · scope names · organizations · people · project sets · entries · SHA-256 (32) of all before it but the
+//! revision (8) · scope names · plan names · organizations · people · project sets · entries · SHA-256 (32) of all before it but the
 //! stamp. Lists start with their length; what may be missing starts with 0 or 1. Of roles and scopes the names are
 //! written: what they mean is asked of the config of whoever reads.
 
@@ -22,6 +22,7 @@ use super::{
     directory::{Directory, OrganizationEntry, PersonEntry, PersonFacts},
     editor::SnapshotEditor,
     grants::{Grants, Renumbering, ScopeNames},
+    plans::{PlanNames, PlanNumber},
     record::{Email, KeyId, OrganizationId, PersonId},
     register::{Register, is_project},
     snapshot::KeySnapshot,
@@ -32,7 +33,7 @@ use crate::policy::{principal::Role, project::ProjectSet};
 const MAGIC: [u8; 8] = *b"\x89KGKEYS\n";
 
 /// Grows with every change of the layout; no other is read.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Where the stamp stands.
 pub const STAMP_OFFSET: u64 = 12;
@@ -149,6 +150,10 @@ fn write_directory(sink: &mut Sink<'_, impl io::Write>, directory: &Directory) -
     for name in scopes.names() {
         sink.item(|buffer| put_text(buffer, name))?;
     }
+    put_list(&mut sink.buffer, directory.plans.names().len());
+    for name in directory.plans.names() {
+        sink.item(|buffer| put_text(buffer, name))?;
+    }
     put_list(&mut sink.buffer, directory.organizations.len());
     for organization in directory.organizations.iter() {
         sink.item(|buffer| {
@@ -211,6 +216,7 @@ fn put_entry(buffer: &mut Vec<u8>, view: &KeyView<'_>) {
     for network in details.addresses().iter() {
         put_network(buffer, network);
     }
+    put_option(buffer, details.plan().map(|plan| plan.0), put_u16);
 }
 
 fn put_network(buffer: &mut Vec<u8>, network: IpNet) {
@@ -224,6 +230,10 @@ fn put_network(buffer: &mut Vec<u8>, network: IpNet) {
             buffer.extend(network.addr().octets());
         }
     }
+}
+
+fn put_u16(buffer: &mut Vec<u8>, number: u16) {
+    buffer.extend(number.to_le_bytes());
 }
 
 fn put_u32(buffer: &mut Vec<u8>, number: u32) {
@@ -260,7 +270,7 @@ impl<W: io::Write> Sink<'_, W> {
     }
 }
 
-/// The image in `bytes`, with scopes, role caps and brand of `policy`: scopes are known by their names, and what the
+/// The image in `bytes`, with scopes, role caps, brand and plans of `policy`: scopes are known by their names, and what the
 /// config does not know counts for nothing. Cost: below a microsecond a key.
 ///
 /// # Errors
@@ -301,7 +311,10 @@ fn read_content(mut reader: Reader<'_>, policy: &KeyPolicy<'_>) -> Option<(Image
         table.push(&entry).ok()?;
     }
     let table = reader.is_empty().then(|| table.finish().ok())??;
-    Some((ImageOf { instance, revision }, SnapshotEditor::new(Register::of(Arc::new(directory)), table)))
+    Some((
+        ImageOf { instance, revision },
+        SnapshotEditor::new(Register::of(Arc::new(directory), policy.plans), table),
+    ))
 }
 
 /// Whether the directory has all that `entry` points to.
@@ -318,6 +331,8 @@ fn read_directory(
     let is_short = reader.flag()?;
     let names = (0..reader.list()?).map(|_| reader.text().map(str::to_owned)).collect::<Option<_>>()?;
     let (scopes, renumbering) = ScopeNames::restored(names, is_short, policy.scopes)?;
+    let plans = (0..reader.list()?).map(|_| reader.text().map(Into::into)).collect::<Option<_>>()?;
+    let plans = PlanNames::restored(plans, policy.plans)?;
     let organizations = read_list(reader, |reader| {
         let id = OrganizationId::parse(reader.text()?).ok()?;
         Some(OrganizationEntry { id, projects: reader.option(read_projects)? })
@@ -331,6 +346,7 @@ fn read_directory(
         brand: policy.brand.clone(),
         role_caps: *policy.role_caps,
         scopes,
+        plans,
         organizations,
         sole_organization,
         people,
@@ -386,6 +402,7 @@ fn read_entry<'e, 'b: 'e>(reader: &mut Reader<'b>, networks: &'e mut Vec<IpNet>)
     for _ in 0..reader.list()? {
         networks.push(read_network(reader)?);
     }
+    let plan = reader.option(Reader::u16)?.map(PlanNumber);
     Some(Entry {
         digest,
         grants,
@@ -401,6 +418,7 @@ fn read_entry<'e, 'b: 'e>(reader: &mut Reader<'b>, networks: &'e mut Vec<IpNet>)
         revoked_ms,
         not_before_ms,
         addresses: networks,
+        plan,
     })
 }
 

@@ -109,6 +109,8 @@ pub enum RecordField {
     NotBefore,
     /// The addresses of a key.
     Addresses,
+    /// The plan of a key.
+    Plan,
 }
 
 /// What is wrong with a field.
@@ -128,6 +130,13 @@ pub enum Fault {
     },
     /// No scope has this name.
     UnknownScope {
+        /// The name.
+        name: String,
+        /// The defined name it is closest to, if one is close.
+        nearest: Option<String>,
+    },
+    /// No plan has this name.
+    UnknownPlan {
         /// The name.
         name: String,
         /// The defined name it is closest to, if one is close.
@@ -199,6 +208,10 @@ impl fmt::Display for Fault {
             }
             Self::UnknownScope { name, nearest } => {
                 write!(f, "no scope is called {name:?}")?;
+                did_you_mean(f, nearest.as_deref())
+            }
+            Self::UnknownPlan { name, nearest } => {
+                write!(f, "no plan is called {name:?}")?;
                 did_you_mean(f, nearest.as_deref())
             }
             Self::UnknownOwner { id, nearest } => {

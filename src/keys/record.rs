@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::digest::KeyDigest;
 use crate::policy::{
+    plan::is_plan_name,
     principal::{KeyIdText, Role},
     project::ProjectSet,
 };
@@ -87,6 +88,13 @@ checked_text!(
     Email,
     is_email,
     "an e-mail address of at most 254 bytes"
+);
+
+checked_text!(
+    /// The name of a plan.
+    PlanName,
+    is_plan_name,
+    "1 to 64 letters, digits and . _ -"
 );
 
 impl PersonId {
@@ -281,6 +289,8 @@ pub struct KeyRecord {
     pub expires_at: Option<Timestamp>,
     /// Where it may be used from; none: anywhere. At most [`ADDRESSES_MAX`].
     pub addresses: Vec<IpNet>,
+    /// How much it may ask for; `None`: what the config says of keys without a plan.
+    pub plan: Option<PlanName>,
     /// Set once it is revoked.
     pub revoked: Option<Revocation>,
 }
@@ -303,6 +313,7 @@ impl KeyRecord {
             not_before: None,
             expires_at: None,
             addresses: Vec::new(),
+            plan: None,
             revoked: None,
         }
     }

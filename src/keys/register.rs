@@ -19,11 +19,16 @@ use super::{
     chunks::Chunks,
     directory::{Directory, OrganizationEntry, PersonEntry, PersonFacts},
     grants::{Grants, ScopeNames},
+    plans::{PlanNames, PlanNumber},
     problem::{BuildProblem, Fault, Problems, RecordField, Subject},
     record::{ADDRESSES_MAX, KeyRecord, Organization, OrganizationId, Person, PersonId},
     table::{Entry, KeyTable, TableFull},
 };
-use crate::policy::{project::ProjectSet, scope::MANAGE};
+use crate::policy::{
+    plan::{Plan, Plans},
+    project::ProjectSet,
+    scope::MANAGE,
+};
 
 /// Fewer project sets than this are never looked through for unused ones.
 const SETS_SWEPT: usize = 1024;
@@ -31,6 +36,8 @@ const SETS_SWEPT: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Register {
     directory: Arc<Directory>,
+    /// Those of the config.
+    plans: Plans,
     organization_at: HashMap<OrganizationId, u32>,
     person_at: HashMap<PersonId, u32>,
     /// By their hash, so that no set is held twice; should two share one, the second is not found again.
@@ -43,19 +50,21 @@ pub(super) struct Register {
 impl Register {
     /// Of nobody but the organization `default`.
     pub(super) fn new(policy: &KeyPolicy<'_>) -> Self {
-        Self::of(Arc::new(Directory {
+        let directory = Directory {
             brand: policy.brand.clone(),
             role_caps: *policy.role_caps,
             scopes: ScopeNames::new(policy.scopes),
+            plans: PlanNames::new(policy.plans),
             organizations: Chunks::default(),
             sole_organization: None,
             people: Chunks::default(),
             project_sets: Chunks::default(),
-        }))
+        };
+        Self::of(Arc::new(directory), policy.plans)
     }
 
-    /// Of what is in `directory`.
-    pub(super) fn of(directory: Arc<Directory>) -> Self {
+    /// Of what is in `directory`, with these plans.
+    pub(super) fn of(directory: Arc<Directory>, plans: &Plans) -> Self {
         let hasher = RandomState::new();
         let organizations = directory.organizations.iter().map(|entry| entry.id.clone());
         let people = directory.people.iter().map(|entry| entry.id.clone());
@@ -65,6 +74,7 @@ impl Register {
             person_at: people.zip(0..).collect(),
             project_set_at: sets.zip(0..).collect(),
             sets_in_use: directory.project_sets.len(),
+            plans: plans.clone(),
             hasher,
             directory,
         }
@@ -77,6 +87,12 @@ impl Register {
     /// The directory, to be changed; shared parts are copied as they are touched.
     pub(super) fn directory_mut(&mut self) -> &mut Directory {
         Arc::make_mut(&mut self.directory)
+    }
+
+    /// From now on plans are those of another config.
+    pub(super) fn set_plans(&mut self, plans: &Plans) {
+        self.plans.clone_from(plans);
+        self.directory_mut().plans.redefine(plans);
     }
 
     /// Takes the place of all organizations there were. None at all is one, called `default`.
@@ -185,6 +201,7 @@ impl Register {
         check_alone(key, &mut teller);
         let grants = self.grants(key, &mut teller);
         let manages = key.is_granted(MANAGE);
+        let plan = self.plan(key, &mut teller);
         let owner = key.owner.as_ref().map(|id| self.owner(id, &mut teller)).transpose()?;
         let organization =
             key.organization.as_ref().map(|id| self.named_organization(id, &mut teller)).transpose()?;
@@ -207,6 +224,7 @@ impl Register {
             revoked_ms: key.revoked.as_ref().map(|revoked| floor_ms(revoked.at)),
             not_before_ms: key.not_before.map(ceil_ms),
             addresses: &key.addresses,
+            plan,
         };
         let previous = key.previous.as_ref().map(|previous| {
             let until = floor_ms(previous.until);
@@ -230,6 +248,17 @@ impl Register {
             }
         }
         grants
+    }
+
+    fn plan(&mut self, key: &KeyRecord, teller: &mut Teller<'_>) -> Option<PlanNumber> {
+        let name = key.plan.as_ref()?.as_str();
+        if !self.plans.is_known(name) {
+            let nearest = teller.problems.nearest(name, self.plans.iter().map(Plan::name));
+            let fault = Fault::UnknownPlan { name: name.to_owned(), nearest };
+            teller.tell(RecordField::Plan, None, fault);
+        }
+        let found = self.directory.plans.find(name);
+        Some(found.unwrap_or_else(|| Arc::make_mut(&mut self.directory).plans.find_or_add(name, &self.plans)))
     }
 
     fn owner(&mut self, id: &PersonId, teller: &mut Teller<'_>) -> Result<u32, TableFull> {

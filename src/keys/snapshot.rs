@@ -16,6 +16,7 @@ use super::{
     table::{Change, KeyIndex, KeyTable, KeyView, TableFull},
 };
 use crate::policy::{
+    plan::PlanIndex,
     principal::{KeyIdText, Owner, Principal},
     project::{ProjectSet, VisibleProjects},
     reason::Reason,
@@ -43,6 +44,8 @@ pub struct Authenticated<'s> {
     pub is_previous_secret: bool,
     /// When this secret stops working; `None`: never.
     pub expires_at: Option<Timestamp>,
+    /// How much the key may ask for, among the plans of the config that the snapshot was made for; `None`: anything.
+    pub plan: Option<PlanIndex>,
 }
 
 /// Why a secret does not authenticate.
@@ -128,6 +131,16 @@ impl KeySnapshot {
     /// The closure of what the key was granted: what it could do without an owner.
     pub fn granted(&self, view: &KeyView<'_>) -> ScopeSet {
         self.directory.scopes.closure(view.grants)
+    }
+
+    /// How much the key may ask for, among the plans of the config that the snapshot was made for; `None`: anything.
+    pub fn plan(&self, view: &KeyView<'_>) -> Option<PlanIndex> {
+        self.directory.plans.plan(view.details.plan())
+    }
+
+    /// The plan that the key names, also one that the config does not know; `None`: it names none.
+    pub fn named_plan(&self, view: &KeyView<'_>) -> Option<&str> {
+        self.directory.plans.name(view.details.plan()?)
     }
 
     /// What [`KeySnapshot::authenticate`] would say to the current secret of the key `id`; `None` if there is no such
@@ -249,6 +262,7 @@ impl KeySnapshot {
             digest: view.digest,
             is_previous_secret: view.details.is_previous(),
             expires_at: view.expires_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+            plan: self.plan(view),
         }))
     }
 

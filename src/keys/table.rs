@@ -476,7 +476,10 @@ mod tests {
     use ipnet::IpNet;
     use proptest::prelude::*;
 
-    use super::{super::record::KeyId, *};
+    use super::{
+        super::{plans::PlanNumber, record::KeyId},
+        *,
+    };
 
     /// What an entry is made from: enough variety to take every branch of the details.
     #[derive(Debug, Clone, PartialEq)]
@@ -511,6 +514,7 @@ mod tests {
                 revoked_ms: self.revoked_ms,
                 not_before_ms: self.not_before_ms,
                 addresses: &self.addresses,
+                plan: self.number.is_multiple_of(13).then_some(PlanNumber::of(self.number)),
             }
         }
 

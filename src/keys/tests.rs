@@ -16,6 +16,7 @@ use super::{
     snapshot::{KeySnapshot, Refused, Standing},
 };
 use crate::policy::{
+    plan::Plans,
     principal::Role,
     project::ProjectSet,
     reason::Reason,
@@ -73,6 +74,7 @@ fn try_build(
         scopes: &scopes,
         role_caps: &RoleCaps::defaults(&scopes).unwrap(),
         brand: &Brand::default(),
+        plans: &Plans::default(),
     };
     KeySnapshot::build(keys, people, organizations, &policy)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
@@ -362,7 +364,8 @@ fn problems_name_record_field_and_element() {
     record.scopes = vec!["read".into(), "wrte".into()];
     let scopes = Scopes::default();
     let caps = RoleCaps::defaults(&scopes).unwrap();
-    let policy = KeyPolicy { scopes: &scopes, role_caps: &caps, brand: &Brand::default() };
+    let policy =
+        KeyPolicy { scopes: &scopes, role_caps: &caps, brand: &Brand::default(), plans: &Plans::default() };
     let keys = [key("k0", "s0"), record];
     let problems = KeySnapshot::build(&keys, &[] as &[Person], &[] as &[Organization], &policy).unwrap_err();
     let [problem] = problems.as_slice() else { panic!("one problem, not {problems:?}") };
@@ -399,7 +402,12 @@ fn own_scopes_are_closed_and_capped() {
     let effective = |role| {
         let mut record = record.clone();
         record.owner = Some(owned_by("ada"));
-        let policy = KeyPolicy { scopes: &scopes, role_caps: &caps, brand: &Brand::default() };
+        let policy = KeyPolicy {
+            scopes: &scopes,
+            role_caps: &caps,
+            brand: &Brand::default(),
+            plans: &Plans::default(),
+        };
         let snapshot =
             KeySnapshot::build(&[record], &[person("ada", role)], &[] as &[Organization], &policy).unwrap();
         let set = snapshot.authenticate(b"s1", at(1), "::1".parse().unwrap()).unwrap().principal.scopes;

@@ -3,6 +3,7 @@
 pub mod decide;
 pub mod fold;
 pub mod path;
+pub mod plan;
 pub mod principal;
 pub mod project;
 pub mod reason;

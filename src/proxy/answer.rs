@@ -21,11 +21,14 @@ use super::{
     headers::CorsFields,
 };
 
+/// A name and its value.
+type AnswerField = (Cow<'static, str>, Cow<'static, str>);
+
 /// A whole answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    fields: Vec<AnswerField>,
     cors: Option<CorsFields>,
     body: Vec<u8>,
     is_head: bool,
@@ -56,7 +59,7 @@ impl Answer {
         form: Form,
     ) -> Self {
         if form.is_grpc {
-            return Self::grpc(denial, cors, request_id);
+            return Self::grpc(denial, config, cors, request_id);
         }
         let (content_type, body) = body_of(denial, config, request_id);
         let mut fields = vec![field("Content-Type", content_type), field("Cache-Control", "no-store")];
@@ -70,18 +73,23 @@ impl Answer {
         if let Some(seconds) = denial.retry_after_seconds {
             fields.push(field("Retry-After", seconds.to_string()));
         }
+        push_allowance(&mut fields, denial, config);
         Self { status: denial.reason.status(), fields, cors, body, is_head: form.is_head }
     }
 
     /// gRPC reads the status from the head of an answer without body ("Trailers-Only", gRPC over HTTP/2).
-    fn grpc(denial: &Denial<'_>, cors: Option<CorsFields>, request_id: &RequestId) -> Self {
-        let fields = vec![
+    fn grpc(denial: &Denial<'_>, config: &Config, cors: Option<CorsFields>, request_id: &RequestId) -> Self {
+        let mut fields = vec![
             field("Content-Type", "application/grpc"),
             field("Cache-Control", "no-store"),
             field("grpc-status", denial.reason.grpc_status().to_string()),
             field("grpc-message", grpc_message(denial)),
             field("X-Request-Id", request_id.as_str().to_owned()),
         ];
+        if let Some(seconds) = denial.retry_after_seconds.filter(|_| denial.exceeded.is_some()) {
+            fields.push(field("Retry-After", seconds.to_string()));
+        }
+        push_allowance(&mut fields, denial, config);
         Self { status: 200, fields, cors, body: Vec::new(), is_head: false }
     }
 
@@ -190,8 +198,19 @@ impl Answer {
     }
 }
 
-fn field(name: &'static str, value: impl Into<Cow<'static, str>>) -> (Cow<'static, str>, Cow<'static, str>) {
+fn field(name: &'static str, value: impl Into<Cow<'static, str>>) -> AnswerField {
     (name.into(), value.into())
+}
+
+/// What is left to a key that exceeded its limit.
+fn push_allowance(fields: &mut Vec<AnswerField>, denial: &Denial<'_>, config: &Config) {
+    let allowance = denial.exceeded.and_then(|exceeded| exceeded.allowance);
+    if let Some((policy, left)) =
+        allowance.as_ref().and_then(|allowance| allowance.fields(&config.policy.plans))
+    {
+        fields.push(field("RateLimit-Policy", policy.to_owned()));
+        fields.push(field("RateLimit", left.to_string()));
+    }
 }
 
 fn body_of(denial: &Denial<'_>, config: &Config, request_id: &RequestId) -> (Cow<'static, str>, Vec<u8>) {

@@ -147,7 +147,8 @@ impl<'e, C: Client> Course<'e, C> {
     pub(super) fn forward_fields(&mut self, head: &ResponseHead<'_>, is_final: bool) {
         let outgoing = self.outgoing;
         let cors = outgoing.cors.as_ref().filter(|_| is_final);
-        forward_response(self.client, head, &outgoing.site.config, cors, &outgoing.request_id);
+        let allowance = outgoing.allowance.as_ref().filter(|_| is_final || head.status == 101);
+        forward_response(self.client, head, &outgoing.site.config, cors, &outgoing.request_id, allowance);
     }
 
     /// From here on the client has its answer: nothing can be said in its place.

@@ -116,7 +116,9 @@ impl Gateway {
             Ok(request) => request,
             Err(denial) => return Finding::Refused(context.refuse(&denial)),
         };
-        let judgement = self.judge(context.published, &request, address);
+        // Requests under way are not counted at a door: nobody tells it when they end.
+        let mut limiter = self.limits.for_request(address, config.failed_attempts);
+        let judgement = self.judge(context.published, &request, address, &mut limiter);
         outcome.decided(*revision, judgement.key.map(key_use));
         let Judgement { verdict, route, strip_credential, .. } = judgement;
         let cors_of = |forwarding: usize| {
@@ -125,6 +127,7 @@ impl Gateway {
         match verdict {
             Err(denial) => {
                 outcome.routed(route.map_or("", |route| &route.pattern), None);
+                self.count_limited(&denial, &self.site_of(context.published), address);
                 let cors = match route.filter(|_| denial.reason != Reason::NotFound) {
                     Some(route) => cors_of(route.forwarding),
                     None => config.cors.as_ref().map(|cors| CorsFields::of_answer(cors, origin)),

@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use crate::{
     clock::{self, Clock, SystemClock},
     config::model::{AuthzProtocol, Config, ListenerConfig, Serves, UpstreamConfig},
-    gate::{self, Denial, FoundKey, Judgement, Request, Verdict},
+    gate::{self, Allowance, Denial, FoundKey, Judgement, Request, Verdict},
     http1::framing::{BodyLength, connection_tokens},
+    limit::cells::Hold,
     live::{Live, LiveReader, Published},
     message::{RequestHead, Version},
     net::{
@@ -25,7 +26,9 @@ use crate::{
     },
     policy::{decide::Permit, reason::Reason, route::Route},
     telemetry::{
+        metrics::PlanMetrics,
         outcome::{KeyUse, OutcomeGuard},
+        throttle::Throttle,
         trace_context::{RequestId, TraceId, TraceParent},
         usage::SecretSlot,
         worker::WorkerTelemetry,
@@ -43,6 +46,7 @@ use super::{
     failure::{Cut, Failure},
     grpc,
     headers::{Composition, CorsFields},
+    limits::{RequestLimits, WorkerLimits},
     underway::{Register, Underway},
     upstream::{Pool, UpstreamSecurity, Upstreams, Way},
 };
@@ -54,6 +58,7 @@ pub struct Gateway {
     lease: Live,
     site: RefCell<Rc<Site>>,
     upstreams: Upstreams,
+    pub(super) limits: WorkerLimits,
     pub(super) register: Rc<Register>,
     pub(super) telemetry: Rc<WorkerTelemetry>,
 }
@@ -63,6 +68,7 @@ pub struct Gateway {
 pub(super) struct Site {
     pub(super) config: Arc<Config>,
     pools: Vec<Rc<Pool>>,
+    plans: Vec<PlanMetrics>,
 }
 
 /// A request that policy permits, composed and ready to be sent. Made of a [`Permit`] and nothing else, and all that
@@ -87,6 +93,10 @@ pub(super) struct Outgoing {
     pub(super) grpc_timeout: Option<Duration>,
     /// `None` of a public route.
     pub(super) underway: Option<Underway>,
+    /// What is left to its key, where that is limited.
+    pub(super) allowance: Option<Allowance>,
+    /// Its place among the requests of its key at once.
+    hold: Option<Hold>,
 }
 
 impl Outgoing {
@@ -142,6 +152,7 @@ impl Gateway {
             lease: live.clone(),
             site: RefCell::new(Rc::new(site)),
             upstreams,
+            limits: WorkerLimits::new(live.limits().clone()),
             register: Rc::default(),
             telemetry,
         })
@@ -235,12 +246,14 @@ impl Gateway {
             }
         };
         let body = request.body;
-        let judgement = self.judge(published, &request, address);
+        let mut limiter = self.limits.for_request(address, published.config.failed_attempts);
+        let judgement = self.judge(published, &request, address, &mut limiter);
         outcome.decided(published.revision, judgement.key.map(key_use));
-        let Judgement { verdict, route, key, strip_credential } = judgement;
+        let Judgement { verdict, route, key, strip_credential, allowance } = judgement;
         let admission = match verdict {
             Err(denial) => {
                 outcome.routed(route.map_or("", |route| &route.pattern), None);
+                self.count_limited(&denial, &site, address);
                 let cors = if denial.reason == Reason::NotFound { None } else { route };
                 context.refuse_for(&denial, cors, &head)
             }
@@ -261,6 +274,7 @@ impl Gateway {
                     Ok(mut outgoing) => {
                         outcome.permitted(permit.needs().scopes);
                         // In the same step as the verdict, so that no publication passes between them.
+                        (outgoing.allowance, outgoing.hold) = (allowance, limiter.hold);
                         outgoing.underway = key.map(|key| self.register.enter(&key, &permit, address, &site));
                         Admission::Forward(Box::new(outgoing))
                     }
@@ -271,20 +285,38 @@ impl Gateway {
         (admission, body)
     }
 
-    /// The verdict of what is in force, now.
+    /// The verdict of what is in force, now. In row 8 `limiter` counts the request.
     pub(super) fn judge<'s, 'b>(
         &self,
         published: &'s Published,
         request: &Request<'b>,
         client: IpAddr,
+        limiter: &mut RequestLimits<'_>,
     ) -> Judgement<'s, 'b> {
         let (policy, keys) = (&published.config.policy, published.keys.as_ref());
-        let judgement = gate::judge(policy, keys, request, client, SystemClock.now());
+        let judgement = gate::judge(policy, keys, request, client, SystemClock.now(), limiter);
         // Looked at behind the verdict: however long that took, the keys were to be trusted when it was made.
         if !judgement.is_keyless() && !self.may_trust_keys() {
-            return gate::judge(policy, None, request, client, SystemClock.now());
+            return gate::judge(policy, None, request, client, SystemClock.now(), limiter);
         }
         judgement
+    }
+
+    /// Counts a refusal for a limit, and tells of addresses that try one bad key after the other.
+    pub(super) fn count_limited(&self, denial: &Denial<'_>, site: &Site, client: IpAddr) {
+        static LINES: Throttle = Throttle::new();
+        match denial.exceeded {
+            Some(exceeded) => {
+                if let Some(plan) = site.plans.get(exceeded.plan.as_usize()) {
+                    plan.exceeded(exceeded.limit);
+                }
+            }
+            None if denial.reason == Reason::RateLimited => {
+                self.telemetry.metrics().failed_attempts_limited.add(1);
+                LINES.speak(|suppressed| tracing::warn!(suppressed, %client, "an address sends too many requests with bad keys"));
+            }
+            None => {}
+        }
     }
 
     /// Whether the lease of the keys runs. Cost: one load where it is endless.
@@ -294,7 +326,7 @@ impl Gateway {
     }
 
     /// This worker's view of the config in force, made anew when another one came into force.
-    fn site_of(&self, published: &Published) -> Rc<Site> {
+    pub(super) fn site_of(&self, published: &Published) -> Rc<Site> {
         let mut site = self.site.borrow_mut();
         if !Arc::ptr_eq(&site.config, &published.config) {
             let next =
@@ -455,6 +487,8 @@ impl Context<'_> {
             form: self.form,
             grpc_timeout: if self.form.is_grpc { grpc::timeout(&head.fields) } else { None },
             underway: None,
+            allowance: None,
+            hold: None,
         })
     }
 }
@@ -482,7 +516,8 @@ impl Site {
                 )
             })
             .collect();
-        Self { config, pools }
+        let plans = config.policy.plans.iter().map(|plan| telemetry.plan(plan.name())).collect();
+        Self { config, pools, plans }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{io::Write as _, net::IpAddr, sync::LazyLock};
 
 use crate::{
     config::model::{Config, Cors, UpstreamConfig, UpstreamHost},
-    gate::{Denial, Request, identity::write_identity},
+    gate::{Allowance, Denial, Request, identity::write_identity},
     http1::{
         encode::{HEAD_END, write_chunked_coding, write_content_length, write_request_line},
         framing::{BodyLength, connection_tokens},
@@ -299,12 +299,19 @@ pub(super) fn forward_response<C: Client>(
     config: &Config,
     cors: Option<&CorsFields>,
     request_id: &RequestId,
+    allowance: Option<&Allowance>,
 ) {
     let named = connection_options(&head.fields);
+    let limits = allowance.and_then(|allowance| allowance.fields(&config.policy.plans));
     for field in head.fields.iter() {
-        if !is_response_stripped(field, config, cors.is_some()) && !is_named(field, &named) {
+        let is_ours = limits.is_some() && is_limit_field(field);
+        if !is_response_stripped(field, config, cors.is_some()) && !is_named(field, &named) && !is_ours {
             client.field(field.name, field.value);
         }
+    }
+    if let Some((policy, left)) = limits {
+        client.field(b"RateLimit-Policy", policy.as_bytes());
+        client.field(b"RateLimit", left.as_bytes());
     }
     client.field(b"X-Request-Id", request_id.as_str().as_bytes());
     if let Some(cors) = cors {
@@ -319,6 +326,11 @@ pub(super) fn is_response_stripped(field: &Field<'_>, config: &Config, has_cors:
         || field.is("x-request-id")
         || config.policy.identity_names.contains(field.name)
         || (has_cors && is_cors_field(field))
+}
+
+/// What the gateway tells of the limits of a key, in the place of an upstream that has its own.
+fn is_limit_field(field: &Field<'_>) -> bool {
+    field.is("ratelimit") || field.is("ratelimit-policy")
 }
 
 fn is_cors_field(field: &Field<'_>) -> bool {

@@ -15,6 +15,7 @@ mod grpc;
 mod headers;
 mod http1;
 mod http2;
+mod limits;
 mod underway;
 mod upstream;
 mod upstream_head;

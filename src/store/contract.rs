@@ -23,6 +23,7 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
+pub use super::limit_claims::{CLAIMS_READ, FleetLimits, LIVE_WITHIN, LimitClaim};
 pub use super::query::{KeyCursor, KeyQuery, OwnedKey, PersonQuery, Remembered, Submission};
 use super::{accounts::Accounts, file::FileProblem};
 pub use crate::keys::tally::KeyTally;
@@ -367,6 +368,14 @@ pub trait Database: Store {
 
     /// The acknowledgement of `revision`, or the first of a later one, by each replica that gave one.
     fn acknowledgements(&self, revision: u64) -> Task<'_, Vec<Acknowledgement>>;
+
+    /// Takes the turn of `replica` to divide limits: `divide` is given what the fleet says, and what it answers takes the place of
+    /// what this replica said before. One turn comes after the other: what it was given is so until its answer is there.
+    fn share_limits<'a>(
+        &'a self,
+        replica: &'a str,
+        divide: &'a mut (dyn FnMut(&FleetLimits) -> Vec<LimitClaim> + Send),
+    ) -> Task<'a, ()>;
 
     /// Adds uses to what is counted. All of them or none; one that was lost on the way back may count twice.
     fn add_usage<'a>(&'a self, rows: &'a [UsageRow]) -> Task<'a, ()>;

@@ -85,6 +85,7 @@ struct RecordPlaces {
     organization: Place,
     not_before: Place,
     addresses: Place,
+    plan: Place,
     scopes: ListPlaces,
     projects: ListPlaces,
 }
@@ -166,6 +167,7 @@ impl RecordPlaces {
             RecordField::Organization => self.organization,
             RecordField::NotBefore => self.not_before,
             RecordField::Addresses => self.addresses,
+            RecordField::Plan => self.plan,
             RecordField::Scopes => self.scopes.of(element),
             RecordField::Projects => self.projects.of(element),
         };
@@ -365,6 +367,7 @@ impl<'f> Resolver<'f> {
             organization: raw.organization.place().unwrap_or_default(),
             not_before: raw.not_before.place().unwrap_or_default(),
             addresses: raw.addresses.place().unwrap_or_default(),
+            plan: raw.plan.place().unwrap_or_default(),
             scopes: list_places(&raw.scopes),
             projects: project_places(&raw.projects),
         });
@@ -391,6 +394,7 @@ impl<'f> Resolver<'f> {
                 .into_value()
                 .map(|networks| networks.into_iter().map(|network| network.into_value().0).collect())
                 .unwrap_or_default(),
+            plan: raw.plan.into_value().map(|plan| plan.0),
             revoked: raw.revoked_at.into_value().map(|at| Revocation {
                 at: at.0,
                 by: by.map(|by| by.0),

@@ -1,5 +1,6 @@
 //! A database in memory: the contract at its shortest, to read and to test against. It is gone with the process.
 
+mod limits;
 mod signals;
 
 use std::{
@@ -16,9 +17,9 @@ use super::{
     accounts::Accounts,
     contract::{
         Access, Acknowledgement, AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, Changes,
-        Checksum, Committed, Database, Feed, Head, Heartbeat, Intake, KeyQuery, KeyTally, OwnedKey,
-        PersonQuery, Remembered, Replica, RevokedBefore, ScopeUse, Signals, Since, Store, StoreError,
-        Submission, Taken, Task, Transaction, UsageRow,
+        Checksum, Committed, Database, Feed, FleetLimits, Head, Heartbeat, Intake, KeyQuery, KeyTally,
+        LimitClaim, OwnedKey, PersonQuery, Remembered, Replica, RevokedBefore, ScopeUse, Signals, Since,
+        Store, StoreError, Submission, Taken, Task, Transaction, UsageRow,
     },
     memory_accounts::MemoryAccounts,
     query::Membership,
@@ -76,6 +77,7 @@ enum Change {
 struct Followers {
     replicas: BTreeMap<String, Replica>,
     acknowledgements: BTreeMap<(String, u64), Acknowledgement>,
+    limits: Vec<LimitClaim>,
     usage: KeptUsage,
 }
 
@@ -543,6 +545,15 @@ impl Database for MemoryDatabase {
         let silent = |replica: &Replica| now.duration_since(replica.beat_at).try_into().unwrap_or_default();
         let seen_now = |replica: &Replica| Replica { silent: silent(replica), ..replica.clone() };
         done(self.followers(|followers| followers.replicas.values().map(seen_now).collect()))
+    }
+
+    fn share_limits<'a>(
+        &'a self,
+        replica: &'a str,
+        divide: &'a mut (dyn FnMut(&FleetLimits) -> Vec<LimitClaim> + Send),
+    ) -> Task<'a, ()> {
+        self.followers(|followers| limits::share(followers, replica, divide));
+        done(())
     }
 
     fn acknowledgements(&self, revision: u64) -> Task<'_, Vec<Acknowledgement>> {

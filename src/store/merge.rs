@@ -180,6 +180,7 @@ fn named(field: RecordField) -> &'static str {
         RecordField::Organization => "`organization`",
         RecordField::NotBefore => "`not_before`",
         RecordField::Addresses => "`addresses`",
+        RecordField::Plan => "`plan`",
     }
 }
 

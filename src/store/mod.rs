@@ -19,6 +19,7 @@ pub mod file_set;
 pub mod file_store;
 pub mod key_file_writer;
 pub mod key_files;
+mod limit_claims;
 pub mod memory;
 pub mod memory_accounts;
 mod merge;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, de};
 use crate::{
     keys::{
         digest::KeyDigest,
-        record::{Email, KeyId, Name, OrganizationId, PersonId},
+        record::{Email, KeyId, Name, OrganizationId, PersonId, PlanName},
     },
     policy::principal::Role,
     yaml::{Field, Map, Place, StringOr},
@@ -115,6 +115,9 @@ pub(super) struct RawKey {
     /// Networks it may be used from; absent: anywhere.
     #[serde(default)]
     pub(super) addresses: Optional<Vec<Field<Written<IpNet>>>>,
+    /// The plan of `limits.plans` that says how much it may ask for; absent: `limits.default`.
+    #[serde(default)]
+    pub(super) plan: Optional<Written<PlanName>>,
     /// When it was revoked.
     #[serde(default)]
     pub(super) revoked_at: Optional<Written<Timestamp>>,
@@ -350,6 +353,7 @@ checked_text! {
     KeyId, "KeyId", "^[A-Za-z0-9._-]{1,64}$";
     PersonId, "PersonId", "^[A-Za-z0-9._@+:|-]{1,128}$";
     OrganizationId, "OrganizationId", "^[A-Za-z0-9._-]{1,64}$";
+    PlanName, "PlanName", "^[A-Za-z0-9._-]{1,64}$";
     Name, "Name", "^.{1,128}$";
     Email, "Email", "^\\S+@\\S+$";
 }
@@ -475,6 +479,6 @@ mod tests {
         let key = &schema["$defs"]["Key"];
         assert_eq!(key["required"], serde_json::json!(["id", "hash", "scopes", "projects", "expires_at"]));
         assert_eq!(key["additionalProperties"], false);
-        assert_eq!(key["properties"].as_object().unwrap().len(), 18);
+        assert_eq!(key["properties"].as_object().unwrap().len(), 19);
     }
 }

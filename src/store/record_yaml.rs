@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::{
-    keys::record::{KeyRecord, Name, Organization, OrganizationId, Person, PersonId},
+    keys::record::{KeyRecord, Name, Organization, OrganizationId, Person, PersonId, PlanName},
     policy::project::ProjectSet,
     yaml::edit::NewValue,
 };
@@ -32,6 +32,7 @@ pub fn key(key: &KeyRecord) -> NewValue {
     if !key.addresses.is_empty() {
         fields.put("addresses", NewValue::strings(key.addresses.iter().map(ToString::to_string)));
     }
+    fields.optional("plan", key.plan.as_ref().map(PlanName::as_str));
     fields.optional("created_at", key.created_at.map(instant).as_deref());
     fields.optional("not_before", key.not_before.map(instant).as_deref());
     if let Some(revoked) = &key.revoked {

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::{
         keys::{build::SnapshotBuilder, caps::RoleCaps, secret::Brand},
-        policy::scope::Scopes,
+        policy::{plan::Plans, scope::Scopes},
     };
 
     const OF: ImageOf = ImageOf { instance: Uuid::from_u128(7), revision: 812 };
@@ -172,7 +172,12 @@ mod tests {
     fn with_policy<T>(then: impl FnOnce(&KeyPolicy<'_>) -> T) -> T {
         let scopes = Scopes::default();
         let caps = RoleCaps::new(|_| scopes.all());
-        then(&KeyPolicy { scopes: &scopes, role_caps: &caps, brand: &Brand::default() })
+        then(&KeyPolicy {
+            scopes: &scopes,
+            role_caps: &caps,
+            brand: &Brand::default(),
+            plans: &Plans::default(),
+        })
     }
 
     fn at(second: i64) -> Timestamp {

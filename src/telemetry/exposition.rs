@@ -14,14 +14,17 @@ use prometheus_client::{
 
 use super::{
     metrics::{
-        ControlState, DURATION_BOUNDS_US, DurationHistogram, DurationTotals, Metrics, Registry,
+        ControlState, DURATION_BOUNDS_US, DurationHistogram, DurationTotals, Metrics, PlanCounters, Registry,
         RequestCounters, StatusClasses, UpstreamCounters, UpstreamError, WorkerCounters,
     },
     names::{self, Metric},
     outcome::{AbortedBy, Door},
     process::ProcessReading,
 };
-use crate::{keys::tally::KeyTally, policy::reason::Reason};
+use crate::{
+    keys::tally::KeyTally,
+    policy::{plan::Limit, reason::Reason},
+};
 
 impl Metrics {
     /// The `Content-Type` of [`Metrics::render`].
@@ -47,6 +50,7 @@ impl Collector for Registry {
         gauge(encoder, &names::WORKERS, &(workers.len() as u64))?;
         encode_requests(encoder, &workers)?;
         encode_connections(encoder, &workers)?;
+        encode_limits(encoder, &workers)?;
         encode_upstreams(encoder, &workers)?;
         encode_losses(encoder, self, &workers)?;
         encode_control(encoder, &self.control())?;
@@ -123,6 +127,22 @@ fn encode_connections(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCoun
         sample(&mut cut, &[("reason", reason.code())], count)?;
     }
     Ok(())
+}
+
+fn encode_limits(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounters>]) -> fmt::Result {
+    let mut plans: BTreeMap<Box<str>, Vec<Arc<PlanCounters>>> = BTreeMap::new();
+    for cells in workers.iter().flat_map(|worker| worker.plans()) {
+        plans.entry(cells.name.clone()).or_default().push(cells);
+    }
+    let mut limited = family(encoder, &names::RATE_LIMITED)?;
+    for (name, cells) in &plans {
+        for (at, limit) in Limit::ALL.into_iter().enumerate() {
+            let count = sum(cells, |cells| cells.exceeded[at].get());
+            sample(&mut limited, &[("plan", &**name), ("limit", limit.as_str())], count)?;
+        }
+    }
+    let failed = sum(workers, |worker| worker.failed_attempts_limited.get());
+    counter(encoder, &names::FAILED_ATTEMPTS_LIMITED, failed)
 }
 
 /// The cells of every worker, by upstream.

@@ -19,7 +19,10 @@ use std::{
 use jiff::Timestamp;
 
 use super::outcome::{AbortedBy, Door, End, RequestOutcome};
-use crate::{keys::tally::KeyTally, policy::reason::Reason};
+use crate::{
+    keys::tally::KeyTally,
+    policy::{plan::Limit, reason::Reason},
+};
 
 /// Sources whose reloads are told apart; what comes after shares one entry.
 const SOURCES_MAX: usize = 1_000;
@@ -173,7 +176,10 @@ pub struct WorkerCounters {
     pub(super) streams_cut: [Counter; Reason::ALL.len()],
     pub(super) access_log_dropped: Counter,
     pub(super) usage_dropped: Counter,
+    /// Attempts with bad keys that were answered 429 since too many of their address had failed.
+    pub failed_attempts_limited: Counter,
     upstreams: Mutex<Vec<Arc<UpstreamCounters>>>,
+    plans: Mutex<Vec<Arc<PlanCounters>>>,
 }
 
 impl WorkerCounters {
@@ -195,6 +201,10 @@ impl WorkerCounters {
 
     pub(super) fn upstreams(&self) -> Vec<Arc<UpstreamCounters>> {
         lock(&self.upstreams).clone()
+    }
+
+    pub(super) fn plans(&self) -> Vec<Arc<PlanCounters>> {
+        lock(&self.plans).clone()
     }
 }
 
@@ -297,6 +307,21 @@ impl UpstreamCounters {
     }
 }
 
+/// What one worker counts of one plan. Reached through [`PlanMetrics`].
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct PlanCounters {
+    pub(super) name: Box<str>,
+    pub(super) exceeded: [Counter; Limit::ALL.len()],
+}
+
+impl PlanCounters {
+    /// Counts a request that exceeded a limit of the plan.
+    pub fn exceeded(&self, limit: Limit) {
+        self.exceeded[limit as usize].add(1);
+    }
+}
+
 /// One worker's hold on its own cells. `Send`, to be handed to the worker's thread; neither `Sync` nor `Clone`, so
 /// that no second thread writes.
 #[derive(Debug)]
@@ -319,6 +344,19 @@ impl WorkerMetrics {
         });
         UpstreamMetrics { counters, single_thread: PhantomData }
     }
+
+    /// The cells of the plan called `name`, as [`WorkerMetrics::upstream`].
+    pub fn plan(&self, name: &str) -> PlanMetrics {
+        let mut plans = lock(&self.counters.plans);
+        plans.retain(|known| &*known.name == name || Arc::strong_count(known) > 1);
+        let known = plans.iter().find(|known| &*known.name == name).map(Arc::clone);
+        let counters = known.unwrap_or_else(|| {
+            let new = Arc::new(PlanCounters { name: name.into(), exceeded: Default::default() });
+            plans.push(Arc::clone(&new));
+            new
+        });
+        PlanMetrics { counters, single_thread: PhantomData }
+    }
 }
 
 impl Deref for WorkerMetrics {
@@ -340,6 +378,21 @@ impl Deref for UpstreamMetrics {
     type Target = UpstreamCounters;
 
     fn deref(&self) -> &UpstreamCounters {
+        &self.counters
+    }
+}
+
+/// One worker's hold on its cells of one plan; stays on the worker's thread.
+#[derive(Debug, Clone)]
+pub struct PlanMetrics {
+    counters: Arc<PlanCounters>,
+    single_thread: PhantomData<*const ()>,
+}
+
+impl Deref for PlanMetrics {
+    type Target = PlanCounters;
+
+    fn deref(&self) -> &PlanCounters {
         &self.counters
     }
 }
@@ -518,6 +571,9 @@ mod tests {
         }
         for (at, door) in Door::ALL.into_iter().enumerate() {
             assert_eq!(door as usize, at);
+        }
+        for (at, limit) in Limit::ALL.into_iter().enumerate() {
+            assert_eq!(limit as usize, at);
         }
         for (at, error) in UpstreamError::ALL.into_iter().enumerate() {
             assert_eq!(error as usize, at);

@@ -76,6 +76,10 @@ metrics! {
         "Upgraded connections (WebSocket) that are open.";
     STREAMS_CUT = Counter "keygate_streams_cut" {"reason"}
         "Requests under way, streams among them, that were ended because their key was good for them no longer.";
+    RATE_LIMITED = Counter "keygate_rate_limited" {"plan", "limit"}
+        "Requests answered 429 since their key exceeded a limit of its plan.";
+    FAILED_ATTEMPTS_LIMITED = Counter "keygate_failed_attempts_limited" {}
+        "Requests with a bad key answered 429 since too many of their address had failed.";
     UPSTREAM_RESPONSES = Counter "keygate_upstream_responses" {"upstream", "status"}
         "Answers of an upstream by status class.";
     UPSTREAM_FIRST_BYTE = Histogram "keygate_upstream_first_byte" [Seconds] {"upstream"}
@@ -141,7 +145,7 @@ mod tests {
     fn no_label_could_grow_with_keys_or_projects() {
         let allowed = [
             "version", "revision", "target", "outcome", "code", "upstream", "status", "kind", "state",
-            "cause", "source", "reason", "door",
+            "cause", "source", "reason", "door", "plan", "limit",
         ];
         for metric in ALL {
             assert!(metric.labels.iter().all(|label| allowed.contains(label)), "{metric:?}");

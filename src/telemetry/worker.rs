@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::{
     access_log::{AccessLog, Choice, LineText, WorkerAccessLog},
-    metrics::{Metrics, UpstreamMetrics, WorkerMetrics},
+    metrics::{Metrics, PlanMetrics, UpstreamMetrics, WorkerMetrics},
     outcome::{OutcomeGuard, RequestOutcome},
     trace_context::{IdSource, RequestId, TraceParent},
     usage::{NeededScopes, UsageBatch, WorkerUsage, usage_channel},
@@ -125,6 +125,11 @@ impl WorkerTelemetry {
     /// This worker's cells of an upstream; for when a config is taken into force.
     pub fn upstream(&self, name: &str) -> UpstreamMetrics {
         self.metrics.upstream(name)
+    }
+
+    /// This worker's cells of a plan; for when a config is taken into force.
+    pub fn plan(&self, name: &str) -> PlanMetrics {
+        self.metrics.plan(name)
     }
 
     /// States the table of scopes that requests are permitted by from now on; for when a config is taken into force.

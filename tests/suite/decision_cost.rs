@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use keygate::{
-    gate::{Request, Verdict, judge},
+    gate::{Request, Unlimited, Verdict, judge},
     http1::parse::{HeadLimits, Parsed, parse_request},
 };
 
@@ -30,7 +30,8 @@ fn a_decision_among_a_million_keys_takes_no_heap_memory() {
                     parse_request(text.as_bytes(), &HeadLimits::default())
                     && let Ok(request) = Request::read(&head, &config.policy)
                 {
-                    let judgement = judge(&config.policy, Some(&snapshot), &request, client, now);
+                    let judgement =
+                        judge(&config.policy, Some(&snapshot), &request, client, now, &mut Unlimited);
                     forwarded = matches!(judgement.verdict, Ok(Verdict::Forward(_)));
                 }
             });

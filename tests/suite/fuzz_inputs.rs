@@ -7,7 +7,7 @@ use bolero::check;
 use jiff::Timestamp;
 use keygate::{
     config::{self, Surroundings},
-    gate::{Request, Verdict, judge},
+    gate::{Request, Unlimited, Verdict, judge},
     http1::parse::{HeadLimits, Parsed, parse_request},
     keys::credential::{Credential, CredentialSources, is_secret},
     message::{Field, Fields},
@@ -74,7 +74,7 @@ fn fuzz_heads_never_gain_what_their_key_lacks() {
                     continue;
                 };
                 let Ok(request) = Request::read(&head, &config.policy) else { continue };
-                let judgement = judge(&config.policy, Some(&snapshot), &request, client, now);
+                let judgement = judge(&config.policy, Some(&snapshot), &request, client, now, &mut Unlimited);
                 if let Ok(Verdict::Forward(permit)) = &judgement.verdict
                     && let Some(project) = permit.project()
                 {

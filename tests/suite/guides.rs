@@ -10,7 +10,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::harness::run::{Run, run, test_tool};
+use crate::harness::{
+    Upstream,
+    run::{Run, run, test_tool},
+};
 
 /// The shell blocks of `page`, of the part under `heading`.
 fn blocks(page: &str, heading: &str) -> Vec<String> {
@@ -103,6 +106,28 @@ fn a_folder_that_is_no_fleet_is_left_alone() {
     assert_eq!(run.code, Some(1));
     assert!(fleet.home.exists());
     fs::remove_dir(&fleet.home).unwrap();
+}
+
+#[test]
+fn the_page_about_limits_shows_one_plan_that_ends_and_one_that_goes_on() {
+    let upstream = Upstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let folder = tempfile::tempdir().unwrap();
+    let block = only_block("limits.md", "## Try it");
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let script = format!("trap 'kill %1; wait' EXIT\n{block}");
+    let mut shell = shell(&script, folder.path());
+    shell.env("API", upstream.url()).env("GATE", free()).env("HEALTH", free());
+    let shown = told(&run(&mut shell, "").expect_success());
+    assert_eq!(shown.matches("on trial: 200").count(), 3, "{shown}");
+    for expected in [
+        "on trial: 429",
+        "\"code\":\"rate_limited\"",
+        "a customer: 200",
+        "\"pro\";q=300;w=1",
+        "\"pro\";r=299;t=1",
+    ] {
+        assert!(shown.contains(expected), "no {expected} in {shown}");
+    }
 }
 
 /// The set-up of the page about stores: its folder, and the id of its key.

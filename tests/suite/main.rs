@@ -37,6 +37,7 @@ mod hostile_requests;
 mod http2;
 mod key_edits;
 mod key_import;
+mod limits;
 mod manage_scope;
 mod management;
 mod moving;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keygate::keys::{build::KeyPolicy, caps::RoleCaps, secret::Brand};
-use keygate::policy::scope::Scopes;
+use keygate::policy::{plan::Plans, scope::Scopes};
 use keygate::store::{
     file::FileProblem,
     key_files::{KeyFiles, Location, Moment},
@@ -59,7 +59,8 @@ fn problems(path: &Path) -> Vec<FileProblem> {
     let scopes = Scopes::default();
     let role_caps = RoleCaps::defaults(&scopes).unwrap();
     let brand = Brand::default();
-    let policy = KeyPolicy { scopes: &scopes, role_caps: &role_caps, brand: &brand };
+    let policy =
+        KeyPolicy { scopes: &scopes, role_caps: &role_caps, brand: &brand, plans: &Plans::default() };
     // A checkout may be writable by the group, which is told elsewhere.
     let mut files = KeyFiles::new(Location::File(path.to_owned()), ReadOptions::default());
     files.look_once(Moment { monotonic: keygate::clock::monotonic(), wall: jiff::Timestamp::UNIX_EPOCH });

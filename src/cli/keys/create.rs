@@ -23,7 +23,7 @@ use crate::{
         term,
     },
     keys::{
-        record::{Name, OrganizationId, PersonId},
+        record::{Name, OrganizationId, PersonId, PlanName},
         secret::Environment,
     },
     store::{contract::Committed, record_yaml},
@@ -73,6 +73,9 @@ pub(super) struct Create {
     /// A network that it may be used from; may be given several times.
     #[arg(long = "address", value_name = "CIDR")]
     addresses: Vec<IpNet>,
+    /// The plan of limits.plans that says how much it may ask for; without it, limits.default.
+    #[arg(long)]
+    plan: Option<String>,
     #[command(flatten)]
     after: AfterChange,
     /// How to answer: the secret alone, or JSON with id and secret.
@@ -142,6 +145,7 @@ impl Create {
             expires_at: term::expiry(&self.expires, now)
                 .map_err(|error| wrong_input(&format!("--expires: {error}")))?,
             addresses: self.addresses.clone(),
+            plan: parsed_if("--plan", self.plan.as_ref(), PlanName::parse)?,
         })
     }
 }

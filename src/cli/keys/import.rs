@@ -40,7 +40,7 @@ const LINES_TOLD: usize = 100;
 /// Take over keys that exist already, or a whole key file with its organizations and people: all of a list or none.
 ///
 /// Columns: id, name, labels, owner, organization, secret or hash (sha256:…), prefix, scopes, projects, `created_at`,
-/// `not_before`, `expires_at`, addresses. Secrets are hashed; only digests are kept.
+/// `not_before`, `expires_at`, addresses, plan. Secrets are hashed; only digests are kept.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: keygate keys import legacy.csv --scope read --all-projects --expires never --dry-run"

@@ -41,6 +41,7 @@ pub(super) fn fields(view: &KeyView) -> String {
         ("projects", Some(view.projects.joined())),
         ("effective projects", Some(view.effective.projects.joined())),
         ("addresses", Some(view.addresses.join(" ")).filter(|addresses| !addresses.is_empty())),
+        ("plan", view.plan.clone()),
         ("created", view.created_at.clone()),
         ("not before", view.not_before.clone()),
         ("expires", Some(view.expires_at.clone())),

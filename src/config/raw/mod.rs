@@ -4,6 +4,7 @@ pub mod admin;
 pub mod answer;
 pub mod doors;
 pub mod http;
+pub mod limits;
 pub mod listen;
 pub mod route;
 pub(super) mod salvage;
@@ -21,6 +22,7 @@ use self::{
     answer::{AccessLog, CorsRules, ErrorBody, IdentityHeaders, Tracing},
     doors::Doors,
     http::HeaderName,
+    limits::KeyLimits,
     listen::Listener,
     route::Route,
     scalar::Version,
@@ -76,6 +78,10 @@ pub struct File {
     /// write, viewer read. Must be given where `scopes` lacks one of read, write and admin.
     #[serde(default)]
     pub role_caps: Option<Field<RoleCaps>>,
+    /// How many requests a key may make, by plan, and how many a stranger without a good key. Default: no plans, and a
+    /// stranger about one a second.
+    #[serde(default)]
+    pub limits: Option<Field<KeyLimits>>,
     /// Bodies of refusals in the API's own envelope, by status or `default`. Default: application/problem+json
     /// (RFC 9457).
     #[serde(default)]

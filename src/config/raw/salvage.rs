@@ -29,6 +29,7 @@ pub(in crate::config) fn salvage(root: Node<'_>) -> File {
         credential: section(root, "credential"),
         scopes: or_neutral(root, "scopes", Map::default),
         role_caps: or_neutral(root, "role_caps", RoleCaps::default),
+        limits: section(root, "limits"),
         errors: section(root, "errors"),
         insufficient_scope: section(root, "insufficient_scope"),
         cors: section(root, "cors"),

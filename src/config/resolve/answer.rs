@@ -26,6 +26,15 @@ use crate::{
     yaml::{Field, Map, OneOrMany, StringOr},
 };
 
+/// Lets scripts read what tells them of the limits of their key (Fetch, "CORS-exposed header-name list").
+pub(super) fn expose_limits(cors: &mut Cors) {
+    for name in ["RateLimit", "RateLimit-Policy", "Retry-After"] {
+        if !cors.expose.iter().any(|exposed| exposed.eq_ignore_ascii_case(name) || **exposed == *"*") {
+            cors.expose.push(name.into());
+        }
+    }
+}
+
 /// The CORS rules in `raw`.
 pub(super) fn cors(raw: &Field<CorsRules>, findings: &mut Findings<'_>) -> Cors {
     let credentials = raw.credentials.as_deref().copied().unwrap_or(false);

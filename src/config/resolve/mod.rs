@@ -4,6 +4,7 @@ mod admin;
 mod answer;
 mod doubt;
 mod header;
+mod limits;
 mod listen;
 mod range;
 mod route;
@@ -56,6 +57,9 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
         .as_ref()
         .map(|scopes| scope::role_caps(raw.role_caps.as_ref(), scopes, scopes_place, findings));
 
+    let plans = limits::plans(raw.limits.as_deref(), findings);
+    let failed_attempts = limits::failed_attempts(raw.limits.as_deref(), findings);
+
     let cors = raw.cors.as_ref().map(|cors| answer::cors(cors, findings));
     let known = route::Surroundings { scopes: scopes.as_ref(), upstreams: &upstreams, cors: cors.as_ref() };
     let routes = route::routes(&raw.routes, known, findings);
@@ -76,7 +80,12 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
     let workers = workers(raw.workers.as_ref(), folder, findings);
     let forwarded_headers = forwarded_headers(&raw.forward_headers, &identity_names, findings);
 
-    let (routes, forwardings) = routes?;
+    let (routes, mut forwardings) = routes?;
+    let mut cors = cors;
+    if !plans.is_empty() {
+        let own = forwardings.iter_mut().filter_map(|forwarding| forwarding.cors.as_mut());
+        own.chain(cors.as_mut()).for_each(answer::expose_limits);
+    }
     let config = Config {
         listeners: listeners.into_iter().map(Arc::new).collect(),
         health,
@@ -89,6 +98,7 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
         policy: Policy {
             routes,
             scopes: scopes?,
+            plans,
             credentials,
             identity_names,
             brand,
@@ -97,6 +107,7 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
             via: folder.surroundings.via.into(),
         },
         forwardings,
+        failed_attempts,
         identity,
         forwarded_headers,
         error_templates,

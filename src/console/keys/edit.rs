@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{extract::Path, http::StatusCode, response::Response};
 
 use super::{
-    make,
+    make, plan,
     view::{self, Meanings},
 };
 use crate::{
@@ -40,6 +40,8 @@ struct EditPage {
     scopes: Vec<Choice>,
     projects: Vec<Choice>,
     all_projects: bool,
+    plans: Vec<Choice>,
+    any_plan: String,
 }
 
 /// The form, as the key is.
@@ -111,6 +113,8 @@ fn asked(typed: &Typed) -> Result<KeyUpdateForm, Vec<Refusal>> {
         projects: make::projects(typed),
         expires: None,
         addresses: Some(typed.lines("addresses")),
+        // A form without the field leaves it as it is.
+        plan: (!typed.get("plan_offered").is_empty()).then(|| typed.get("plan").to_owned()),
     })
 }
 
@@ -130,7 +134,8 @@ fn as_it_is(owned: &OwnedKey) -> Form {
     let addresses: Vec<_> = key.addresses.iter().map(ToString::to_string).collect();
     let (labels, addresses) = (labels.join(", "), addresses.join("\n"));
     let name = key.name.as_ref().map(ToString::to_string).unwrap_or_default();
-    let one = [("name", &*name), ("labels", &labels), ("addresses", &addresses)];
+    let plan = key.plan.as_ref().map(ToString::to_string).unwrap_or_default();
+    let one = [("name", &*name), ("labels", &labels), ("addresses", &addresses), ("plan", &plan)];
     let scopes = key.scopes.iter().map(|scope| ("scopes", scope.as_str()));
     let projects: Vec<_> = match &key.projects {
         ProjectSet::All => vec![("projects", "all")],
@@ -160,6 +165,8 @@ fn page(visitor: &Visitor, work: &Work<'_>, owned: &OwnedKey, status: StatusCode
         scopes: meanings.choices(had.chain(manage).chain(undefined)),
         projects,
         all_projects: key.projects.is_all(),
+        plans: if visitor.manages() { plan::choices_of(key, &rules.plans) } else { Vec::new() },
+        any_plan: plan::unnamed(&rules.plans),
     };
     html_as(status, &page)
 }

@@ -7,6 +7,7 @@ use axum::{http::StatusCode, response::Response};
 use jiff::{ToSpan as _, civil::Date};
 
 use super::{
+    plan,
     secret::{self, Done},
     view::{self, Meanings},
 };
@@ -41,6 +42,8 @@ struct NewKeyPage {
     owners: Vec<Choice>,
     scopes: Vec<Choice>,
     projects: Vec<Choice>,
+    plans: Vec<Choice>,
+    any_plan: String,
     out_of_reach: Option<String>,
     today: String,
 }
@@ -85,6 +88,7 @@ fn asked(typed: &Typed) -> KeyForm {
         not_before: String::new(),
         expires: expires(typed),
         addresses: typed.lines("addresses"),
+        plan: typed.get("plan").to_owned(),
     }
 }
 
@@ -121,6 +125,8 @@ async fn page(visitor: &Visitor, status: StatusCode, form: Form) -> Result<Respo
         owners: if visitor.manages() { owners(&mut work, &person).await? } else { Vec::new() },
         scopes: meanings.choices(view::scopes_of(&person, &rules)),
         projects: view::projects_of(&work, &person),
+        plans: if visitor.manages() { plan::choices(&rules.plans) } else { Vec::new() },
+        any_plan: plan::unnamed(&rules.plans),
         out_of_reach: out_of_reach(&person, &rules),
         today: day(visitor.now),
     };

@@ -4,6 +4,7 @@ mod curl;
 mod edit;
 mod list;
 mod make;
+mod plan;
 mod receipt;
 mod revoke;
 mod rotate;

@@ -5,6 +5,7 @@ use axum::{extract::Path, response::Response};
 use jiff::Timestamp;
 
 use super::{
+    plan,
     use_of_key::{self, Hours, LiveRotation, RotationView, ScopeUse},
     view::{self, LastUsed, Meanings},
 };
@@ -63,6 +64,7 @@ struct KeyFacts {
     projects: Vec<Scope>,
     shrunk: Option<String>,
     addresses: Vec<String>,
+    plan: Option<String>,
     revoked: Option<RevokedFacts>,
 }
 
@@ -161,6 +163,7 @@ fn facts(visitor: &Visitor, owned: &OwnedKey, shown: &KeyView, rules: &KeyRules)
         projects: view::projects(owned, &shown.effective),
         shrunk: view::shrunk(owned, &shown.effective, rules).filter(|_| is_active),
         addresses: shown.addresses.clone(),
+        plan: plan::in_words(key, &rules.plans),
         revoked: key.revoked.as_ref().map(|revoked| RevokedFacts {
             at: visitor.time(revoked.at),
             by: revoked.by.as_ref().map_or_else(|| "an unknown hand".to_owned(), ToString::to_string),

@@ -276,6 +276,10 @@ fn facts(decision: &Decision) -> Vec<Fact> {
         tell("Effective scopes", key.effective.as_ref().map(|scopes| scopes.join(" ")));
         tell("Projects of the key", key.projects.as_ref().map(|projects| projects.join(" ")));
         tell(
+            "How much it may ask for",
+            key.plan.as_ref().map(|plan| format!("{}: {}", plan.name, plan.allows)),
+        );
+        tell(
             "Owner",
             key.owner
                 .as_ref()

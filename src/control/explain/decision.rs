@@ -7,7 +7,7 @@ use super::decision_table::{self, TableRow};
 use crate::{
     config::model::Config,
     gate::{Denial, Judgement, Verdict, explanation::Explanation, identity::write_identity},
-    keys::snapshot::KeySnapshot,
+    keys::{snapshot::KeySnapshot, table::KeyView},
     policy::{
         decide::{Permit, Unseen},
         principal::Principal,
@@ -94,6 +94,19 @@ pub struct KeySeen {
     pub effective: Option<Vec<String>>,
     /// The projects that it sees, `*` for all; `None` where the key is refused.
     pub projects: Option<Vec<String>>,
+    /// How much it may ask for; what it has asked for so far is left aside. `None`: as much as it likes.
+    pub plan: Option<PlanSeen>,
+}
+
+/// The plan that a key is held to.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct PlanSeen {
+    /// Its name.
+    pub name: String,
+    /// What it allows, in words.
+    pub allows: String,
+    /// Why it is this one.
+    pub because: &'static str,
 }
 
 /// The owner of a key.
@@ -327,7 +340,21 @@ impl KeySeen {
             owner,
             effective: principal.map(|principal| names(scopes, principal.scopes)),
             projects,
+            plan: PlanSeen::of(&view, config, keys),
         })
+    }
+}
+
+impl PlanSeen {
+    fn of(view: &KeyView<'_>, config: &Config, keys: &KeySnapshot) -> Option<Self> {
+        let plans = &config.policy.plans;
+        let plan = plans.get(keys.plan(view)?)?;
+        let because = match keys.named_plan(view) {
+            Some(name) if name == plan.name() => "the key names it",
+            Some(_) => "the key names a plan that limits.plans does not have, and this one allows least",
+            None => "it is limits.default, and the key names none",
+        };
+        Some(Self { name: plan.name().to_owned(), allows: plan.to_string(), because })
     }
 }
 

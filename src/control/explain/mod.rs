@@ -11,14 +11,14 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 pub use self::{
-    decision::{Decision, Forwarded, KeySeen, OwnerSeen, PathSeen, ProjectSeen, RouteSeen},
+    decision::{Decision, Forwarded, KeySeen, OwnerSeen, PathSeen, PlanSeen, ProjectSeen, RouteSeen},
     decision_table::{DECISION_TABLE, TableRow},
     inquiry::{Unexplained, explain},
 };
 use crate::{
     clock,
     config::model::Config,
-    gate::{Denial, Request, explanation::Explanation, judge, judge_as},
+    gate::{Denial, Request, Unlimited, explanation::Explanation, judge, judge_as},
     http1::parse::{HeadLimits, Parsed, parse_request},
     keys::{
         secret::{KeySecret, SecretForm},
@@ -191,7 +191,7 @@ impl Question {
             (Asker::Key(id), Some(keys)) => judge_as(policy, keys, &request, id, self.client, self.now)
                 .ok_or_else(|| NoSuchKey(id.clone()))?,
             (Asker::Anonymous | Asker::Secret(_) | Asker::Key(_), _) => {
-                judge(policy, keys, &request, self.client, self.now)
+                judge(policy, keys, &request, self.client, self.now, &mut Unlimited)
             }
         };
         let mut decision = Decision::of(&judgement, config);

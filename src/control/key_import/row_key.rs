@@ -14,7 +14,7 @@ use crate::{
     control::term,
     keys::{
         digest::KeyDigest,
-        record::{KeyId, KeyRecord, Name, OrganizationId, PersonId},
+        record::{KeyId, KeyRecord, Name, OrganizationId, PersonId, PlanName},
         secret::{ENTROPY_BITS_WANTED, KeySecret, SecretForm},
     },
     policy::project::ProjectSet,
@@ -72,6 +72,7 @@ impl<'r> RowReader<'r> {
             not_before: self.parsed("not_before", term::instant),
             expires_at: self.expires_at(),
             addresses: self.addresses(),
+            plan: self.parsed("plan", |text| PlanName::parse(text).map_err(|error| error.to_string())),
             revoked: None,
         });
         match key {

@@ -29,6 +29,7 @@ pub(super) const COLUMNS: &[&str] = &[
     "not_before",
     "expires_at",
     "addresses",
+    "plan",
     "revoked_at",
 ];
 

@@ -17,6 +17,7 @@ use super::{
     *,
 };
 use crate::policy::{
+    plan::Plans,
     principal::Role,
     project::ProjectSet,
     reason::Reason,
@@ -29,6 +30,7 @@ struct Rules {
     scopes: Scopes,
     caps: RoleCaps,
     brand: Brand,
+    plans: Plans,
 }
 
 impl Rules {
@@ -37,11 +39,11 @@ impl Rules {
             Role::Viewer => scopes.get(viewers).unwrap_or_default(),
             Role::Member | Role::Admin | Role::Owner => scopes.all(),
         });
-        Self { scopes, caps, brand: Brand::default() }
+        Self { scopes, caps, brand: Brand::default(), plans: Plans::default() }
     }
 
     fn policy(&self) -> KeyPolicy<'_> {
-        KeyPolicy { scopes: &self.scopes, role_caps: &self.caps, brand: &self.brand }
+        KeyPolicy { scopes: &self.scopes, role_caps: &self.caps, brand: &self.brand, plans: &self.plans }
     }
 
     /// Four configs, of which some know what others do not and count bits in another order; the last fills them all.

@@ -12,7 +12,10 @@ use super::{
     },
     *,
 };
-use crate::policy::scope::{MANAGE, ScopeDefinition, Scopes};
+use crate::policy::{
+    plan::Plans,
+    scope::{MANAGE, ScopeDefinition, Scopes},
+};
 
 const OF: ImageOf = ImageOf { instance: Uuid::from_u128(7), revision: 812 };
 
@@ -34,7 +37,7 @@ fn records() -> Vec<KeyRecord> {
 
 fn policy_of<T>(scopes: &Scopes, then: impl FnOnce(&KeyPolicy<'_>) -> T) -> T {
     let caps = RoleCaps::new(|_| scopes.all());
-    then(&KeyPolicy { scopes, role_caps: &caps, brand: &Brand::default() })
+    then(&KeyPolicy { scopes, role_caps: &caps, brand: &Brand::default(), plans: &Plans::default() })
 }
 
 fn snapshot() -> KeySnapshot {

@@ -77,6 +77,9 @@ pub(super) fn of_keys(before: &KeyRecord, after: &KeyRecord) -> Vec<FieldChange>
         let networks = NewValue::strings(after.addresses.iter().map(ToString::to_string));
         changes.push(("addresses", Some(networks).filter(|_| !after.addresses.is_empty())));
     }
+    if before.plan != after.plan {
+        changes.push(("plan", after.plan.as_ref().map(text)));
+    }
     if before.created_at != after.created_at {
         changes.push(("created_at", after.created_at.map(|at| instant(at).as_str().into())));
     }

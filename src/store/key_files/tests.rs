@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     keys::{caps::RoleCaps, secret::Brand},
-    policy::scope::Scopes,
+    policy::{plan::Plans, scope::Scopes},
     store::file::parse_key_file,
 };
 
@@ -19,7 +19,14 @@ fn resolve(files: &KeyFiles) -> Resolution {
     let scopes = Scopes::default();
     let role_caps = RoleCaps::defaults(&scopes).unwrap();
     let brand = Brand::default();
-    files.resolve(&KeyPolicy { scopes: &scopes, role_caps: &role_caps, brand: &brand }).unwrap()
+    files
+        .resolve(&KeyPolicy {
+            scopes: &scopes,
+            role_caps: &role_caps,
+            brand: &brand,
+            plans: &Plans::default(),
+        })
+        .unwrap()
 }
 
 fn keys(files: &mut KeyFiles) -> Option<usize> {

@@ -18,6 +18,7 @@ mod connection;
 mod failure;
 mod feed;
 mod head;
+mod limits;
 mod query;
 mod record_row;
 mod replicas;
@@ -43,8 +44,9 @@ use self::{
 use super::{
     accounts::Accounts,
     contract::{
-        Access, Acknowledgement, AuditFilter, AuditPage, Checksum, Database, Feed, Head, Heartbeat, Intake,
-        Replica, ScopeUse, Signals, Since, Store, StoreError, Task, Transaction, UsageRow,
+        Access, Acknowledgement, AuditFilter, AuditPage, Checksum, Database, Feed, FleetLimits, Head,
+        Heartbeat, Intake, LimitClaim, Replica, ScopeUse, Signals, Since, Store, StoreError, Task,
+        Transaction, UsageRow,
     },
     database_url::{DatabaseUrl, PostgresUrl},
 };
@@ -163,6 +165,14 @@ impl Database for SqlDatabase {
 
     fn acknowledgements(&self, revision: u64) -> Task<'_, Vec<Acknowledgement>> {
         Box::pin(replicas::acknowledgements(&self.sessions, revision))
+    }
+
+    fn share_limits<'a>(
+        &'a self,
+        replica: &'a str,
+        divide: &'a mut (dyn FnMut(&FleetLimits) -> Vec<LimitClaim> + Send),
+    ) -> Task<'a, ()> {
+        Box::pin(limits::share(&self.sessions, replica, divide))
     }
 
     fn add_usage<'a>(&'a self, rows: &'a [UsageRow]) -> Task<'a, ()> {

@@ -11,8 +11,8 @@ use crate::{
     keys::{
         digest::KeyDigest,
         record::{
-            Email, KeyId, KeyRecord, Name, Organization, OrganizationId, Person, PersonId, PreviousSecret,
-            Revocation, TextError,
+            Email, KeyId, KeyRecord, Name, Organization, OrganizationId, Person, PersonId, PlanName,
+            PreviousSecret, Revocation, TextError,
         },
     },
     policy::{principal::Role, project::ProjectSet},
@@ -23,8 +23,8 @@ pub(super) const ORGANIZATION_COLUMNS: &str = "id, name, projects";
 pub(super) const PERSON_COLUMNS: &str = "id, email, name, organization, role, projects, disabled";
 pub(super) const KEY_COLUMNS: &str = "id, name, labels, organization, owner, digest, previous_digest, \
      previous_until, prefix, scopes, projects, created_at, not_before, expires_at, addresses, revoked_at, revoked_by, \
-     revoked_reason";
-pub(super) const KEY_COLUMN_COUNT: usize = 18;
+     revoked_reason, plan";
+pub(super) const KEY_COLUMN_COUNT: usize = 19;
 
 /// The values of [`ORGANIZATION_COLUMNS`].
 pub(super) fn organization_values(organization: &Organization) -> Vec<Value<'_>> {
@@ -71,6 +71,7 @@ pub(super) fn key_values(key: &KeyRecord) -> Vec<Value<'_>> {
         revoked.map(|revoked| floor_us(revoked.at)).into(),
         revoked.and_then(|revoked| revoked.by.as_ref()).map(Name::as_str).into(),
         revoked.and_then(|revoked| revoked.reason.as_ref()).map(Name::as_str).into(),
+        key.plan.as_ref().map(PlanName::as_str).into(),
     ]
 }
 
@@ -144,6 +145,7 @@ pub(super) fn key(row: &Row) -> Result<KeyRecord, StoreError> {
         not_before: columns.instant(12)?,
         expires_at: columns.instant(13)?,
         addresses: columns.optional(14, addresses)?.unwrap_or_default(),
+        plan: columns.optional(18, PlanName::parse)?,
         revoked,
     })
 }

@@ -72,6 +72,8 @@ pub(super) async fn forget(sessions: &Arc<Sessions>, replica: &str) -> Result<bo
     let mut session = sessions.begin(Begin::Note).await?;
     let removed =
         session.connection()?.execute("DELETE FROM replicas WHERE id = $1", vec![replica.into()]).await?;
+    let claims = "DELETE FROM limit_claims WHERE replica = $1";
+    session.connection()?.execute(claims, vec![replica.into()]).await?;
     session.commit().await?;
     Ok(removed > 0)
 }

@@ -20,6 +20,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_tables", statements: include_str!("migrations/0001_tables.sql") },
     Migration { name: "0002_console", statements: include_str!("migrations/0002_console.sql") },
+    Migration { name: "0003_limits", statements: include_str!("migrations/0003_limits.sql") },
 ];
 
 /// How long all migrations may take.
@@ -154,6 +155,8 @@ async fn apply(connection: &mut Connection, version: usize) -> Result<(), StoreE
 fn in_words_of(driver: &Driver, statements: &'static str) -> Statement {
     match driver {
         Driver::Postgres(_) => statements.into(),
-        Driver::Sqlite(_) => statements.replace("BYTEA", "BLOB").replace(" COLLATE \"C\"", "").into(),
+        Driver::Sqlite(_) => {
+            statements.replace("BYTEA", "BLOB").replace(" COLLATE \"C\"", "").replace("UNLOGGED ", "").into()
+        }
     }
 }

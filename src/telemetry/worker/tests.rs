@@ -15,7 +15,7 @@ use std::{
 use super::*;
 use crate::{
     keys::{digest::KeyDigest, tally::KeyTally},
-    policy::reason::Reason,
+    policy::{plan::Limit, reason::Reason},
     telemetry::{
         access_log::{AccessLogSettings, Destination, Mode},
         metrics::{BuildInfo, UpstreamError},
@@ -74,6 +74,8 @@ fn every_metric_of_the_list_is_scraped() {
     let api = worker.upstream("a\"p\\i");
     api.failed(UpstreamError::Closed);
     api.idle.rise();
+    let free = worker.plan("free");
+    free.exceeded(Limit::Rate);
     let metrics = telemetry.metrics();
     metrics.set_revision(7, KeyTally { active: 3, revoked: 1, ..KeyTally::default() });
     metrics.source_taken("keys.yaml", Timestamp::from_second(5).unwrap());
@@ -89,6 +91,7 @@ fn every_metric_of_the_list_is_scraped() {
         (r#"keygate_build_info{version="1.2",revision="abc",target="t"}"#, 1),
         (r#"keygate_upstream_errors_total{upstream="a\"p\\i",kind="closed"}"#, 1),
         (r#"keygate_upstream_connections{upstream="a\"p\\i",state="idle"}"#, 1),
+        (r#"keygate_rate_limited_total{plan="free",limit="rate"}"#, 1),
         ("keygate_revision", 7),
         (r#"keygate_keys{status="active"}"#, 3),
         (r#"keygate_reload_last_success_timestamp_seconds{source="keys.yaml"}"#, 5),

@@ -1,6 +1,7 @@
 //! Several real gateways on one PostgreSQL, each behind a network of its own that fails when the test says so: what a
 //! receipt promises is kept whatever happens to databases, networks and replicas.
 
+mod limits;
 mod outages;
 mod partitions;
 mod receipts;

@@ -11,7 +11,7 @@ use keygate::{
         secret::Brand,
         snapshot::KeySnapshot,
     },
-    policy::scope::Scopes,
+    policy::{plan::Plans, scope::Scopes},
     store::contract::{
         Access, Acknowledgement, Changes, Committed, Database, Feed, Head, Heard, Heartbeat, Intake,
         Remembered, ScopeUse, Since, Submission, UsageRow, WhenStale,
@@ -267,7 +267,12 @@ async fn checksums_are_those_of_the_records(database: Arc<dyn Database>) {
 fn snapshot(keys: &[KeyRecord]) -> KeySnapshot {
     let scopes = Scopes::default();
     let role_caps = RoleCaps::defaults(&scopes).unwrap();
-    let policy = KeyPolicy { scopes: &scopes, role_caps: &role_caps, brand: &Brand::default() };
+    let policy = KeyPolicy {
+        scopes: &scopes,
+        role_caps: &role_caps,
+        brand: &Brand::default(),
+        plans: &Plans::unknown(),
+    };
     KeySnapshot::build(keys, &[ada()], &[organization()], &policy).unwrap()
 }
 

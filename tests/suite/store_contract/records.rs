@@ -7,8 +7,8 @@ use keygate::{
     keys::{
         digest::KeyDigest,
         record::{
-            Email, KeyId, KeyRecord, Name, Organization, OrganizationId, Person, PersonId, PreviousSecret,
-            Revocation,
+            Email, KeyId, KeyRecord, Name, Organization, OrganizationId, Person, PersonId, PlanName,
+            PreviousSecret, Revocation,
         },
     },
     policy::{principal::Role, project::ProjectSet},
@@ -60,6 +60,7 @@ pub(crate) fn full_key(number: usize) -> KeyRecord {
         not_before: Some(instant(1)),
         expires_at: Some(instant(7200)),
         addresses: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+        plan: Some(PlanName::parse("gold.2").unwrap()),
         ..key(number)
     }
 }

@@ -38,7 +38,7 @@ use crate::harness::{GUARD, Postgres, run::keygate};
 const WRITE_TO: &str = "KEYGATE_TEST_WRITE_TO";
 
 /// All there are, in their order.
-const MIGRATIONS: [&str; 2] = ["0001_tables", "0002_console"];
+const MIGRATIONS: [&str; 3] = ["0001_tables", "0002_console", "0003_limits"];
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()
@@ -534,9 +534,9 @@ fn migrate_says_what_it_does() {
          keys: {database: 'sqlite:keygate.db'}\nroutes: [{path: /, methods: {GET: read}}]\n";
     fs::write(folder.path().join("keygate.yaml"), config).unwrap();
     let said = |arguments: &[&str]| keygate(folder.path(), arguments, "").expect_success();
-    assert!(said(&["migrate", "--dry-run"]).stderr.contains("would apply 0002_console"));
+    assert!(said(&["migrate", "--dry-run"]).stderr.contains("would apply 0003_limits"));
     assert!(!folder.path().join("keygate.db").exists());
-    assert!(said(&["migrate"]).stderr.contains("applied 0002_console"));
+    assert!(said(&["migrate"]).stderr.contains("applied 0003_limits"));
     assert!(said(&["migrate"]).stderr.contains("nothing to do"));
     let answer = said(&["migrate", "--output", "json"]).stdout;
     let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();

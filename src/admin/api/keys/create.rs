@@ -57,6 +57,8 @@ pub(in crate::admin) struct NewKey {
     /// Networks it may be used from; anywhere, if it is left out.
     #[serde(default)]
     addresses: Vec<String>,
+    /// How much it may ask for: a plan of the gateway's config. What that says of keys without one, if it is left out.
+    plan: Option<String>,
 }
 
 /// `live` or `test`.
@@ -173,6 +175,7 @@ impl NewKey {
             not_before: self.not_before.unwrap_or_default(),
             expires: self.expires,
             addresses: self.addresses,
+            plan: self.plan.unwrap_or_default(),
         }
     }
 }

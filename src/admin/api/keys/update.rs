@@ -40,6 +40,9 @@ pub(in crate::admin) struct KeyChange {
     expires: Option<String>,
     /// All networks it may be used from, within those it has.
     addresses: Option<Vec<String>>,
+    /// How much it may ask for, more or less than before: a plan of the gateway's config; empty for what that says of keys
+    /// without one.
+    plan: Option<String>,
 }
 
 /// A key that was changed.
@@ -53,7 +56,8 @@ pub(in crate::admin) struct ChangedKey {
 
 /// Rename a key, or give it less.
 ///
-/// A key never gets more than it was granted: for that, make another.
+/// A key never gets more than it was granted: for that, make another. Its plan is no permission: owners and admins change it
+/// either way.
 #[utoipa::path(
     patch,
     path = "/api/v1/keys/{id}",
@@ -88,9 +92,9 @@ pub(in crate::admin) async fn update_key(
 
 impl KeyChange {
     fn form(self) -> KeyUpdateForm {
-        let Self { name, labels, scopes, projects, expires, addresses } = self;
+        let Self { name, labels, scopes, projects, expires, addresses, plan } = self;
         // All is what it has already, or more than it may get.
         let projects = projects.and_then(ProjectsAsked::ids);
-        KeyUpdateForm { name, labels, scopes, projects, expires, addresses }
+        KeyUpdateForm { name, labels, scopes, projects, expires, addresses, plan }
     }
 }
