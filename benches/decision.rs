@@ -1,17 +1,25 @@
 //! A whole decision, from the bytes of a head to the permit, at 10 thousand and a million keys; and the path alone.
 
-use std::{hint::black_box, net::IpAddr};
+use std::{
+    hint::black_box,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use jiff::Timestamp;
 use keygate::{
-    gate::{Request, Unlimited, judge},
+    config::model::Config,
+    gate::{Limiter, Request, Unlimited, judge},
     http1::parse::{HeadLimits, Parsed, parse_request},
+    keys::snapshot::KeySnapshot,
+    limit::{cells::Limits, worker::WorkerLimits},
     policy::path::RequestPath,
 };
 
 #[path = "../tests/suite/population.rs"]
 mod population;
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// Keys in rotation: more than fit in the nearest caches.
 const ROTATING: usize = 1000;
@@ -33,8 +41,7 @@ fn heads(count: usize) -> Vec<String> {
 
 fn decision(criterion: &mut Criterion) {
     let config = population::config();
-    let client = IpAddr::from([192, 0, 2, 1]);
-    let (limits, now) = (HeadLimits::default(), Timestamp::now());
+    let now = Timestamp::now();
     for (label, count) in [("10k", 10_000), ("1M", 1_000_000)] {
         let snapshot = population::snapshot(&config, count);
         let heads = heads(count);
@@ -42,15 +49,36 @@ fn decision(criterion: &mut Criterion) {
         criterion.bench_function(&format!("decision/head to permit, {label} keys"), |bencher| {
             bencher.iter(|| {
                 let text = all.next().map_or("", String::as_str);
-                let Ok(Parsed::Complete { head, .. }) = parse_request(black_box(text.as_bytes()), &limits)
-                else {
-                    return false;
-                };
-                let Ok(request) = Request::read(&head, &config.policy) else { return false };
-                judge(&config.policy, Some(&snapshot), &request, client, now, &mut Unlimited).verdict.is_ok()
+                permits((&config, &snapshot), text, now, &mut Unlimited)
             });
         });
     }
+    let config = population::config_with_limits();
+    let snapshot = population::snapshot(&config, 10_000);
+    let worker = WorkerLimits::new(Limits::default());
+    let heads = heads(10_000);
+    let mut all = heads.iter().cycle();
+    criterion.bench_function("decision/head to permit, 10k keys with a limit", |bencher| {
+        bencher.iter(|| {
+            let mut limits = worker.for_request(CLIENT, None);
+            let text = all.next().map_or("", String::as_str);
+            permits((&config, &snapshot), text, now, &mut limits)
+        });
+    });
+}
+
+fn permits(
+    (config, snapshot): (&Config, &KeySnapshot),
+    text: &str,
+    now: Timestamp,
+    limiter: &mut impl Limiter,
+) -> bool {
+    let limits = HeadLimits::default();
+    let Ok(Parsed::Complete { head, .. }) = parse_request(black_box(text.as_bytes()), &limits) else {
+        return false;
+    };
+    let Ok(request) = Request::read(&head, &config.policy) else { return false };
+    judge(&config.policy, Some(snapshot), &request, CLIENT, now, limiter).verdict.is_ok()
 }
 
 fn path(criterion: &mut Criterion) {

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
@@ -24,8 +25,10 @@ use crate::{
     },
 };
 
-/// With fewer cells than this nobody looks for idle ones.
-const CELLS_SWEPT: usize = 1_024;
+/// Parts of the map: whoever looks through one holds nobody up who needs another.
+const PARTS: usize = 32;
+/// With fewer cells in a part than this nobody looks for idle ones.
+const CELLS_SWEPT: usize = 64;
 
 /// The limits of one process: cheap to clone, all clones are one.
 #[derive(Debug, Clone)]
@@ -35,15 +38,21 @@ pub struct Limits(Arc<Shared>);
 struct Shared {
     /// What times are counted from.
     began: Instant,
-    cells: Mutex<Cells>,
+    cells: [Mutex<Cells>; PARTS],
+    hash: RandomState,
     fleet_share: AtomicU32,
     failed_attempts: FailedAttempts,
 }
 
-#[derive(Default)]
 struct Cells {
     of_keys: HashMap<KeyIdText, Arc<KeyCell>>,
     sweep_at: usize,
+}
+
+impl Default for Cells {
+    fn default() -> Self {
+        Self { of_keys: HashMap::new(), sweep_at: CELLS_SWEPT }
+    }
 }
 
 impl fmt::Debug for Cells {
@@ -105,7 +114,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self(Arc::new(Shared {
             began: clock::monotonic(),
-            cells: Mutex::new(Cells { of_keys: HashMap::new(), sweep_at: CELLS_SWEPT }),
+            cells: Default::default(),
+            hash: RandomState::new(),
             fleet_share: AtomicU32::new(Share::WHOLE.parts()),
             failed_attempts: FailedAttempts::default(),
         }))
@@ -121,7 +131,7 @@ impl Limits {
 
     /// The cell of the key `id`, made at the first call. Cost: a lock and a look-up; a worker keeps what it got.
     pub fn cell(&self, id: KeyIdText) -> Arc<KeyCell> {
-        let mut cells = self.cells();
+        let mut cells = self.part(id);
         if let Some(cell) = cells.of_keys.get(&id) {
             return Arc::clone(cell);
         }
@@ -153,7 +163,8 @@ impl Limits {
 
     /// What keys asked for since this was last called.
     pub fn demands(&self) -> Vec<Demand> {
-        self.cells().of_keys.values().map(|cell| cell.demand()).collect()
+        let demands = |part| lock(part).of_keys.values().map(|cell| cell.demand()).collect::<Vec<_>>();
+        self.0.cells.iter().flat_map(demands).collect()
     }
 
     /// From now on this replica has such shares of the limits of the key `id`; `None`: those of the fleet. `quota` is that of
@@ -163,7 +174,7 @@ impl Limits {
             shares.map_or((0, 0), |shares| (shares.rate.parts(), shares.concurrent.parts()));
         let cell = match shares {
             Some(_) => self.cell(id),
-            None => match self.cells().of_keys.get(&id) {
+            None => match self.part(id).of_keys.get(&id) {
                 Some(cell) => Arc::clone(cell),
                 None => return,
             },
@@ -177,9 +188,15 @@ impl Limits {
         cell.concurrent_share.store(concurrent, Relaxed);
     }
 
-    fn cells(&self) -> MutexGuard<'_, Cells> {
-        self.0.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    fn part(&self, id: KeyIdText) -> MutexGuard<'_, Cells> {
+        let hash = usize::try_from(self.0.hash.hash_one(id)).unwrap_or_default();
+        lock(&self.0.cells[hash % PARTS])
     }
+}
+
+/// The lock, also where a thread panicked while it held it: counts stay counts.
+fn lock(part: &Mutex<Cells>) -> MutexGuard<'_, Cells> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl KeyCell {
@@ -194,6 +211,11 @@ impl KeyCell {
             plan: AtomicU8::new(0),
             id,
         }
+    }
+
+    /// Whether it is that of the key `id`.
+    pub fn is_of(&self, id: KeyIdText) -> bool {
+        self.id == id
     }
 
     /// Notes a request under `plan`, for [`Limits::demands`].
@@ -238,7 +260,6 @@ impl KeyCell {
             && self.under_way() == 0
             && self.rate_share.load(Relaxed) == 0
             && self.concurrent_share.load(Relaxed) == 0
-            && self.asked.load(Relaxed) == 0
     }
 
     fn pace(&self, quota: &Quota, fleet_share: Share) -> Pace {
@@ -279,11 +300,12 @@ mod tests {
         let busy = limits.cell(id(0));
         let hold = busy.enter(1, Share::WHOLE).unwrap();
         limits.cell(id(1)).take(limits.now_ns(), &quota, Share::WHOLE).unwrap();
-        for number in 2..=CELLS_SWEPT {
+        for number in 2..10_000 {
             limits.cell(id(number));
         }
-        let known = |number| limits.cells().of_keys.contains_key(&id(number));
-        assert!(known(0) && known(1) && !known(2) && known(CELLS_SWEPT));
+        let known = |number| limits.part(id(number)).of_keys.contains_key(&id(number));
+        assert!(known(0) && known(1) && known(9_999));
+        assert!((0..10_000).filter(|number| known(*number)).count() <= 2 * PARTS * CELLS_SWEPT);
         assert!(busy.enter(1, Share::WHOLE).is_none());
         drop(hold);
         assert!(limits.cell(id(0)).enter(1, Share::WHOLE).is_some());

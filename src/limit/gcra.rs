@@ -99,7 +99,10 @@ mod tests {
     };
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{
+        super::share::{Claim, claim, equal},
+        *,
+    };
     use crate::policy::plan::Rate;
 
     type Oracle = governor::RateLimiter<
@@ -215,6 +218,102 @@ mod tests {
                     prop_assert!((last - first + 1) as u64 <= most);
                 }
             }
+        }
+    }
+
+    /// Replicas with a bucket each, which divide one limit as the gateway does: every 40 steps each has its turn.
+    struct Fleet {
+        quota: Quota,
+        buckets: Vec<Bucket>,
+        shares: Vec<Share>,
+        asked: Vec<u32>,
+        demands: Vec<u32>,
+    }
+
+    const STEP_NS: u64 = 50_000_000;
+
+    impl Fleet {
+        fn new(quota: Quota, replicas: usize) -> Self {
+            Self {
+                quota,
+                buckets: (0..replicas).map(|_| Bucket::default()).collect(),
+                shares: vec![equal(replicas); replicas],
+                asked: vec![0; replicas],
+                demands: vec![0; replicas],
+            }
+        }
+
+        /// How many of these requests are admitted.
+        fn step(&mut self, step: usize, load: &[u32]) -> u64 {
+            let now = step as u64 * STEP_NS;
+            let mut admitted = 0;
+            for (at, count) in load.iter().enumerate() {
+                let pace = Pace::of(&self.quota, self.shares[at]);
+                self.asked[at] += count;
+                admitted += (0..*count).filter(|_| self.buckets[at].take(now, pace).is_ok()).count() as u64;
+                if step % 40 == at * 7 {
+                    self.turn(at, now);
+                }
+            }
+            admitted
+        }
+
+        fn turn(&mut self, at: usize, now: u64) {
+            let asked = u64::from(std::mem::take(&mut self.asked[at])) * self.quota.interval_ns();
+            let demand = asked * 1_000_000 / (40 * STEP_NS);
+            self.demands[at] = u32::try_from(demand).unwrap().max(self.demands[at] / 2);
+            let said = self
+                .demands
+                .iter()
+                .zip(&self.shares)
+                .map(|(demand, share)| Claim { demand: *demand, share: *share });
+            let mut others: Vec<_> = said.collect();
+            others.remove(at);
+            let (before, after) = (self.shares[at], claim(self.demands[at], &others));
+            self.shares[at] = after;
+            self.buckets[at].hasten(now, Pace::of(&self.quota, before), Pace::of(&self.quota, after));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// However load moves between replicas: all together never admit more than burst + rate × time, and one for each.
+        #[test]
+        fn a_fleet_never_admits_more_than_its_limit(
+            rate in 5..200u32,
+            burst in 1..60u32,
+            loads in prop::collection::vec(prop::collection::vec(0..20u32, 4), 1..8),
+            replicas in 1..5usize,
+        ) {
+            let quota = quota(&format!("{rate}/s"), burst);
+            let mut fleet = Fleet::new(quota, replicas);
+            let mut sums = vec![0];
+            for step in 0..loads.len() * 100 {
+                let admitted = fleet.step(step, &loads[step / 100][..replicas]);
+                sums.push(sums[step] + admitted);
+            }
+            for from in 0..sums.len() {
+                for to in from + 1..sums.len() {
+                    let time = (to - from - 1) as u64 * STEP_NS;
+                    let most = u64::from(burst) + time.div_ceil(quota.interval_ns()) + replicas as u64;
+                    prop_assert!(sums[to] - sums[from] <= most, "{} in {time} ns, at most {most}", sums[to] - sums[from]);
+                }
+            }
+        }
+
+        /// Load that stands still, however uneven, is admitted up to nine tenths of the limit at least.
+        #[test]
+        fn a_fleet_admits_nearly_its_limit(
+            loads in prop::collection::vec(0..30u32, 1..5),
+        ) {
+            let quota = quota("100/s", 100);
+            let mut fleet = Fleet::new(quota, loads.len());
+            let begun: u64 = (0..200).map(|step| fleet.step(step, &loads)).sum();
+            let admitted: u64 = (200..600).map(|step| fleet.step(step, &loads)).sum();
+            let sent = 400 * u64::from(loads.iter().sum::<u32>());
+            // 400 steps are 20 seconds.
+            prop_assert!(admitted * 10 >= 9 * sent.min(2_000), "{admitted} of {sent}, {begun} before: {:?}", fleet.shares);
         }
     }
 

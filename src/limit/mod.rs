@@ -5,3 +5,4 @@ pub mod cells;
 pub mod failed_attempts;
 pub mod gcra;
 pub mod share;
+pub mod worker;

@@ -17,7 +17,10 @@ use crate::{
     config::model::{AuthzProtocol, Config, ListenerConfig, Serves, UpstreamConfig},
     gate::{self, Allowance, Denial, FoundKey, Judgement, Request, Verdict},
     http1::framing::{BodyLength, connection_tokens},
-    limit::cells::Hold,
+    limit::{
+        cells::Hold,
+        worker::{RequestLimits, WorkerLimits},
+    },
     live::{Live, LiveReader, Published},
     message::{RequestHead, Version},
     net::{
@@ -46,7 +49,6 @@ use super::{
     failure::{Cut, Failure},
     grpc,
     headers::{Composition, CorsFields},
-    limits::{RequestLimits, WorkerLimits},
     underway::{Register, Underway},
     upstream::{Pool, UpstreamSecurity, Upstreams, Way},
 };

@@ -15,7 +15,6 @@ mod grpc;
 mod headers;
 mod http1;
 mod http2;
-mod limits;
 mod underway;
 mod upstream;
 mod upstream_head;

@@ -32,13 +32,23 @@ routes:
 
 /// The config that [`snapshot`] is built for.
 pub(crate) fn config() -> Config {
+    config_with("")
+}
+
+/// As [`config`], where every key has a limit that is never reached.
+pub(crate) fn config_with_limits() -> Config {
+    config_with("limits: {plans: {pro: {rate: 1000000/s, concurrent: 1000000}}, default: pro}\n")
+}
+
+fn config_with(more: &str) -> Config {
     let surroundings = Surroundings {
         variable: &|_| None,
         read: &|_, _| Err(std::io::ErrorKind::NotFound.into()),
         via: "keygate-test",
         cores: NonZeroUsize::MIN,
     };
-    good(config::parse(Path::new("keygate.yaml"), CONFIG.as_bytes(), &surroundings).result)
+    let text = format!("{CONFIG}{more}");
+    good(config::parse(Path::new("keygate.yaml"), text.as_bytes(), &surroundings).result)
 }
 
 /// The secret of the key `number`: 48 bytes, as long as one of ours.

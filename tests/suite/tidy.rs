@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy",    &["message"]),
     ("keys",      &["policy", "message"]),
     ("gate",      &["keys", "policy", "http1", "message"]),
-    ("limit",     &["policy", "clock"]),
+    ("limit",     &["gate", "keys", "policy", "clock"]),
     ("config",    &["store::contract", "store::database_url", "yaml", "gate", "policy", "keys", "http1", "message"]),
     ("live",      &["config", "limit", "keys", "policy"]),
     ("telemetry", &["policy", "keys", "clock", "message"]),

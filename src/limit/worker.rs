@@ -8,14 +8,14 @@ use std::{
     sync::Arc,
 };
 
+use super::{
+    cells::{Hold, KeyCell, Limits},
+    gcra::{remaining, seconds},
+    share::Share,
+};
 use crate::{
     gate::{Allowance, Exceeded, Limiter},
     keys::{digest::KeyDigest, snapshot::Authenticated},
-    limit::{
-        cells::{Hold, KeyCell, Limits},
-        gcra::{remaining, seconds},
-        share::Share,
-    },
     policy::plan::{Limit, Plan, Quota},
 };
 
@@ -26,25 +26,27 @@ type CellMap = HashMap<KeyDigest, Arc<KeyCell>, BuildHasherDefault<DigestHasher>
 
 /// One worker's way to the limits of the process.
 #[derive(Debug)]
-pub(super) struct WorkerLimits {
+pub struct WorkerLimits {
     limits: Limits,
     at_hand: RefCell<CellMap>,
 }
 
 impl WorkerLimits {
-    pub(super) fn new(limits: Limits) -> Self {
+    /// The way of one worker to `limits`; no key is at hand yet.
+    pub fn new(limits: Limits) -> Self {
         Self { limits, at_hand: RefCell::default() }
     }
 
     /// For one request from `client`; attempts that fail are slowed beyond `failed_attempts`.
-    pub(super) fn for_request(&self, client: IpAddr, failed_attempts: Option<Quota>) -> RequestLimits<'_> {
+    pub fn for_request(&self, client: IpAddr, failed_attempts: Option<Quota>) -> RequestLimits<'_> {
         RequestLimits { worker: self, client, failed_attempts, hold: None }
     }
 
     /// Cost: a look-up; a lock where this worker sees the key for the first time.
     fn with_cell<T>(&self, key: &Authenticated<'_>, use_of: impl FnOnce(&Arc<KeyCell>) -> T) -> T {
         let mut at_hand = self.at_hand.borrow_mut();
-        if let Some(cell) = at_hand.get(&key.digest) {
+        // The secret may have become that of another key.
+        if let Some(cell) = at_hand.get(&key.digest).filter(|cell| cell.is_of(key.principal.key_id)) {
             return use_of(cell);
         }
         if at_hand.len() >= AT_HAND {
@@ -55,18 +57,20 @@ impl WorkerLimits {
             }
         }
         let cell = self.limits.cell(key.principal.key_id);
-        use_of(at_hand.entry(key.digest).or_insert(cell))
+        let used = use_of(&cell);
+        at_hand.insert(key.digest, cell);
+        used
     }
 }
 
 /// Counts what one request takes.
 #[derive(Debug)]
-pub(super) struct RequestLimits<'w> {
+pub struct RequestLimits<'w> {
     worker: &'w WorkerLimits,
     client: IpAddr,
     failed_attempts: Option<Quota>,
     /// Its place among those under way, until somebody takes it over.
-    pub(super) hold: Option<Hold>,
+    pub hold: Option<Hold>,
 }
 
 impl Limiter for RequestLimits<'_> {
