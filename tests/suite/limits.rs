@@ -4,7 +4,12 @@ use std::{fmt::Write as _, io, path::Path, thread, time::Instant};
 
 use keygate::keys::digest::KeyDigest;
 
-use crate::harness::{Client, GUARD, Gateway, Message, Talk, Upstream, run};
+use crate::harness::{
+    Client, GUARD, Gateway, Message, Talk, Upstream,
+    browser::hidden,
+    people::{gateway_with, invited},
+    run,
+};
 
 fn secret(id: &str) -> String {
     format!("{id}-0123456789abcdefghijklmnopqrstuvwxyz")
@@ -245,7 +250,7 @@ fn requests_at_once_are_counted_until_they_end_however_they_do() {
         drop(stream);
         until("the place of the stream", || set_up.ask("key").status() == 200);
         drop(websocket);
-        until("no request under way", || set_up.upstream_is_quiet());
+        until("no request under way", || set_up.has_room_for_two());
     }
     // Refused, answered here, or cut: nothing is counted for ever.
     for _ in 0..5 {
@@ -262,8 +267,8 @@ fn requests_at_once_are_counted_until_they_end_however_they_do() {
 }
 
 impl SetUp {
-    /// Whether two streams find room, so that nothing else is under way.
-    fn upstream_is_quiet(&self) -> bool {
+    /// Whether two streams find room, so that nothing else was under way.
+    fn has_room_for_two(&self) -> bool {
         let (first, one) = self.begin("GET /any/stream", "key", "");
         let (second, two) = self.begin("GET /any/stream", "key", "");
         drop((first, second));
@@ -364,4 +369,51 @@ fn a_plan_is_given_by_command_and_held_to_the_strictest_where_it_is_gone() {
     let text = std::fs::read_to_string(set_up.gate.folder().join("keygate.yaml")).unwrap();
     set_up.gate.replace("keygate.yaml", &text.replace("wide: {rate: 500/s}", "huge: {rate: 900/s}"));
     until("the strictest plan", || ask().headers("ratelimit-policy") == ["\"strict\";q=2;w=3600"]);
+}
+
+#[test]
+fn owners_and_admins_choose_plans_in_the_console_and_members_take_what_there_is() {
+    let more = "limits: {plans: {free: {rate: 5/h}, pro: {rate: 300/s, concurrent: 9}}, default: free}\n\
+        routes: [{path: '/{*rest}', upstream: api, methods: {'*': write}}]\n";
+    let gate = gateway_with(&[("ada", "owner"), ("mel", "member")], more);
+    let (ada, mel) = (invited(&gate, "ada"), invited(&gate, "mel"));
+    let form = |plan: &'static str| {
+        let base = [
+            ("name", "CI"),
+            ("environment", "live"),
+            ("scopes", "write"),
+            ("projects", "all"),
+            ("expires", "30"),
+        ];
+        base.into_iter().chain([("plan", plan)]).collect::<Vec<_>>()
+    };
+    let offered = ada.page("/keys/new");
+    assert!(offered.contains("as every key: free (5/h, 5 after a pause)"), "{offered}");
+    assert!(offered.contains("pro: 300/s, 300 after a pause; 9 under way at once"), "{offered}");
+    assert!(!mel.page("/keys/new").contains("300/s"));
+    let refused = mel.post("/keys", &form("pro"));
+    assert_eq!(refused.status(), 422);
+    assert!(refused.text().contains("owners and admins of the organization give plans"), "{refused:?}");
+    assert_eq!(mel.post("/keys", &form("")).status(), 200);
+    assert_eq!(ada.post("/keys", &form("gold")).status(), 422);
+    let made = ada.post("/keys", &form("pro"));
+    assert_eq!(made.status(), 200, "{made:?}");
+    let at = made.text().find("/keys/key_").unwrap();
+    let page = made.text()[at..].split(['"', '?']).next().unwrap().trim_end_matches("/rotate").to_owned();
+    assert!(ada.page(&page).contains("pro: 300/s, 300 after a pause; 9 under way at once"));
+    // More or less than before, as they like.
+    let edit = format!("{page}/edit");
+    let shown = ada.page(&edit);
+    assert!(shown.contains("value=\"pro\" selected"), "{shown}");
+    let etag = hidden(&shown, "etag");
+    let changed = [("etag", &*etag), ("plan_offered", "yes"), ("plan", "")];
+    let kept = [("name", "CI"), ("labels", ""), ("scopes", "write"), ("projects", "all"), ("addresses", "")];
+    let answer = ada.post(&edit, &[&changed[..], &kept[..]].concat());
+    assert_eq!(answer.status(), 303, "{answer:?}");
+    let now = ada.page(&page);
+    assert!(now.contains("as every key: free (5/h, 5 after a pause)"), "{now}");
+    assert!(
+        ada.page("/audit").contains("plan pro -&gt; none")
+            || ada.page("/audit").contains("plan pro -&#62; none")
+    );
 }

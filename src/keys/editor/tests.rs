@@ -10,14 +10,14 @@ use super::{
         caps::RoleCaps,
         checksum::KeySums,
         image::{self, ImageOf},
-        record::{PreviousSecret, Revocation},
+        record::{PlanName, PreviousSecret, Revocation},
         secret::Brand,
         tests::{at, key, org_id, organization, owned_by, person},
     },
     *,
 };
 use crate::policy::{
-    plan::Plans,
+    plan::{Plan, Plans},
     principal::Role,
     project::ProjectSet,
     reason::Reason,
@@ -407,4 +407,33 @@ fn scopes_mean_what_the_config_says() {
     let rules = Rules::of(3);
     assert_eq!(effective(editor.with_policy(&rules.policy()), &rules), "audit read");
     assert!(editor.lacks_grants());
+}
+
+#[test]
+fn plans_follow_the_config_and_the_key() {
+    let plan = |name: &str, most| Plan::new(name, None, Some(most));
+    let mut rules = Rules::of(0);
+    rules.plans = Plans::new(vec![plan("free", 1), plan("pro", 9)], Some("free"));
+    let named = |name: Option<&str>| KeyRecord {
+        plan: name.map(|name| PlanName::parse(name).unwrap()),
+        ..key("k1", "s1")
+    };
+    let mut builder = SnapshotBuilder::new(&rules.policy(), 0);
+    builder.key(&named(None));
+    let (mut editor, problems) = builder.finish().unwrap();
+    assert_eq!(problems.count, 0);
+    let now = |snapshot: &KeySnapshot, rules: &Rules| {
+        let found = snapshot.authenticate(b"s1", at(1), "::1".parse().unwrap()).unwrap();
+        found.plan.and_then(|at| rules.plans.get(at)).map(|plan| plan.name().to_owned())
+    };
+    assert_eq!(now(editor.snapshot(), &rules).as_deref(), Some("free"));
+    let applied = editor.apply(&Update { keys: &[named(Some("pro"))], ..Update::default() }).unwrap();
+    assert_eq!((now(&applied.snapshot, &rules).as_deref(), applied.problems.count), (Some("pro"), 0));
+    let applied = editor.apply(&Update { keys: &[named(Some("gold"))], ..Update::default() }).unwrap();
+    assert_eq!((now(&applied.snapshot, &rules).as_deref(), applied.problems.count), (Some("free"), 1));
+    rules.plans = Plans::new(vec![plan("none", 1), plan("gold", 99)], None);
+    let snapshot = editor.with_policy(&rules.policy()).clone();
+    assert_eq!(now(&snapshot, &rules).as_deref(), Some("gold"));
+    let applied = editor.apply(&Update { keys: &[named(None)], ..Update::default() }).unwrap();
+    assert_eq!(now(&applied.snapshot, &rules), None);
 }

@@ -6,14 +6,14 @@ use super::{
     super::{
         build::SnapshotBuilder,
         caps::RoleCaps,
-        record::{KeyRecord, PreviousSecret, Revocation},
+        record::{KeyRecord, PlanName, PreviousSecret, Revocation},
         secret::Brand,
         tests::{at, key, org_id, organization, owned_by, person},
     },
     *,
 };
 use crate::policy::{
-    plan::Plans,
+    plan::{Plan, Plans},
     scope::{MANAGE, ScopeDefinition, Scopes},
 };
 
@@ -28,6 +28,7 @@ fn records() -> Vec<KeyRecord> {
     everything.projects = ProjectSet::only(["alpha", "beta"]);
     (everything.not_before, everything.expires_at) = (Some(at(1)), Some(at(100)));
     everything.addresses = vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
+    everything.plan = Some(PlanName::parse("gold").unwrap());
     let mut revoked = key("key_01jd0000000000000000000000", "s2");
     revoked.name = None;
     revoked.revoked = Some(Revocation { at: at(3), by: None, reason: None });
@@ -178,4 +179,26 @@ proptest! {
         let bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &[0; STAMP_BYTES], &noise, &[0; DIGEST_BYTES]].concat();
         prop_assert_eq!(reread(&resealed(bytes)).err(), Some(ImageError::Damaged));
     }
+}
+
+#[test]
+fn the_plan_of_a_key_means_what_todays_config_says() {
+    let scopes = Scopes::default();
+    let caps = RoleCaps::new(|_| scopes.all());
+    let bytes = image();
+    let plan_under = |plans: &Plans| {
+        let policy = KeyPolicy { scopes: &scopes, role_caps: &caps, brand: &Brand::default(), plans };
+        let image = read(&bytes, &policy).unwrap();
+        let snapshot = image.editor.snapshot();
+        let view = snapshot.table().find(&KeyDigest::of(b"s1")).unwrap();
+        assert_eq!(snapshot.named_plan(&view), Some("gold"));
+        snapshot.plan(&view).and_then(|at| plans.get(at)).map(|plan| plan.name().to_owned())
+    };
+    let plan = |name: &str, most| Plan::new(name, None, Some(most));
+    assert_eq!(plan_under(&Plans::default()), None);
+    assert_eq!(
+        plan_under(&Plans::new(vec![plan("a", 9), plan("gold", 5)], Some("a"))).as_deref(),
+        Some("gold")
+    );
+    assert_eq!(plan_under(&Plans::new(vec![plan("a", 9), plan("b", 5)], Some("a"))).as_deref(), Some("b"));
 }

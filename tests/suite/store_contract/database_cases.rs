@@ -11,10 +11,11 @@ use keygate::{
         secret::Brand,
         snapshot::KeySnapshot,
     },
+    limit::share::{Claim, Share},
     policy::{plan::Plans, scope::Scopes},
     store::contract::{
-        Access, Acknowledgement, Changes, Committed, Database, Feed, Head, Heard, Heartbeat, Intake,
-        Remembered, ScopeUse, Since, Submission, UsageRow, WhenStale,
+        Access, Acknowledgement, Changes, Committed, Database, Feed, FleetLimits, Head, Heard, Heartbeat,
+        Intake, LimitClaim, Remembered, ScopeUse, Since, Submission, UsageRow, WhenStale,
     },
     telemetry::usage::{LastUse, UseCounts},
 };
@@ -43,6 +44,7 @@ pub(super) const CASES: &[(&str, Case<dyn Database>)] = &[
     }),
     ("checksums are those of the records", |database| Box::pin(checksums_are_those_of_the_records(database))),
     ("replicas come and go", |database| Box::pin(replicas_come_and_go(database))),
+    ("limits are divided in turns", |database| Box::pin(limits_are_divided_in_turns(database))),
     ("acknowledgements are told", |database| Box::pin(acknowledgements_are_told(database))),
     ("what was submitted is made once", |database| Box::pin(what_was_submitted_is_made_once(database))),
     ("usage adds up", |database| Box::pin(usage_adds_up(database))),
@@ -303,6 +305,54 @@ async fn replicas_come_and_go(database: Arc<dyn Database>) {
     assert_eq!(database.replicas().await.unwrap().len(), 1);
     database.heartbeat(&beat("a", 4)).await.unwrap();
     assert_eq!(database.replicas().await.unwrap().len(), 2, "one that was forgotten and lives is back");
+}
+
+async fn limits_are_divided_in_turns(database: Arc<dyn Database>) {
+    let claim = |replica: &str, number, parts| LimitClaim {
+        replica: replica.to_owned(),
+        key: key_id(number),
+        rate: Claim { demand: 2_000_000, share: Share::from_parts(parts) },
+        concurrent: Claim { demand: 0, share: Share::WHOLE },
+    };
+    let turn = async |replica: &str, own: Vec<LimitClaim>| {
+        let mut seen = FleetLimits::default();
+        let mut divide = |fleet: &FleetLimits| {
+            seen.clone_from(fleet);
+            own.clone()
+        };
+        database.share_limits(replica, &mut divide).await.unwrap();
+        seen
+    };
+    for replica in ["a", "b"] {
+        database.heartbeat(&beat(replica, 0)).await.unwrap();
+    }
+    let seen = turn("a", vec![claim("a", 1, 500), claim("a", 2, 1)]).await;
+    assert_eq!(seen, FleetLimits { replicas: vec!["a".into(), "b".into()], claims: vec![] });
+    let seen = turn("b", vec![claim("b", 1, 7)]).await;
+    assert_eq!(seen.claims, [claim("a", 1, 500), claim("a", 2, 1)]);
+    let mut claims = turn("a", vec![]).await.claims;
+    claims.sort_by(|one, other| (&one.replica, one.key).cmp(&(&other.replica, other.key)));
+    assert_eq!(claims, [claim("a", 1, 500), claim("a", 2, 1), claim("b", 1, 7)]);
+    assert_eq!(turn("a", vec![]).await.claims, [claim("b", 1, 7)], "its turn before took its own away");
+    // Who goes takes theirs with them.
+    database.forget("b").await.unwrap();
+    assert_eq!(turn("a", vec![]).await, FleetLimits { replicas: vec!["a".into()], claims: vec![] });
+    // Two turns at once are one after the other.
+    let both = async |replica: &'static str| {
+        for _ in 0..20 {
+            let mut divide = |fleet: &FleetLimits| {
+                let of_others = fleet.claims.iter().filter(|claim| claim.replica != replica);
+                let taken: u32 = of_others.map(|claim| claim.rate.share.parts()).sum();
+                assert!(taken <= 600, "{fleet:?}");
+                vec![claim(replica, 1, if taken > 300 { 1 } else { 600 })]
+            };
+            database.share_limits(replica, &mut divide).await.unwrap();
+        }
+    };
+    database.heartbeat(&beat("b", 0)).await.unwrap();
+    tokio::join!(both("a"), both("b"));
+    let shares: u32 = turn("a", vec![]).await.claims.iter().map(|claim| claim.rate.share.parts()).sum();
+    assert!(shares <= 601, "{shares}");
 }
 
 async fn acknowledgements_are_told(database: Arc<dyn Database>) {
