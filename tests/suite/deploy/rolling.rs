@@ -141,6 +141,8 @@ impl Load {
                 ];
                 let mut client = Client::connect(address);
                 while !stop.load(Ordering::Relaxed) {
+                    // Steady, and no race for the machine.
+                    thread::sleep(Duration::from_millis(2));
                     for request in &requests {
                         let answer = client.exchange(request);
                         assert_eq!((answer.status(), answer.text()), (200, "hi"));
@@ -162,7 +164,7 @@ impl Load {
         while self.answered.load(Ordering::Relaxed) < wanted {
             assert!(self.clients.iter().all(|client| !client.is_finished()), "a client has failed");
             assert!(start.elapsed() < GUARD, "nothing is answered");
-            thread::yield_now();
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
