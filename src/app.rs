@@ -4,6 +4,7 @@
 mod admin;
 mod certificates;
 mod first_owner;
+mod possession;
 mod supervisor;
 
 use std::{
@@ -23,6 +24,7 @@ use tokio::{
 use self::{
     admin::{AdminDoor, AdminSources},
     certificates::ListenerCertificates,
+    possession::PossessionDoor,
     supervisor::{Gateway, Supervisor},
 };
 use crate::{
@@ -118,7 +120,7 @@ pub struct App {
     keeper: Keeper,
     reload: ReloadThread,
     health: Option<ListeningSocket>,
-    admin: Option<AdminThread>,
+    admin: Vec<AdminThread>,
     workers: Vec<JoinHandle<io::Result<()>>>,
     bound: Vec<NamedAddress>,
     control: Runtime,
@@ -173,7 +175,7 @@ impl App {
             .build()
             .map_err(|error| format!("the control runtime cannot be started: {error}"))?;
         let signals = Signals::hear(&control).map_err(|error| format!("signals cannot be heard: {error}"))?;
-        let (certificates, admin_certificates) = load_certificates(&config)?;
+        let (certificates, [admin_certificates, possession_certificates]) = load_certificates(&config)?;
         let metrics = Metrics::new(BUILD, SystemClock.now());
         let state = open_state(&config)?;
         let audit = Arc::new(open_audit(&config)?);
@@ -190,8 +192,16 @@ impl App {
         let admin = config.admin.clone().map(AdminDoor::bind).transpose()?;
         bound.extend(admin.as_ref().map(|door| ("admin", door.address.clone())));
 
-        let admin_store = admin_certificates.as_ref().map(ListenerCertificates::store);
-        let certificates = certificates.into_iter().chain([admin_certificates]).flatten();
+        let possession = config.possession.clone().map(PossessionDoor::bind).transpose()?;
+        bound.extend(possession.as_ref().map(|door| ("revocation", door.address.clone())));
+
+        let store = |certificates: &Option<ListenerCertificates>| {
+            certificates.as_ref().map(ListenerCertificates::store)
+        };
+        let admin_store = store(&admin_certificates);
+        let possession_store = store(&possession_certificates);
+        let certificates =
+            certificates.into_iter().chain([admin_certificates, possession_certificates]).flatten();
         let certificates = certificates.map(|one| Box::new(one) as Box<dyn CertificateSource>);
         let parts = ReloaderParts {
             config_file,
@@ -240,8 +250,12 @@ impl App {
             audit,
             place: place(&bound),
         };
+        let possession = possession
+            .map(|door| door.open(possession_store, open_files, shutdown.clone(), &sources))
+            .transpose()?;
         let admin =
             admin.map(|door| door.open(admin_store, open_files, shutdown.clone(), sources)).transpose()?;
+        let admin = admin.into_iter().chain(possession).collect();
         let health = health.map(|(_, socket)| socket);
         Ok(Self {
             live,
@@ -288,8 +302,10 @@ impl App {
             let results: Vec<_> = workers.into_iter().map(JoinHandle::join).collect();
             // Where every worker has failed, nobody asked to stop.
             drained.advance(Phase::Draining);
-            if let Some(Err(_)) = admin.map(AdminThread::join) {
-                tracing::error!("the admin listener has panicked");
+            for thread in admin {
+                if thread.join().is_err() {
+                    tracing::error!("the thread of a listener for people has panicked");
+                }
             }
             let _ = ended_sender.send(());
             results
@@ -395,10 +411,11 @@ fn load_config(path: &Path) -> Result<(ConfigFile, Config), StartError> {
     Ok((file, loaded.result.map_err(told)?))
 }
 
-/// The certificates of each listener and those of the admin listener, `None` for one in cleartext.
+/// The certificates of each listener, and those of the admin listener and that for revocation; `None` for one in
+/// cleartext.
 fn load_certificates(
     config: &Config,
-) -> Result<(Vec<Option<ListenerCertificates>>, Option<ListenerCertificates>), StartError> {
+) -> Result<(Vec<Option<ListenerCertificates>>, [Option<ListenerCertificates>; 2]), StartError> {
     let mut problems = Vec::new();
     let mut load = |tls: Option<&ListenerTls>, serves_http2| {
         let loaded = tls.map(|tls| ListenerCertificates::load(tls, serves_http2)).transpose();
@@ -409,7 +426,8 @@ fn load_certificates(
     };
     let listeners = config.listeners.iter().map(|listener| load(listener.tls.as_ref(), true)).collect();
     let admin = load(config.admin.as_ref().and_then(|admin| admin.tls.as_ref()), false);
-    if problems.is_empty() { Ok((listeners, admin)) } else { Err(StartError::Wrong(problems)) }
+    let possession = load(config.possession.as_ref().and_then(|possession| possession.tls.as_ref()), false);
+    if problems.is_empty() { Ok((listeners, [admin, possession])) } else { Err(StartError::Wrong(problems)) }
 }
 
 fn open_state(config: &Config) -> Result<Option<StateFolder>, StartError> {

@@ -13,6 +13,7 @@ pub mod policy;
 pub mod yaml;
 
 // Between the pure parts and the world.
+pub mod assertion;
 pub mod config;
 pub mod limit;
 pub mod live;

@@ -88,6 +88,8 @@ pub struct Guard {
     public_url: Option<PublicUrl>,
     is_tls: bool,
     trusted_proxies: Vec<IpNet>,
+    /// Whether every name and every site may ask: where nobody is known by a cookie or an address.
+    is_open: bool,
 }
 
 /// A name that the listener answers to.
@@ -110,7 +112,14 @@ impl Guard {
             public_url: config.public_url.clone(),
             is_tls: config.tls.is_some(),
             trusted_proxies: config.trusted_proxies.clone(),
+            is_open: false,
         }
+    }
+
+    /// The rules for a listener that answers to every name, and takes what anybody's page or program sends: who asks
+    /// is told by nothing but what they send.
+    pub fn open(is_tls: bool, trusted_proxies: Vec<IpNet>) -> Self {
+        Self { names: Vec::new(), public_url: None, is_tls, trusted_proxies, is_open: true }
     }
 
     /// Peers whose word about others is believed.
@@ -131,10 +140,12 @@ impl Guard {
         if [Method::TRACE, Method::CONNECT].contains(&head.method) {
             return Err(Problem::of(Reason::MethodNotAllowed, "CONNECT and TRACE are not served."));
         }
-        let host = self.host(head, ends)?;
-        if !head.method.is_safe() {
-            self.comes_from_us(&head.headers, &host)?;
-            content_type_fits(head)?;
+        if !self.is_open {
+            let host = self.host(head, ends)?;
+            if !head.method.is_safe() {
+                self.comes_from_us(&head.headers, &host)?;
+                content_type_fits(head)?;
+            }
         }
         if content_length(&head.headers).is_some_and(|length| length > BODY_BYTES_MAX as u64) {
             return Err(content_too_large());

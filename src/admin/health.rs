@@ -1,4 +1,5 @@
-//! The health listener: `/livez`, `/readyz` and `/metrics` for probes and scrapers, and nothing else.
+//! The health listener: `/livez`, `/readyz` and `/metrics` for probes and scrapers, and the public keys that assertions
+//! are signed with.
 //!
 //! It answers any Host and asks for no key, so nothing here may show a secret, and nothing here may change anything.
 //! One connection carries one request, so that a slow or forgotten peer holds a place for ten seconds at the most.
@@ -18,7 +19,7 @@ use axum::{
         HeaderName, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE},
     },
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::get,
 };
 use hyper_util::{
@@ -33,6 +34,7 @@ use tokio::{
     time::timeout,
 };
 
+use super::jwks;
 use crate::{
     clock,
     config::reachable,
@@ -124,6 +126,7 @@ fn router(state: HealthState) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route(jwks::PATH, get(keys))
         .with_state(state)
 }
 
@@ -141,6 +144,10 @@ async fn readyz(State(state): State<HealthState>) -> impl IntoResponse {
 
 async fn metrics(State(state): State<HealthState>) -> impl IntoResponse {
     (answer_headers(Metrics::CONTENT_TYPE), state.metrics.render())
+}
+
+async fn keys(State(state): State<HealthState>) -> Response {
+    jwks::answer(&state.live.current().config)
 }
 
 fn answer_headers(content_type: &'static str) -> Headers {

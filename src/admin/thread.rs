@@ -25,6 +25,8 @@ const BLOCKING_PATIENCE: Duration = Duration::from_secs(1);
 /// What the thread serves, but for the router.
 #[derive(Debug)]
 pub struct AdminThreadParts {
+    /// What the thread is called.
+    pub name: &'static str,
     /// Where it listens.
     pub socket: ListeningSocket,
     /// Who is let in.
@@ -51,7 +53,7 @@ impl AdminThread {
         parts: AdminThreadParts,
         router: impl FnOnce() -> Router + Send + 'static,
     ) -> io::Result<Self> {
-        let AdminThreadParts { socket, guard, certificates, connections, shutdown } = parts;
+        let AdminThreadParts { name, socket, guard, certificates, connections, shutdown } = parts;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _entered = runtime.enter();
@@ -67,7 +69,7 @@ impl AdminThread {
             runtime.block_on(serve);
             runtime.shutdown_timeout(BLOCKING_PATIENCE);
         };
-        thread::Builder::new().name("keygate-admin".to_owned()).spawn(run).map(Self)
+        thread::Builder::new().name(name.to_owned()).spawn(run).map(Self)
     }
 
     /// Waits until every request has ended, or the shutdown is forced. An error is the panic of the thread.

@@ -76,7 +76,8 @@ impl AdminDoor {
     ) -> Result<AdminThread, StartError> {
         let guard = Guard::new(&self.config, &self.address);
         let connections = connections_within(open_files);
-        let parts = AdminThreadParts { socket: self.socket, guard, certificates, connections, shutdown };
+        let (name, socket) = ("keygate-admin", self.socket);
+        let parts = AdminThreadParts { name, socket, guard, certificates, connections, shutdown };
         let (kept, accounts) = kept(&sources)?;
         let SessionLifetimes { idle, absolute } = self.config.sessions;
         let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
@@ -123,7 +124,7 @@ fn router(
 }
 
 /// Where the admin listener looks and writes. A database of its own: nothing is said to it before the first request.
-fn kept(sources: &AdminSources) -> Result<(Kept, Arc<dyn Accounts>), StartError> {
+pub(super) fn kept(sources: &AdminSources) -> Result<(Kept, Arc<dyn Accounts>), StartError> {
     let location = match &sources.keys {
         KeySource::Database(source) => {
             let database = sql::database(&source.url, source.listen_url.as_ref());

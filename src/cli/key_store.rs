@@ -77,6 +77,11 @@ pub(super) struct Opened {
 }
 
 impl KeyStore {
+    /// That of the configuration at `path`, as the operator.
+    pub(super) fn of_configuration(path: &Path) -> Self {
+        Self { config: Some(path.to_owned()), file: None, database: None, acting_as: None }
+    }
+
     /// What the command works on.
     ///
     /// # Errors
@@ -268,16 +273,20 @@ pub(super) fn in_runtime<T>(task: impl Future<Output = T>) -> io::Result<T> {
 }
 
 /// What a config says about records.
-struct Settings {
+pub(super) struct Settings {
     keys: KeySource,
-    rules: KeyRules,
+    pub(super) rules: KeyRules,
     key_creation: KeyCreation,
     state: Option<PathBuf>,
     /// Where people find the console, if that can be told before it listens.
     console: Option<String>,
 }
 
-fn settings(path: &Path) -> Result<Settings, Stopped> {
+/// What the configuration at `path` says.
+///
+/// # Errors
+/// Where it is wrong, which has been told.
+pub(super) fn settings(path: &Path) -> Result<Settings, Stopped> {
     let loaded = config::load(path, &Surroundings::of_process("keygate"));
     let config = loaded.result.map_err(|problems| {
         for problem in &problems {

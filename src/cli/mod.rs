@@ -22,6 +22,7 @@ mod people;
 mod progress;
 mod projects;
 mod replicas;
+mod scan;
 mod schema;
 mod secret_input;
 mod serve;
@@ -44,6 +45,8 @@ enum Exit {
     WrongInput,
     /// Done, but not confirmed everywhere.
     Unconfirmed,
+    /// Done, and keys were found where none should be.
+    Found,
 }
 
 impl From<Exit> for ExitCode {
@@ -53,6 +56,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::WrongInput => 2,
             Exit::Unconfirmed => 3,
+            Exit::Found => 4,
         })
     }
 }
@@ -82,6 +86,7 @@ enum Command {
     Organizations(organizations::Organizations),
     Replicas(replicas::Replicas),
     Audit(audit::Audit),
+    Scan(scan::Scan),
     Schema(schema::Schema),
     /// Print the description of the admin API as JSON (OpenAPI 3.1).
     #[command(after_help = "Example: keygate openapi > openapi.json")]
@@ -107,6 +112,7 @@ pub fn run() -> ExitCode {
         Command::Organizations(organizations) => organizations.run(),
         Command::Replicas(replicas) => replicas.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Scan(scan) => scan.run(),
         Command::Schema(schema) => schema.run(),
         Command::Openapi => openapi::run(),
         Command::Completions(completions) => completions.run(),

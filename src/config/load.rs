@@ -5,6 +5,7 @@ use std::{
     fmt, fs,
     io::{self, Read},
     num::NonZeroUsize,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -29,6 +30,8 @@ pub struct Surroundings<'s> {
     pub variable: &'s dyn Fn(&str) -> Option<String>,
     /// The bytes of a file, no more than so many (else an error of the kind `FileTooLarge`).
     pub read: &'s dyn Fn(&Path, u64) -> io::Result<Vec<u8>>,
+    /// How far a file that holds a secret is open to others, at the most; `None`: not at all, or it cannot be told.
+    pub exposure: &'s dyn Fn(&Path) -> Option<Exposure>,
     /// The name this process goes by in `Via`: `keygate-` and something that is its own.
     pub via: &'s str,
     /// How many cores the process may use.
@@ -41,6 +44,7 @@ impl<'s> Surroundings<'s> {
         Self {
             variable: &|name| std::env::var(name).ok(),
             read: &read_file,
+            exposure: &exposure,
             via,
             cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         }
@@ -51,6 +55,17 @@ impl fmt::Debug for Surroundings<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Surroundings").field("via", &self.via).finish_non_exhaustive()
     }
+}
+
+/// How far a file that holds a secret is open to others, from the least to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exposure {
+    /// Everybody on this machine may read it.
+    Readable,
+    /// Its group may write it.
+    GroupWritable,
+    /// Somebody who is neither root nor the user of this process owns it, or everybody may write it.
+    Replaceable,
 }
 
 /// What became of a configuration.
@@ -230,4 +245,18 @@ fn read_file(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+}
+
+/// How far the file `path` is open to others; links are followed.
+fn exposure(path: &Path) -> Option<Exposure> {
+    let metadata = fs::metadata(path).ok()?;
+    let own = rustix::process::geteuid().as_raw();
+    let (owner, mode) = (metadata.uid(), metadata.mode());
+    if (owner != 0 && owner != own) || mode & 0o002 != 0 {
+        Some(Exposure::Replaceable)
+    } else if mode & 0o020 != 0 {
+        Some(Exposure::GroupWritable)
+    } else {
+        (mode & 0o004 != 0).then_some(Exposure::Readable)
+    }
 }

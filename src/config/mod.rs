@@ -15,7 +15,7 @@ mod schema;
 pub use self::{
     address::{ListenAddress, reachable},
     authority::{Authority, PublicUrl},
-    load::{LIMITS, Loaded, Surroundings, load, parse},
+    load::{Exposure, LIMITS, Loaded, Surroundings, load, parse},
     model::Config,
     problem::Problem,
     resolve::is_link_local,

@@ -17,7 +17,7 @@ use super::{
     address::{ListenAddress, reachable},
     authority::{Authority, PublicUrl},
 };
-pub use crate::gate::identity::IdentityHeaders;
+pub use crate::{assertion::Assertions, gate::identity::IdentityHeaders};
 use crate::{
     gate::Policy,
     http1::parse::HeadLimits,
@@ -38,6 +38,8 @@ pub struct Config {
     pub health: Option<SocketAddr>,
     /// Where the admin API and the console are served; default `127.0.0.1:8081`, `None` turns them off.
     pub admin: Option<AdminConfig>,
+    /// Where whoever shows a whole key ends it; default nowhere.
+    pub possession: Option<PossessionConfig>,
     /// The upstreams, by name in the order of the file; at least one.
     pub upstreams: Vec<UpstreamConfig>,
     /// Where keys, people and projects come from.
@@ -57,6 +59,8 @@ pub struct Config {
     pub failed_attempts: Option<Quota>,
     /// Names of the identity headers.
     pub identity: IdentityHeaders,
+    /// What upstreams are told signed; `None`: nothing.
+    pub assertions: Option<Assertions>,
     /// Names with `_` or `.` that are forwarded although a back end may confuse them; lower case; default none.
     pub forwarded_headers: Vec<Box<str>>,
     /// Bodies of refusals in the API's own envelope, by status; `None` is the default for all.
@@ -153,6 +157,17 @@ impl AdminConfig {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         Some(format!("{scheme}://{}", reachable(*address)))
     }
+}
+
+/// The listener where whoever shows a whole key ends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PossessionConfig {
+    /// `0.0.0.0:8083`, `[::]:8443` or `unix:/run/keygate-revoke.sock`.
+    pub address: ListenAddress,
+    /// TLS; `None` is cleartext.
+    pub tls: Option<ListenerTls>,
+    /// Peers whose `X-Forwarded-For` is believed; default nobody.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// How long one stays signed in to the console.

@@ -23,6 +23,8 @@ pub enum Actor {
     Key(PersonId, KeyId),
     /// Whoever holds the one-time link for the first owner.
     FirstOwnerLink,
+    /// Whoever shows a whole key, and so may end it; nothing else.
+    Possessor,
 }
 
 impl Actor {
@@ -33,6 +35,7 @@ impl Actor {
             Self::Person(id) => format!("person:{id}"),
             Self::Key(id, key) => format!("person:{id} key:{key}"),
             Self::FirstOwnerLink => "first-owner link".to_owned(),
+            Self::Possessor => "by possession".to_owned(),
         }
     }
 
@@ -42,6 +45,7 @@ impl Actor {
             Self::Operator(operator) => operator.name(),
             Self::Person(id) | Self::Key(id, _) => Name::parse(id.as_str()).ok(),
             Self::FirstOwnerLink => Name::parse("first-owner link").ok(),
+            Self::Possessor => Name::parse("by possession").ok(),
         }
     }
 
@@ -49,7 +53,7 @@ impl Actor {
     pub fn person(&self) -> Option<&PersonId> {
         match self {
             Self::Person(id) | Self::Key(id, _) => Some(id),
-            Self::Operator(_) | Self::FirstOwnerLink => None,
+            Self::Operator(_) | Self::FirstOwnerLink | Self::Possessor => None,
         }
     }
 }

@@ -263,7 +263,7 @@ impl<'a> Work<'a> {
         let mut transaction = administration.store().begin(access).await?;
         let organizations = transaction.organizations().await?;
         let acting = match &administration.actor {
-            Actor::Operator(_) | Actor::FirstOwnerLink => Acting::Operator,
+            Actor::Operator(_) | Actor::FirstOwnerLink | Actor::Possessor => Acting::Operator,
             Actor::Person(id) => acting_person(&mut *transaction, &organizations, id).await?,
             Actor::Key(id, key) => {
                 let acting = acting_person(&mut *transaction, &organizations, id).await?;

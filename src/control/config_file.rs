@@ -83,6 +83,9 @@ pub(super) fn keep_what_needs_a_restart(next: &mut Config, in_force: &Config) ->
     if keep("admin", next.admin != in_force.admin) {
         next.admin.clone_from(&in_force.admin);
     }
+    if keep("revocation_by_possession", next.possession != in_force.possession) {
+        next.possession.clone_from(&in_force.possession);
+    }
     if keep("workers", next.workers != in_force.workers) {
         next.workers = in_force.workers;
     }

@@ -28,6 +28,7 @@ pub mod paste;
 pub mod people_admin;
 pub mod person_form;
 pub mod person_view;
+pub mod possession;
 pub mod project_admin;
 pub mod receipt;
 pub mod receipt_view;

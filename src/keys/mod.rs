@@ -18,6 +18,7 @@ pub mod record;
 mod register;
 pub mod rules;
 pub mod secret;
+pub mod secret_scan;
 pub mod snapshot;
 pub mod table;
 pub mod tally;

@@ -16,6 +16,12 @@ const RANDOM_LENGTH: usize = 34;
 /// Characters of the check part: 62^6 > 2^32.
 const CHECK_LENGTH: usize = 6;
 
+/// Characters behind `<brand>_<env>_`.
+pub const BODY_LENGTH: usize = RANDOM_LENGTH + CHECK_LENGTH;
+
+/// The longest brand.
+pub const BRAND_LENGTH_MAX: usize = 9;
+
 /// How much of the random part a prefix shows.
 const PREFIX_RANDOM_LENGTH: usize = 4;
 
@@ -42,7 +48,7 @@ impl Brand {
     /// # Errors
     /// [`BrandError`] if it is not of the form `[a-z0-9]{1,9}`.
     pub fn parse(text: &str) -> Result<Self, BrandError> {
-        let valid = (1..=9).contains(&text.len())
+        let valid = (1..=BRAND_LENGTH_MAX).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         if valid { Ok(Self(text.into())) } else { Err(BrandError) }
     }
@@ -137,9 +143,7 @@ impl KeySecret {
     /// What listings show: brand, environment and 4 random characters. `None` for a secret that is not of our form, of
     /// which nobody can say how much may be shown.
     pub fn prefix(&self) -> Option<&str> {
-        let form = SecretForm::parse(self.0.as_bytes())?;
-        let random_at = form.brand.len() + form.environment.as_str().len() + 2;
-        self.0.get(..random_at + PREFIX_RANDOM_LENGTH)
+        SecretForm::parse(self.0.as_bytes())?.prefix_of(self.0.as_bytes())
     }
 
     /// A rough upper estimate of the entropy of a secret somebody else made, in bits: separators carry none, repeated
@@ -198,11 +202,26 @@ impl<'b> SecretForm<'b> {
         let (environment, body) = rest.split_once('_')?;
         let environment = Environment::from_name(environment)?;
         let valid = Brand::parse(brand).is_ok()
-            && body.len() == RANDOM_LENGTH + CHECK_LENGTH
+            && body.len() == BODY_LENGTH
             && is_base62(body.as_bytes())
             && secret.ends_with(&check_characters(&secret[..secret.len() - CHECK_LENGTH]));
         valid.then_some(Self { brand, environment })
     }
+
+    /// What listings show of `secret`, which has this form.
+    pub fn prefix_of<'s>(&self, secret: &'s [u8]) -> Option<&'s str> {
+        let random_at = self.brand.len() + self.environment.as_str().len() + 2;
+        std::str::from_utf8(secret.get(..random_at + PREFIX_RANDOM_LENGTH)?).ok()
+    }
+}
+
+/// A text of the form of a key of `brand`, check characters and all, that is nobody's: to try scanners with.
+pub fn specimen(brand: &Brand) -> String {
+    let mut text = format!("{}_{}_", brand.as_str(), Environment::Test.as_str());
+    text.extend(BASE62.iter().cycle().take(RANDOM_LENGTH).copied().map(char::from));
+    let check = check_characters(text.as_bytes());
+    text.extend(check.iter().copied().map(char::from));
+    text
 }
 
 /// Why an unknown secret of our brand is probably unknown. A guess for its holder, made from its form alone.

@@ -7,6 +7,7 @@ mod forward_auth;
 use std::net::IpAddr;
 
 use crate::{
+    clock::{Clock, SystemClock},
     config::model::{Config, ListenerLimits},
     doors::Unclear,
     gate::{Denial, Judgement, Request, Verdict, identity::identity_to_set},
@@ -118,7 +119,7 @@ impl Gateway {
         };
         // Requests under way are not counted at a door: nobody tells it when they end.
         let mut limiter = self.limits.for_request(address, config.failed_attempts);
-        let judgement = self.judge(context.published, &request, address, &mut limiter);
+        let judgement = self.judge(context.published, &request, address, SystemClock.now(), &mut limiter);
         outcome.decided(*revision, judgement.key.map(key_use));
         let Judgement { verdict, route, strip_credential, .. } = judgement;
         let cors_of = |forwarding: usize| {

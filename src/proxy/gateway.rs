@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
@@ -41,6 +42,7 @@ use crate::{
 use super::{
     alarm::Alarm,
     answer::{Answer, Form},
+    assertion::AssertionCache,
     client::{Client, HeadFault, Peer},
     course::Course,
     ending::{cut, deliver, fail, finish, refuse_unreachable},
@@ -48,7 +50,7 @@ use super::{
     exchange_http2::Http2Exchange,
     failure::{Cut, Failure},
     grpc,
-    headers::{Composition, CorsFields},
+    headers::{Composition, CorsFields, Signed},
     underway::{Register, Underway},
     upstream::{Pool, UpstreamSecurity, Upstreams, Way},
 };
@@ -61,6 +63,7 @@ pub struct Gateway {
     site: RefCell<Rc<Site>>,
     upstreams: Upstreams,
     pub(super) limits: WorkerLimits,
+    assertions: RefCell<AssertionCache>,
     pub(super) register: Rc<Register>,
     pub(super) telemetry: Rc<WorkerTelemetry>,
 }
@@ -136,7 +139,7 @@ enum Close {
 
 /// What was learnt of a request, and is needed for whatever it is answered with.
 struct Context<'a> {
-    published: &'a Published,
+    published: &'a Arc<Published>,
     site: &'a Rc<Site>,
     peer: &'a Peer,
     request_id: RequestId,
@@ -155,6 +158,7 @@ impl Gateway {
             site: RefCell::new(Rc::new(site)),
             upstreams,
             limits: WorkerLimits::new(live.limits().clone()),
+            assertions: RefCell::default(),
             register: Rc::default(),
             telemetry,
         })
@@ -248,8 +252,9 @@ impl Gateway {
             }
         };
         let body = request.body;
+        let now = SystemClock.now();
         let mut limiter = self.limits.for_request(address, published.config.failed_attempts);
-        let judgement = self.judge(published, &request, address, &mut limiter);
+        let judgement = self.judge(published, &request, address, now, &mut limiter);
         outcome.decided(published.revision, judgement.key.map(key_use));
         let Judgement { verdict, route, key, strip_credential, allowance } = judgement;
         let admission = match verdict {
@@ -271,6 +276,7 @@ impl Gateway {
                     &head,
                     &request,
                     &Origin { client: address, strip_credential, trace, continues_trace: parent.is_some() },
+                    (&self.assertions, key.and_then(|key| key.ends_at), now),
                 );
                 match composed {
                     Ok(mut outgoing) => {
@@ -287,16 +293,17 @@ impl Gateway {
         (admission, body)
     }
 
-    /// The verdict of what is in force, now. In row 8 `limiter` counts the request.
+    /// The verdict of what is in force at `now`. In row 8 `limiter` counts the request.
     pub(super) fn judge<'s, 'b>(
         &self,
         published: &'s Published,
         request: &Request<'b>,
         client: IpAddr,
+        now: Timestamp,
         limiter: &mut RequestLimits<'_>,
     ) -> Judgement<'s, 'b> {
         let (policy, keys) = (&published.config.policy, published.keys.as_ref());
-        let judgement = gate::judge(policy, keys, request, client, SystemClock.now(), limiter);
+        let judgement = gate::judge(policy, keys, request, client, now, limiter);
         // Looked at behind the verdict: however long that took, the keys were to be trusted when it was made.
         if !judgement.is_keyless() && !self.may_trust_keys() {
             return gate::judge(policy, None, request, client, SystemClock.now(), limiter);
@@ -443,6 +450,7 @@ impl Context<'_> {
         head: &RequestHead<'b>,
         request: &Request<'b>,
         origin: &Origin,
+        (assertions, ends_at, now): (&RefCell<AssertionCache>, Option<Timestamp>, Timestamp),
     ) -> Result<Outgoing, Denial<'static>> {
         let config = &self.published.config;
         let forwarding = &config.forwardings[permit.route().forwarding];
@@ -460,8 +468,9 @@ impl Context<'_> {
             permit,
             request,
             head,
-            config,
+            published: self.published,
             upstream: &pool.config,
+            signed: Signed { assertions, upstream: forwarding.upstream, ends_at, now },
             peer: self.peer,
             client: origin.client,
             strip_credential: origin.strip_credential,

@@ -3,7 +3,14 @@
 //! Towards the upstream nothing that a client sends can add, change or delete identity: hop-by-hop fields go first,
 //! then the credential, then every spelling of a managed name, and only then are ours written.
 
-use std::{io::Write as _, net::IpAddr, sync::LazyLock};
+use std::{
+    cell::RefCell,
+    io::Write as _,
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
+
+use jiff::Timestamp;
 
 use crate::{
     config::model::{Config, Cors, UpstreamConfig, UpstreamHost},
@@ -12,6 +19,7 @@ use crate::{
         encode::{HEAD_END, write_chunked_coding, write_content_length, write_request_line},
         framing::{BodyLength, connection_tokens},
     },
+    live::Published,
     message::{Field, Fields, RequestHead, ResponseHead, Version},
     policy::{
         decide::Permit,
@@ -25,15 +33,19 @@ use crate::{
 
 use smallvec::SmallVec;
 
-use super::client::{Client, Peer};
+use super::{
+    assertion::AssertionCache,
+    client::{Client, Peer},
+};
 
 /// Everything that goes into the head of a request to an upstream.
 pub(super) struct Composition<'a, 'b> {
     pub(super) permit: &'a Permit<'a, 'b>,
     pub(super) request: &'a Request<'b>,
     pub(super) head: &'a RequestHead<'b>,
-    pub(super) config: &'a Config,
+    pub(super) published: &'a Arc<Published>,
     pub(super) upstream: &'a UpstreamConfig,
+    pub(super) signed: Signed<'a>,
     pub(super) peer: &'a Peer,
     pub(super) client: IpAddr,
     pub(super) strip_credential: bool,
@@ -42,6 +54,19 @@ pub(super) struct Composition<'a, 'b> {
     pub(super) trace: &'a TraceParent,
     /// Whether the trace is the client's, so that its `tracestate` belongs to it.
     pub(super) continues_trace: bool,
+}
+
+/// What a request is signed with, if the upstream is told who asks so that it can prove it.
+#[derive(Clone, Copy)]
+pub(super) struct Signed<'a> {
+    /// What this worker has signed.
+    pub(super) assertions: &'a RefCell<AssertionCache>,
+    /// The upstream's place in the config.
+    pub(super) upstream: usize,
+    /// When the secret of the key stops working.
+    pub(super) ends_at: Option<Timestamp>,
+    /// The instant of the verdict.
+    pub(super) now: Timestamp,
 }
 
 /// The names that tell an upstream where a request came from, and that an upstream may believe: from a peer that is
@@ -127,16 +152,18 @@ impl Composition<'_, '_> {
             put(out, name.as_bytes(), value.0.as_bytes());
         }
         if let Some(principal) = self.permit.principal() {
-            write_identity(
-                out,
-                &self.config.identity,
-                &self.config.policy.scopes,
-                principal,
-                self.permit.project(),
-            )?;
+            let config = self.config();
+            write_identity(out, &config.identity, &config.policy.scopes, principal, self.permit.project())?;
+            let Signed { assertions, upstream, ends_at, now } = self.signed;
+            let mut assertions = assertions.borrow_mut();
+            assertions.write(out, self.published, upstream, self.permit, ends_at, now)?;
         }
         out.extend_from_slice(HEAD_END);
         Ok(())
+    }
+
+    fn config(&self) -> &Config {
+        &self.published.config
     }
 
     fn write_host(&self, out: &mut Vec<u8>) {
@@ -149,7 +176,7 @@ impl Composition<'_, '_> {
     }
 
     fn is_stripped(&self, field: &Field<'_>, named: &[&[u8]]) -> bool {
-        let policy = &self.config.policy;
+        let policy = &self.config().policy;
         is_hop_by_hop(field)
             || is_regenerated(field)
             || is_named(field, named)
@@ -172,7 +199,7 @@ impl Composition<'_, '_> {
     }
 
     fn is_listed(&self, name: &[u8]) -> bool {
-        self.config.forwarded_headers.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(name))
+        self.config().forwarded_headers.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(name))
     }
 
     fn write_body_length(&self, out: &mut Vec<u8>) {
@@ -218,7 +245,7 @@ impl Composition<'_, '_> {
             Version::Http11 => b"Via: 1.1 ",
             Version::Http2 => b"Via: 2.0 ",
         });
-        out.extend_from_slice(self.config.policy.via.as_bytes());
+        out.extend_from_slice(self.config().policy.via.as_bytes());
         out.extend_from_slice(b"\r\n");
         put(out, b"X-Request-Id", self.request_id.as_str().as_bytes());
         put(out, b"traceparent", &self.trace.to_header());

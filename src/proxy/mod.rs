@@ -2,6 +2,7 @@
 
 mod alarm;
 mod answer;
+mod assertion;
 mod buffered;
 mod client;
 mod course;

@@ -450,6 +450,7 @@ impl Admin {
         let ListenAddress::Tcp(address) = bound.address else { panic!("asked for TCP") };
         let shutdown = Shutdown::new();
         let parts = AdminThreadParts {
+            name: "keygate-admin",
             socket: bound.sockets.pop().unwrap(),
             guard,
             certificates: None,

@@ -109,6 +109,7 @@ fn fuzz_configs() {
         let surroundings = Surroundings {
             variable: &|_| None,
             read: &|_, _| Err(std::io::ErrorKind::NotFound.into()),
+            exposure: &|_| None,
             via: "keygate-test",
             cores: NonZeroUsize::MIN,
         };

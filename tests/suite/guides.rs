@@ -211,3 +211,54 @@ fn a_backup_of_sqlite_is_whole_and_takes_a_revocation_back() {
     run(&mut shell(&again.replace("ID", &id), folder.path()), "").expect_success();
     shown("revoked before the restore");
 }
+
+#[test]
+fn keys_that_sign_are_set_up() {
+    let (folder, _) = sqlite();
+    let block = only_block("signed-identity.md", "## Set it up");
+    let checked = run(&mut shell(&block, folder.path()), "").expect_success();
+    assert!(checked.stdout.starts_with("ok: "), "{}", told(&checked));
+    let mode = fs::metadata(folder.path().join("assertion-1.pem")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "nobody else reads the key");
+}
+
+#[test]
+fn keys_are_found_where_none_should_be() {
+    let (setup, id) = sqlite();
+    let secret = fs::read_to_string(setup.path().join("secret")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let scan = |block: &str| {
+        let block = block.replace("--config ", &format!("--config {}/", setup.path().display()));
+        run(&mut shell(&block, folder.path()), "")
+    };
+    run(
+        &mut shell("git init -q && git config user.name a && git config user.email a@b.c", folder.path()),
+        "",
+    )
+    .expect_success();
+    let commit = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).unwrap();
+        run(&mut shell(&format!("git add {name} && git commit -q -m {name}"), folder.path()), "")
+            .expect_success();
+    };
+    commit("clean", "nothing");
+    let everywhere = blocks("finding-keys.md", "## Scan");
+    for block in &everywhere {
+        assert_eq!(scan(block).code, Some(0), "{block}");
+    }
+    commit("found", &secret);
+    let scanned = scan(everywhere[0].lines().next().unwrap());
+    assert_eq!(scanned.code, Some(4), "{}", told(&scanned));
+    assert_eq!(scan(everywhere[0].lines().nth(1).unwrap()).code, Some(4));
+    let known = scan(&everywhere[1]);
+    assert!(
+        known.code == Some(4) && known.stdout.contains(&id) && known.stdout.contains("active"),
+        "{}",
+        told(&known)
+    );
+    fs::write(folder.path().join("staged"), &secret).unwrap();
+    run(&mut shell("git add staged", folder.path()), "").expect_success();
+    assert_eq!(scan(&only_block("finding-keys.md", "## In every commit")).code, Some(4));
+    scan(&only_block("finding-keys.md", "## With the scanner that you have")).expect_success();
+    assert!(fs::read_to_string(folder.path().join(".gitleaks.toml")).unwrap().contains("acme_live_"));
+}

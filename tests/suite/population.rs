@@ -44,6 +44,7 @@ fn config_with(more: &str) -> Config {
     let surroundings = Surroundings {
         variable: &|_| None,
         read: &|_, _| Err(std::io::ErrorKind::NotFound.into()),
+        exposure: &|_| None,
         via: "keygate-test",
         cores: NonZeroUsize::MIN,
     };

@@ -90,7 +90,7 @@ fn openapi() {
 
 #[test]
 fn commands() {
-    let mut page = "# Commands\n\nExit codes: 0 done, 1 failed, 2 wrong input, 3 done but not confirmed everywhere. Secrets come in by standard input or `KEYGATE_KEY`, never as \
+    let mut page = "# Commands\n\nExit codes: 0 done, 1 failed, 2 wrong input, 3 done but not confirmed everywhere, 4 keys found where none should be. Secrets come in by standard input or `KEYGATE_KEY`, never as \
         an argument; they and what was asked for go to standard output, everything else to standard error.\n"
         .to_owned();
     describe(&[], &mut page);

@@ -29,7 +29,9 @@ pub(super) fn look_at(deployment: &Deployment) -> Certificates {
     let mut found = Certificates::default();
     let config = &deployment.config;
     let listeners = config.listeners.iter().map(|listener| &listener.tls);
-    for tls in listeners.chain(config.admin.iter().map(|admin| &admin.tls)).flatten() {
+    let admin = config.admin.iter().map(|admin| &admin.tls);
+    let possession = config.possession.iter().map(|possession| &possession.tls);
+    for tls in listeners.chain(admin).chain(possession).flatten() {
         found.of_listener(tls);
     }
     for upstream in &deployment.config.upstreams {

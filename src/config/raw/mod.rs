@@ -2,10 +2,12 @@
 
 pub mod admin;
 pub mod answer;
+pub mod assertion;
 pub mod doors;
 pub mod http;
 pub mod limits;
 pub mod listen;
+pub mod possession;
 pub mod route;
 pub(super) mod salvage;
 pub mod scalar;
@@ -20,10 +22,12 @@ use serde::Deserialize;
 use self::{
     admin::Admin,
     answer::{AccessLog, CorsRules, ErrorBody, IdentityHeaders, Tracing},
+    assertion::Assertion,
     doors::Doors,
     http::HeaderName,
     limits::KeyLimits,
     listen::Listener,
+    possession::Possession,
     route::Route,
     scalar::Version,
     text::{Switch, Text},
@@ -55,6 +59,9 @@ pub struct File {
     /// Where the admin API and the console are served. Default: 127.0.0.1:8081; null turns them off.
     #[serde(default)]
     pub admin: Switch<Field<Admin>>,
+    /// A listener where whoever shows a whole key ends it, by POST to `/.well-known/keygate/revoke`. Default: none.
+    #[serde(default)]
+    pub revocation_by_possession: Option<Field<Possession>>,
     /// The APIs behind the gateway, by name; at least one.
     pub upstreams: Field<Map<Field<Upstream>>>,
     /// Where keys, people and projects come from.
@@ -96,6 +103,9 @@ pub struct File {
     /// The names under which the upstream learns who asks. Default: X-Auth-Key-Id and its kin.
     #[serde(default)]
     pub identity_headers: Option<Field<IdentityHeaders>>,
+    /// A signed token by which upstreams learn who asks, and can prove that this gateway says so. Default: none.
+    #[serde(default)]
+    pub assertion: Option<Field<Assertion>>,
     /// Header names with `_` or `.` that reach the upstream. Default: none, since many back ends read `_`, `.` and `-`
     /// as the same.
     #[serde(default)]

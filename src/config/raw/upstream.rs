@@ -5,7 +5,12 @@ use std::{path::PathBuf, time::Duration};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Later, http::UpstreamUrl, text::Text};
+use super::{
+    Later,
+    assertion::UpstreamAssertion,
+    http::UpstreamUrl,
+    text::{Switch, Text},
+};
 use crate::{
     config::model::{UpstreamHost, UpstreamHttp},
     yaml::{Field, Map},
@@ -45,6 +50,9 @@ pub struct Upstream {
     /// `${file:…}`.
     #[serde(default)]
     pub set_headers: Option<Field<Map<Field<String>>>>,
+    /// With `assertion`: whom the signed token is for. Default: the name of the upstream; null sends it none.
+    #[serde(default)]
+    pub assertion: Switch<Field<UpstreamAssertion>>,
     /// Whether a link-local address is connected to; there cloud machines keep their credentials. Default: false.
     #[serde(default)]
     pub allow_link_local: Option<Field<bool>>,

@@ -209,7 +209,7 @@ pub(super) fn identity_headers(
 }
 
 /// Letters, digits and `-` only: what back ends read as the same must not be two names (`X_Auth_User`).
-fn check_identity_name(
+pub(super) fn check_identity_name(
     field: &Field<Text<HeaderName>>,
     credentials: &CredentialSources,
     findings: &mut Findings<'_>,

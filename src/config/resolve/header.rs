@@ -4,7 +4,7 @@ use crate::policy::fold::{ManagedNames, fold_byte};
 
 /// Names under which a back end may believe that somebody is who they say: those of every preset, and of gateways and
 /// proxies that Keygate replaces. A name also covers what goes on behind it with `-…`.
-const IDENTITY_NAMES: [&str; 34] = [
+const IDENTITY_NAMES: [&str; 35] = [
     "X-Auth-Key-Id",
     "X-Auth-Key-Name",
     "X-Auth-User",
@@ -17,6 +17,7 @@ const IDENTITY_NAMES: [&str; 34] = [
     "X-Auth-Scopes",
     "X-Auth-Projects",
     "X-Auth-Project",
+    "X-Auth-Assertion",
     "X-Auth-Request",
     "X-Consumer",
     "X-Credential",

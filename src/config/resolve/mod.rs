@@ -2,10 +2,12 @@
 
 mod admin;
 mod answer;
+mod assertion;
 mod doubt;
 mod header;
 mod limits;
 mod listen;
+mod possession;
 mod range;
 mod route;
 mod scope;
@@ -15,6 +17,7 @@ use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 pub use self::upstream::is_link_local;
 use super::{
+    address::ListenAddress,
     load::{Folder, WORKERS_MAX},
     model::{Config, DatabaseSource, KeyCreation, KeySource, Shutdown, Staleness, Streams},
     problem::Findings,
@@ -45,12 +48,24 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
     let health = listen::health(&raw.health, &listeners, findings);
     let admin = admin::admin(&raw.admin, &listeners, health, folder, findings);
 
+    let possession = {
+        let health = health.map(ListenAddress::Tcp);
+        let addresses = listeners.iter().map(|listener| &listener.address);
+        let taken = addresses.chain(&health).chain(admin.as_ref().map(|admin| &admin.address));
+        possession::possession(raw.revocation_by_possession.as_ref(), taken, folder, findings)
+    };
+
     let credentials = credentials(raw.credential.as_ref(), findings);
     let identity = answer::identity_headers(raw.identity_headers.as_ref(), &credentials, findings);
-    let identity_names = header::managed_names(identity.names());
+    let assertion_header = raw
+        .assertion
+        .as_deref()
+        .map(|raw| assertion::header(raw.header.as_ref(), &identity, &credentials, findings));
+    let identity_names = header::managed_names(identity.names().chain(assertion_header.as_deref()));
     credentials_are_not_identity(raw.credential.as_ref(), findings);
     let upstreams = upstream::upstreams(&raw.upstreams, folder, &identity_names, findings);
 
+    let assertions = assertion::assertions(raw, assertion_header, folder, findings);
     let scopes = scope::scopes(raw.scopes.as_ref(), findings);
     let scopes_place = raw.scopes.as_ref().map(Field::place).unwrap_or_default();
     let role_caps = scopes
@@ -90,6 +105,7 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
         listeners: listeners.into_iter().map(Arc::new).collect(),
         health,
         admin,
+        possession,
         upstreams,
         keys: keys?,
         state: raw.state.as_ref().map(|path| folder.path(path.value())),
@@ -109,6 +125,7 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
         forwardings,
         failed_attempts,
         identity,
+        assertions,
         forwarded_headers,
         error_templates,
         cors,

@@ -77,7 +77,7 @@ pub(in crate::admin) async fn show_session(
     };
     let key = match &caller.actor {
         Actor::Key(_, key) => Some(key.to_string()),
-        Actor::Person(_) | Actor::Operator(_) | Actor::FirstOwnerLink => None,
+        Actor::Person(_) | Actor::Operator(_) | Actor::FirstOwnerLink | Actor::Possessor => None,
     };
     Ok(Json(WhoAsks {
         person: PersonView::new(&listed, &work),
