@@ -175,7 +175,7 @@ impl App {
             .build()
             .map_err(|error| format!("the control runtime cannot be started: {error}"))?;
         let signals = Signals::hear(&control).map_err(|error| format!("signals cannot be heard: {error}"))?;
-        let (certificates, [admin_certificates, possession_certificates]) = load_certificates(&config)?;
+        let certificates = load_certificates(&config)?;
         let metrics = Metrics::new(BUILD, SystemClock.now());
         let state = open_state(&config)?;
         let audit = Arc::new(open_audit(&config)?);
@@ -184,7 +184,7 @@ impl App {
         let (telemetry, batches) = Telemetry::new(metrics.clone(), access_log);
 
         let source = config.keys.clone();
-        let entrances = entrances(&config, &certificates, open_files);
+        let entrances = entrances(&config, &certificates.listeners, open_files);
         let (mut bound, sockets) = bind_all(&config)?;
         let health =
             config.health.map(|address| bind_one("health", ListenAddress::Tcp(address))).transpose()?;
@@ -198,10 +198,10 @@ impl App {
         let store = |certificates: &Option<ListenerCertificates>| {
             certificates.as_ref().map(ListenerCertificates::store)
         };
-        let admin_store = store(&admin_certificates);
-        let possession_store = store(&possession_certificates);
+        let admin_store = store(&certificates.admin);
+        let possession_store = store(&certificates.possession);
         let certificates =
-            certificates.into_iter().chain([admin_certificates, possession_certificates]).flatten();
+            certificates.listeners.into_iter().chain([certificates.admin, certificates.possession]).flatten();
         let certificates = certificates.map(|one| Box::new(one) as Box<dyn CertificateSource>);
         let parts = ReloaderParts {
             config_file,
@@ -411,11 +411,14 @@ fn load_config(path: &Path) -> Result<(ConfigFile, Config), StartError> {
     Ok((file, loaded.result.map_err(told)?))
 }
 
-/// The certificates of each listener, and those of the admin listener and that for revocation; `None` for one in
-/// cleartext.
-fn load_certificates(
-    config: &Config,
-) -> Result<(Vec<Option<ListenerCertificates>>, [Option<ListenerCertificates>; 2]), StartError> {
+/// The certificates of what listens; `None` of what does so in cleartext.
+struct Certificates {
+    listeners: Vec<Option<ListenerCertificates>>,
+    admin: Option<ListenerCertificates>,
+    possession: Option<ListenerCertificates>,
+}
+
+fn load_certificates(config: &Config) -> Result<Certificates, StartError> {
     let mut problems = Vec::new();
     let mut load = |tls: Option<&ListenerTls>, serves_http2| {
         let loaded = tls.map(|tls| ListenerCertificates::load(tls, serves_http2)).transpose();
@@ -427,7 +430,11 @@ fn load_certificates(
     let listeners = config.listeners.iter().map(|listener| load(listener.tls.as_ref(), true)).collect();
     let admin = load(config.admin.as_ref().and_then(|admin| admin.tls.as_ref()), false);
     let possession = load(config.possession.as_ref().and_then(|possession| possession.tls.as_ref()), false);
-    if problems.is_empty() { Ok((listeners, [admin, possession])) } else { Err(StartError::Wrong(problems)) }
+    if problems.is_empty() {
+        Ok(Certificates { listeners, admin, possession })
+    } else {
+        Err(StartError::Wrong(problems))
+    }
 }
 
 fn open_state(config: &Config) -> Result<Option<StateFolder>, StartError> {

@@ -20,7 +20,7 @@ use axum::{
 };
 use ipnet::IpNet;
 
-use super::problem::Problem;
+use super::problem::{PROBLEM_JSON, Problem};
 use crate::{
     config::{Authority, ListenAddress, PublicUrl, model::AdminConfig},
     gate::denial::METHODS_SERVED,
@@ -302,8 +302,9 @@ pub fn is_api(path: &str) -> bool {
 fn with_body(answer: Response, path: &str) -> Response {
     let status = answer.status();
     let is_said = answer.headers().contains_key(CONTENT_TYPE);
+    let is_ours = answer.headers().get(CONTENT_TYPE).is_some_and(|media_type| media_type == PROBLEM_JSON);
     let problem = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => content_too_large(),
+        StatusCode::PAYLOAD_TOO_LARGE if !is_ours => content_too_large(),
         StatusCode::NOT_FOUND if !is_said => Problem::not_found(),
         StatusCode::METHOD_NOT_ALLOWED if !is_said => Problem::of(
             Reason::MethodNotAllowed,

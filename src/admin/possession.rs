@@ -4,12 +4,12 @@
 //! path of the gateway's would stand in the way of the API's. Every key gets the same answer, by the same work: the
 //! secret is hashed and handed over, whether or not there is such a key.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, State, rejection::BytesRejection},
     http::{
         HeaderMap, StatusCode,
         header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
@@ -46,8 +46,12 @@ async fn revoke(
     State(possession): State<Arc<Possession>>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejected) => return unread(&rejected),
+    };
     let digests = match shown(&headers, &body) {
         Ok(digests) => digests,
         Err(what) => return Problem::of(Reason::BadRequest, what).into_response(),
@@ -62,6 +66,16 @@ async fn revoke(
             late(problem, Duration::from_secs(5))
         }
     }
+}
+
+fn unread(rejected: &BytesRejection) -> Response {
+    let problem = if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let detail = format!("The body may have {BODY_BYTES_MAX} bytes at most.");
+        Problem::of(Reason::ContentTooLarge, detail)
+    } else {
+        Problem::of(Reason::BadRequest, "The body did not come whole.")
+    };
+    problem.into_response()
 }
 
 fn late(problem: Problem, wait: Duration) -> Response {
@@ -104,31 +118,34 @@ fn bearer(credential: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(SCHEME).then_some(secret.trim_ascii())
 }
 
-/// A body of JSON. No key has characters that JSON escapes, so nothing is copied.
+/// A body of JSON.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Shown<'b> {
-    One(#[serde(borrow)] Key<'b>),
+    #[serde(borrow)]
+    One(Key<'b>),
     Several(Vec<Key<'b>>),
-    Listed { keys: Vec<Key<'b>> },
+    Listed {
+        keys: Vec<Key<'b>>,
+    },
 }
 
 /// A key; with what is told of it beside, which is not looked at.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Key<'b> {
-    Alone(&'b str),
+    Alone(#[serde(borrow)] Cow<'b, str>),
     Named {
-        key: &'b str,
+        key: Cow<'b, str>,
     },
     /// As scanning services report what they found.
     Token {
-        token: &'b str,
+        token: Cow<'b, str>,
     },
 }
 
 impl<'b> Shown<'b> {
-    fn secrets(self) -> Vec<&'b str> {
+    fn secrets(self) -> Vec<Cow<'b, str>> {
         let keys = match self {
             Self::One(key) => vec![key],
             Self::Several(keys) | Self::Listed { keys } => keys,
@@ -170,6 +187,7 @@ mod tests {
             (None, json, "\"a-key\"", Some(1)),
             (None, json, r#"{"key": "a-key", "found": "in a log"}"#, Some(1)),
             (None, json, r#"["a-key", "b-key"]"#, Some(2)),
+            (None, json, r#"["a\u002dkey"]"#, Some(1)),
             (None, json, r#"{"keys": ["a-key", {"key": "b-key"}]}"#, Some(2)),
             (
                 None,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::Router;
-use tokio::runtime::Builder;
+use tokio::{runtime::Builder, task, time::timeout};
 
 use super::{
     guard::Guard,
@@ -21,6 +21,9 @@ const NICENESS: i32 = 10;
 
 /// How long work that a handler gave to other threads may go on after the last answer.
 const BLOCKING_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a task that handlers gave work to may go on after the last answer.
+const TASK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the thread serves, but for the router.
 #[derive(Debug)]
@@ -44,14 +47,15 @@ pub struct AdminThreadParts {
 pub struct AdminThread(JoinHandle<()>);
 
 impl AdminThread {
-    /// Serves what `router` makes. It is called on the new thread, within its runtime, which database connections and
-    /// timers of handlers then belong to.
+    /// Serves what `router` makes, and ends when that has ended and the task beside it, if there is one, which is given
+    /// a moment. It is called on the new thread, within its runtime, which database connections and timers of handlers
+    /// then belong to.
     ///
     /// # Errors
     /// Where the system gives no thread, or the socket cannot be used.
     pub fn start(
         parts: AdminThreadParts,
-        router: impl FnOnce() -> Router + Send + 'static,
+        router: impl FnOnce() -> (Router, Option<task::JoinHandle<()>>) + Send + 'static,
     ) -> io::Result<Self> {
         let AdminThreadParts { name, socket, guard, certificates, connections, shutdown } = parts;
         let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -60,8 +64,12 @@ impl AdminThread {
             socket.into_listener()?
         };
         let serve = async move {
-            let service = AdminService { router: router(), guard, certificates, connections };
+            let (router, beside) = router();
+            let service = AdminService { router, guard, certificates, connections };
             serve(listener, service, shutdown.subscribe()).await;
+            if let Some(beside) = beside {
+                let _ = timeout(TASK_PATIENCE, beside).await;
+            }
         };
         let run = move || {
             // Linux counts niceness per thread, and threads that this one starts inherit it.

@@ -83,7 +83,7 @@ impl AdminDoor {
         let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
         let lifetimes = Lifetimes { idle: signed(idle), absolute: signed(absolute) };
         let place = Place { url: self.config.url(&self.address), name: sources.place.clone() };
-        let router = move || router(sources, kept, accounts, lifetimes, place);
+        let router = move || (router(sources, kept, accounts, lifetimes, place), None);
         Ok(AdminThread::start(parts, router)
             .map_err(|error| format!("the admin listener cannot be served: {error}"))?)
     }

@@ -53,8 +53,9 @@ impl PossessionDoor {
         let live = sources.live.clone();
         let router = move || {
             let (possession, reports) = Possession::new();
-            tokio::spawn(reports.revoke_all(kept, live, Arc::new(SystemClock)));
-            possession::router(Arc::new(possession))
+            // It ends with the last handler, once it has done what was taken.
+            let revoking = tokio::spawn(reports.revoke_all(kept, live, Arc::new(SystemClock)));
+            (possession::router(Arc::new(possession)), Some(revoking))
         };
         Ok(AdminThread::start(parts, router)
             .map_err(|error| format!("the listener for revocation cannot be served: {error}"))?)

@@ -14,6 +14,7 @@ use rustls::pki_types::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroize as _;
 
 /// The most keys at once: one that signs, others that did or will.
 pub const KEYS_MAX: usize = 8;
@@ -70,7 +71,10 @@ impl SigningKey {
     /// # Errors
     /// [`KeyProblem`].
     pub fn from_pem(pem: &[u8]) -> Result<Self, KeyProblem> {
-        let pair = Pair::from_pkcs8(only_block(pem)?.secret_pkcs8_der())?;
+        let mut der = only_block(pem)?;
+        let pair = Pair::from_pkcs8(der.secret_pkcs8_der());
+        der.zeroize();
+        let pair = pair?;
         let mut public = pair.public();
         let id = thumbprint(&public);
         let algorithm = pair.algorithm();
@@ -158,7 +162,7 @@ impl Pair {
     }
 }
 
-/// RFC 7638 §3: the members are sorted by name, as `serde_json` keeps them.
+/// RFC 7638 §3, of members in their order.
 fn thumbprint(public: &Value) -> String {
     BASE64URL.encode(Sha256::digest(public.to_string()))
 }

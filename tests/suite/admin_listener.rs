@@ -457,7 +457,7 @@ impl Admin {
             connections: CONNECTIONS_MAX,
             shutdown: shutdown.clone(),
         };
-        let thread = AdminThread::start(parts, move || router).unwrap();
+        let thread = AdminThread::start(parts, move || (router, None)).unwrap();
         Self { address, shutdown, thread }
     }
 

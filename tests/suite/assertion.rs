@@ -401,7 +401,7 @@ fn the_examples_accept_what_the_gateway_signs_and_nothing_else() {
         let pem = fs::read_to_string(set_up.gate.folder().join("first.pem")).unwrap();
         let url = format!("http://{}/.well-known/jwks.json", set_up.gate.address("health"));
         let expected = tokens(&set_up, &pem);
-        let input: String = expected.iter().map(|(token, ..)| format!("{token}\n")).collect();
+        let input = expected.iter().map(|(token, ..)| token.as_str()).collect::<Vec<_>>().join("\n");
 
         let mut command = Command::new(test_tool("python"));
         command.arg(examples.join("verify_assertion.py")).args([&url, ISSUER, "api"]).env("NO_PROXY", "*");

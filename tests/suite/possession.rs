@@ -1,6 +1,6 @@
 //! Revocation by possession: whoever shows a whole key ends it, and learns nothing.
 
-use std::{fs, thread, time::Instant};
+use std::{fmt::Write as _, fs, thread, time::Instant};
 
 use keygate::keys::digest::KeyDigest;
 use serde_json::{Value, json};
@@ -25,9 +25,10 @@ fn keys() -> String {
         ("renewed", before("stale", "2026-01-01T00:00:00Z")),
         ("rotated", before("recent", "2099-01-01T00:00:00Z")),
     ] {
-        file += &format!(
-            "  - {{id: {id}, hash: '{}', scopes: [read], projects: all, expires_at: never{more}}}\n",
-            hash(id)
+        let hash = hash(id);
+        let _ = writeln!(
+            file,
+            "  - {{id: {id}, hash: '{hash}', scopes: [read], projects: all, expires_at: never{more}}}"
         );
     }
     file
@@ -103,6 +104,8 @@ fn a_key_that_is_shown_ends_and_nobody_learns_whether_there_was_one() {
     // What was shown long after its end ended nothing.
     assert_eq!(verdict(&gate, &secret("renewed")), "ok");
 
+    // What is in force is told a moment later.
+    gate.wait_for_line("somebody has shown it key=rotated");
     let log = fs::read_to_string(gate.folder().join("state/audit.log")).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let revoked: Vec<_> = lines.iter().filter(|line| line["command"] == "keys revoke").collect();
@@ -145,6 +148,10 @@ fn keys_are_taken_in_the_ways_that_finders_send_them() {
     ] {
         let answer = show_from(&gate, "192.0.2.2", head, &body);
         assert_eq!(answer.status(), status, "{head}{}", answer.text());
+        assert!(
+            answer.json()["detail"].as_str().is_some_and(|detail| !detail.contains("1048576")),
+            "{answer:?}"
+        );
     }
     let address = gate.address("revocation");
     for (start, status) in [

@@ -4,7 +4,7 @@ mod rules;
 mod walk;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     ffi::OsStr,
     fs,
     io::{self, Read},
@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -29,6 +30,7 @@ use crate::{
         secret::Brand,
         secret_scan::{FoundSecret, SecretScan},
     },
+    store::contract::OwnedKey,
 };
 
 /// How much is read at once.
@@ -208,23 +210,31 @@ impl Findings {
         let mut known: BTreeMap<[u8; 32], Option<Known>> = BTreeMap::new();
         for finding in &mut self.all {
             let digest = *finding.digest.as_bytes();
-            if !known.contains_key(&digest) {
-                let key =
-                    listing::key_of(&mut work, finding.digest).await.map_err(|error| stopped(&error))?;
-                let key = key.map(|found| Known {
-                    id: found.key.id.to_string(),
-                    name: found.key.name.as_ref().map(ToString::to_string),
-                    owner: found.key.owner.as_ref().map(ToString::to_string),
-                    status: found.key.status(now, found.owner.as_ref()).as_str(),
-                });
-                known.insert(digest, key);
-            }
-            finding.key = known.get(&digest).cloned().flatten();
+            let key = match known.entry(digest) {
+                Entry::Occupied(found) => found.into_mut(),
+                Entry::Vacant(place) => {
+                    let found = listing::key_of(&mut work, finding.digest).await;
+                    let found = found.map_err(|error| stopped(&error))?;
+                    place.insert(found.map(|found| Known::new(&found, now)))
+                }
+            };
+            finding.key.clone_from(key);
         }
         for problem in work.wrong_files() {
             tell(&problem.to_string());
         }
         Ok(())
+    }
+}
+
+impl Known {
+    fn new(OwnedKey { key, owner }: &OwnedKey, now: Timestamp) -> Self {
+        Self {
+            id: key.id.to_string(),
+            name: key.name.as_ref().map(ToString::to_string),
+            owner: key.owner.as_ref().map(ToString::to_string),
+            status: key.status(now, owner.as_ref()).as_str(),
+        }
     }
 }
 

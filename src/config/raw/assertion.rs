@@ -14,7 +14,7 @@ use crate::yaml::{Field, OneOrMany};
 pub struct Assertion {
     /// Who says so: the `iss` that upstreams demand, as `https://keys.example.com`.
     pub issuer: Field<String>,
-    /// Private keys as PEM files (PKCS #8), one or a list: Ed25519 signs as EdDSA, P-256 as ES256. The first signs; all are
+    /// Private keys as PEM files (PKCS #8), one or a list: Ed25519 signs as `EdDSA`, P-256 as `ES256`. The first signs; all are
     /// published at `/.well-known/jwks.json`, so that a new one can be known before it signs. Read again when a file
     /// changes.
     pub keys: Field<OneOrMany<Text<PathBuf>>>,

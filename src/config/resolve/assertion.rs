@@ -45,10 +45,12 @@ pub(super) fn header(
     name.into()
 }
 
-/// What is asserted, under `header`; `None` where nothing is, or something is wrong with it.
+/// What is asserted, under `header`; `None` where nothing is, or something is wrong with it. `is_published`: whether any
+/// listener tells the public keys.
 pub(super) fn assertions(
     raw: &File,
     header: Option<Box<str>>,
+    is_published: bool,
     folder: &Folder<'_>,
     findings: &mut Findings<'_>,
 ) -> Option<Assertions> {
@@ -58,8 +60,15 @@ pub(super) fn assertions(
         return None;
     };
     check_name(&assertion.issuer, "issuer", findings);
+    if !is_published {
+        findings.warn(
+            assertion.keys.place(),
+            "the public keys are published nowhere: health and admin are null",
+            "turn one of them on, or give the upstreams the keys in another way",
+        );
+    }
     let range = Duration::from_secs(10)..=Duration::from_mins(15);
-    let lifetime = duration(assertion.lifetime.as_ref(), Duration::from_secs(60), range, findings);
+    let lifetime = duration(assertion.lifetime.as_ref(), Duration::from_mins(1), range, findings);
     let is_strict = raw.strict_permissions.as_deref() == Some(&true);
     Some(Assertions {
         header: header?,

@@ -65,7 +65,8 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
     credentials_are_not_identity(raw.credential.as_ref(), findings);
     let upstreams = upstream::upstreams(&raw.upstreams, folder, &identity_names, findings);
 
-    let assertions = assertion::assertions(raw, assertion_header, folder, findings);
+    let is_published = health.is_some() || admin.is_some();
+    let assertions = assertion::assertions(raw, assertion_header, is_published, folder, findings);
     let scopes = scope::scopes(raw.scopes.as_ref(), findings);
     let scopes_place = raw.scopes.as_ref().map(Field::place).unwrap_or_default();
     let role_caps = scopes

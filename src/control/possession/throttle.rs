@@ -70,20 +70,20 @@ mod tests {
 
     use super::*;
 
-    fn address(number: u32) -> Option<IpAddr> {
-        Some(Ipv4Addr::from_bits(number).into())
+    fn address(number: u32) -> IpAddr {
+        Ipv4Addr::from_bits(number).into()
     }
 
     #[test]
     fn an_address_has_its_burst_and_then_its_rate() {
         let (mut throttle, start) = (Throttle::default(), Instant::now());
         for _ in 0..OF_ADDRESS.burst {
-            assert_eq!(throttle.admit(address(1), start), Ok(()));
+            assert_eq!(throttle.admit(Some(address(1)), start), Ok(()));
         }
-        assert_eq!(throttle.admit(address(1), start), Err(OF_ADDRESS.every));
-        assert_eq!(throttle.admit(address(2), start), Ok(()), "others are not held back");
-        assert_eq!(throttle.admit(address(1), start + OF_ADDRESS.every), Ok(()));
-        assert!(throttle.admit(address(1), start + OF_ADDRESS.every).is_err());
+        assert_eq!(throttle.admit(Some(address(1)), start), Err(OF_ADDRESS.every));
+        assert_eq!(throttle.admit(Some(address(2)), start), Ok(()), "others are not held back");
+        assert_eq!(throttle.admit(Some(address(1)), start + OF_ADDRESS.every), Ok(()));
+        assert!(throttle.admit(Some(address(1)), start + OF_ADDRESS.every).is_err());
     }
 
     #[test]
@@ -101,12 +101,12 @@ mod tests {
     fn all_addresses_together_have_a_rate_and_bounded_memory() {
         let (mut throttle, mut now) = (Throttle::default(), Instant::now());
         for number in 0..OF_ALL.burst {
-            assert_eq!(throttle.admit(address(number), now), Ok(()));
+            assert_eq!(throttle.admit(Some(address(number)), now), Ok(()));
         }
-        assert_eq!(throttle.admit(address(9_999_999), now), Err(OF_ALL.every));
+        assert_eq!(throttle.admit(Some(address(9_999_999)), now), Err(OF_ALL.every));
         for number in 0..30_000 {
             now += OF_ALL.every;
-            assert_eq!(throttle.admit(address(number + 1_000), now), Ok(()));
+            assert_eq!(throttle.admit(Some(address(number + 1_000)), now), Ok(()));
             assert!(throttle.addresses.len() <= ADDRESSES_MAX);
         }
     }
