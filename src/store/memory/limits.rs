@@ -1,5 +1,7 @@
 //! What replicas say of limits, in memory.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::Followers;
@@ -12,7 +14,7 @@ pub(super) fn share(
     divide: &mut (dyn FnMut(&FleetLimits) -> Vec<LimitClaim> + Send),
 ) {
     let now = Timestamp::now();
-    let silence = |beat: Timestamp| now.duration_since(beat).try_into().unwrap_or_default();
+    let silence = |beat: Timestamp| Duration::try_from(now.duration_since(beat)).unwrap_or_default();
     let live = followers.replicas.values().filter(|known| LIVE_WITHIN > silence(known.beat_at));
     let replicas: Vec<_> = live.map(|known| known.beat.replica.clone()).collect();
     let mut claims = followers.limits.clone();
