@@ -83,7 +83,7 @@ impl LimitShares {
         let mut decided = None;
         let mut take = |fleet: &FleetLimits| {
             let own = divide(replica, fleet, &asked);
-            let equal = equal(fleet.replicas.len().max(1));
+            let equal = equal(others(replica, fleet).count() + 1);
             let shares = own.iter().map(|claim| (claim.key.text(), shares_of(claim))).collect();
             // What is given up is given up before others may take it.
             lower(limits, &held, &shares, equal, &asked);
@@ -180,7 +180,7 @@ fn lower(
 
 /// What `replica` claims, where the fleet says this and it is asked for that.
 fn divide(replica: &str, fleet: &FleetLimits, asked: &BTreeMap<KeyIdText, Asked>) -> Vec<LimitClaim> {
-    let replicas = fleet.replicas.iter().filter(|live| **live != *replica).count() + 1;
+    let replicas = others(replica, fleet).count() + 1;
     if replicas == 1 {
         return Vec::new();
     }
@@ -204,13 +204,13 @@ fn divide(replica: &str, fleet: &FleetLimits, asked: &BTreeMap<KeyIdText, Asked>
         }
         let said = said.get(&key).map(Vec::as_slice).unwrap_or_default();
         let of = |live: &String| said.iter().find(|claim| claim.replica == *live);
-        let others = |limit: fn(&LimitClaim) -> Claim| -> Vec<Claim> {
-            let others = fleet.replicas.iter().filter(|live| **live != *replica);
-            others.map(|live| of(live).map_or(Claim::unsaid(replicas), |claim| limit(claim))).collect()
+        let claims_of = |limit: fn(&LimitClaim) -> Claim| -> Vec<Claim> {
+            let claim = |live: &String| of(live).map_or(Claim::unsaid(replicas), |claim| limit(claim));
+            others(replica, fleet).map(claim).collect()
         };
         let asked = asked.get(&key).copied().unwrap_or_default();
         let next = |demand: u32, others: &[Claim]| Claim { demand, share: claim(demand, others) };
-        let (rates, concurrents) = (others(|claim| claim.rate), others(|claim| claim.concurrent));
+        let (rates, concurrents) = (claims_of(|claim| claim.rate), claims_of(|claim| claim.concurrent));
         let rate = next(asked.rate, &rates);
         let concurrent = next(asked.concurrent, &concurrents);
         let is_uneven = rate.share != equal(replicas) || concurrent.share != equal(replicas);
@@ -222,6 +222,11 @@ fn divide(replica: &str, fleet: &FleetLimits, asked: &BTreeMap<KeyIdText, Asked>
         }
     }
     claims
+}
+
+/// The other replicas that live.
+fn others<'f>(replica: &'f str, fleet: &'f FleetLimits) -> impl Iterator<Item = &'f String> {
+    fleet.replicas.iter().filter(move |live| **live != *replica)
 }
 
 fn shares_of(claim: &LimitClaim) -> KeyShares {
