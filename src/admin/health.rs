@@ -36,7 +36,7 @@ use tokio::{
 
 use super::jwks;
 use crate::{
-    clock,
+    clock::{self, Clock as _, SystemClock},
     config::reachable,
     live::Live,
     net::{
@@ -164,6 +164,9 @@ struct Detail {
     /// Keys that stay refused although their source says that they are good.
     #[serde(skip_serializing_if = "is_none")]
     revocations_undone: u64,
+    /// Routes that forward what they would refuse.
+    #[serde(skip_serializing_if = "is_none")]
+    routes_observing: u64,
     sources: Vec<SourceDetail>,
 }
 
@@ -196,6 +199,7 @@ impl Detail {
             reason,
             revision: published.revision,
             revocations_undone: state.metrics.revocations_undone(),
+            routes_observing: published.config.policy.routes.routes_observing(SystemClock.now()),
             sources: state.metrics.sources().into_iter().map(SourceDetail::from).collect(),
         }
     }

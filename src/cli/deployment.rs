@@ -26,7 +26,7 @@ use crate::{
         read::{ReadError, ReadOptions, read},
         sql,
     },
-    yaml::{self, Limits},
+    yaml::{self, Limits, Place},
 };
 
 /// What a gateway would serve by if it started now.
@@ -155,12 +155,12 @@ impl Deployment {
         reading.deployment.ok_or(Exit::WrongInput)
     }
 
-    /// The line in the config of the route number `at`.
-    pub(super) fn route_line(&self, at: usize) -> Option<u32> {
+    /// Where in the config the route number `at` begins.
+    pub(super) fn route_place(&self, at: usize) -> Option<Place> {
         let text = fs::read(&self.path).ok()?;
         let document = yaml::parse(&text, &config::LIMITS).ok()?;
         let route = document.root().get("routes")?.items().nth(at)?;
-        Some(route.place().line)
+        Some(route.place())
     }
 }
 

@@ -134,12 +134,19 @@ fn told(decision: &Decision, deployment: &Deployment) -> String {
     let row =
         if decision.row == 0 { "outside the table".to_owned() } else { format!("row {}", decision.row) };
     let verdict = match (&decision.forwarded, decision.status) {
+        (Some(forwarded), _) if decision.observed.is_some() => {
+            format!("forward to the upstream {} as nobody's, and record", forwarded.upstream)
+        }
         (Some(forwarded), _) => format!("forward to the upstream {}", forwarded.upstream),
         (None, Some(status)) => format!("answer {status} {}", decision.code),
         (None, None) => decision.code.to_owned(),
     };
     lines.put("decision", &format!("{verdict} ({row})"));
     lines.put("because", &decision.because);
+    if let Some(observed) = &decision.observed {
+        let until = observed.until.map(|until| format!(" from {until} on")).unwrap_or_default();
+        lines.put("it would answer", &format!("{} {}{until}", observed.status, observed.code));
+    }
     if let Some(detail) = decision.detail.as_ref().filter(|detail| **detail != decision.because) {
         lines.put("the client reads", detail);
     }
@@ -184,7 +191,7 @@ impl Lines {
     }
 
     fn route(&mut self, route: &RouteSeen, deployment: &Deployment) {
-        let line = deployment.route_line(route.index);
+        let line = deployment.route_place(route.index).map(|place| place.line);
         let place = line.map(|line| format!(" ({}:{line})", deployment.path.display())).unwrap_or_default();
         self.put("route", &format!("{}{place}", route.pattern));
         let needs = match route.needs.as_deref() {

@@ -46,6 +46,16 @@ impl Finding {
         Self::new(file, Place::default(), message, remedy, false)
     }
 
+    /// About a place in a configuration or another file that holds no secret.
+    pub(super) fn at(file: &Path, place: Place, message: &str, remedy: &str) -> Self {
+        Self::new(file, place, message, remedy, true)
+    }
+
+    /// What was found in a file that holds no secret.
+    pub(super) fn of_text(file: &Path, problem: &yaml::Problem) -> Self {
+        Self::new(file, problem.place, &problem.message, &problem.remedy, true)
+    }
+
     /// What the YAML module found in `file`.
     pub(super) fn of_yaml(file: &Path, problem: &yaml::Problem) -> Self {
         Self::new(file, problem.place, &problem.message, &problem.remedy, false)

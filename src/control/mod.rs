@@ -23,6 +23,7 @@ pub mod listing;
 pub mod loading;
 pub mod local_revocation;
 pub mod managing_key;
+pub mod observation;
 pub mod organization_admin;
 pub mod paste;
 pub mod people_admin;

@@ -20,6 +20,7 @@ use super::{
     database_keys::DatabaseKeys,
     file_keys::FileKeys,
     local_revocation::{LocalRevocation, Revoking, Unrevoked},
+    observation::ObservationLog,
     record::Recorder,
     report::{Report, Taken, Wrong},
     spare::Spares,
@@ -92,6 +93,7 @@ pub struct Reloader {
     /// What is wrong and was told, by source.
     told: BTreeMap<String, Vec<String>>,
     tallied: Option<Instant>,
+    observation: ObservationLog,
     spares: Spares,
     records: RecordsInForce,
 }
@@ -146,6 +148,7 @@ impl Reloader {
             recorder: Recorder { metrics, audit, clock },
             told: BTreeMap::new(),
             tallied: None,
+            observation: ObservationLog::default(),
             spares: Spares::default(),
             records,
         };
@@ -270,7 +273,8 @@ impl Reloader {
         });
     }
 
-    /// Counts the keys when they changed and, since time alone makes them expire, now and then.
+    /// Counts the keys, and tells of routes that observe, when something changed and, since time alone ends keys and
+    /// observations, now and then.
     fn tally(&mut self, now: Moment, report: &Report) {
         let age = self.tallied.map(|tallied| now.monotonic.saturating_duration_since(tallied));
         if report.is_new || age.is_none_or(|age| age >= self.poll()) {
@@ -280,6 +284,7 @@ impl Reloader {
                 Keys::Database(keys) => keys.tally(now.wall),
             };
             self.recorder.metrics.set_revision(report.revision, tally);
+            self.observation.tell(&self.live.current().config, &self.recorder.metrics, now);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The routes as the gateway sees them, and what each scope opens of them: what is shown beside `explain`, and to whoever
 //! chooses scopes for a key. Never a credential: of an upstream there is its name and its host.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -51,6 +52,9 @@ pub struct ListedRoute {
     pub cors: bool,
     /// Whether WebSocket upgrades are forwarded.
     pub websocket: bool,
+    /// Until when the route forwards what it would refuse, as nobody's; `None`: it enforces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_until: Option<Timestamp>,
 }
 
 /// One method of a route.
@@ -151,6 +155,7 @@ impl ListedRoute {
             upstream_authority: upstream.authority.to_string(),
             cors: forwarding.cors.is_some(),
             websocket: forwarding.websocket,
+            observed_until: route.observed_until,
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod denial;
 pub mod explanation;
 pub mod identity;
 pub mod limit;
+mod observe;
 pub mod request;
 
 use core::net::IpAddr;
@@ -24,10 +25,11 @@ use crate::{
         snapshot::{Authenticated, KeySnapshot, Refused},
     },
     policy::{
-        decide::{Permit, decide, permit_public},
+        decide::{Asked, ObservedPermit, Permit, decide, permit_public},
         fold::ManagedNames,
         plan::Plans,
-        principal::KeyIdText,
+        principal::{KeyIdText, Principal},
+        project::{ProjectSet, VisibleProjects},
         reason::Reason,
         route::{Found, Route, RouteTable},
         scope::Scopes,
@@ -57,10 +59,11 @@ pub struct Policy {
 
 /// What to do with a request that is not refused.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every verdict is the large one, and none is kept")]
 pub enum Verdict<'s, 'b> {
     /// Row 13, or row 3 for a public route: forward it.
     Forward(Permit<'s, 'b>),
+    /// Rows 4 to 12 refuse it, and its route observes: forward it as nobody's, and record what it would have been told.
+    Observe(ObservedPermit<'s, 'b>, Box<Denial<'s>>),
     /// Row 3: answer the CORS preflight for this route.
     Preflight(&'s Route),
     /// Row 2: answer `OPTIONS *`.
@@ -85,7 +88,11 @@ pub struct Judgement<'s, 'b> {
 impl Judgement<'_, '_> {
     /// Whether the request was permitted without asking for a key.
     pub fn is_keyless(&self) -> bool {
-        self.verdict.is_ok() && self.key.is_none()
+        match &self.verdict {
+            Ok(Verdict::Forward(_) | Verdict::Preflight(_) | Verdict::ServerOptions) => self.key.is_none(),
+            // What is passed on as no key of ours must be none now.
+            Ok(Verdict::Observe(..)) | Err(_) => false,
+        }
     }
 }
 
@@ -114,12 +121,15 @@ pub fn judge<'s, 'b>(
     now: Timestamp,
     limiter: &mut impl Limiter,
 ) -> Judgement<'s, 'b> {
-    judge_by(policy, keys, request, limiter, |keys, credential| match credential {
-        Credential::Presented(secret) => {
-            keys.authenticate(secret, now, client).map_err(Unauthenticated::Refused)
+    judge_by(policy, keys, request, now, limiter, |credential| {
+        let keys = keys.ok_or(Unauthenticated::Unavailable)?;
+        match credential {
+            Credential::Presented(secret) => {
+                keys.authenticate(secret, now, client).map_err(Unauthenticated::Refused)
+            }
+            Credential::Absent => Err(Unauthenticated::Absent),
+            Credential::Malformed | Credential::Several => Err(Unauthenticated::Malformed),
         }
-        Credential::Absent => Err(Unauthenticated::Absent),
-        Credential::Malformed | Credential::Several => Err(Unauthenticated::Malformed),
     })
 }
 
@@ -135,11 +145,43 @@ pub fn judge_as<'s, 'b>(
 ) -> Option<Judgement<'s, 'b>> {
     let authenticated = keys.authenticate_id(id, now, client)?;
     let refused = Unauthenticated::Refused;
-    Some(judge_by(policy, Some(keys), request, &mut Unlimited, |_, _| authenticated.map_err(refused)))
+    Some(judge_by(policy, Some(keys), request, now, &mut Unlimited, |_| authenticated.map_err(refused)))
+}
+
+/// What is decided about `request` for a key that has every scope and sees every project: whatever is refused then, no
+/// key is permitted.
+///
+/// # Errors
+/// The [`Denial`], also where the route observes.
+pub fn judge_for_full_key<'s, 'b>(
+    policy: &'s Policy,
+    request: &Request<'b>,
+) -> Result<Option<Permit<'s, 'b>>, Denial<'s>> {
+    const ALL: &ProjectSet = &ProjectSet::All;
+    let Some(path) = &request.path else { return Ok(None) };
+    let found = policy.routes.find(request.host_name(), path);
+    let asked = request.asked(path);
+    if preflighted_route(found.as_ref(), request).is_some() {
+        return Ok(None);
+    }
+    if let Some(permit) = permit_public(found.as_ref(), &asked).map_err(Denial::doubtful)? {
+        return Ok(Some(permit));
+    }
+    let principal = Principal {
+        key_id: KeyIdText::new(),
+        key_name: "",
+        organization: "",
+        owner: None,
+        scopes: policy.scopes.all(),
+        projects: VisibleProjects { key: ALL, owner: ALL, organization: ALL, is_sole_organization: true },
+    };
+    let permit = decide(principal, found.as_ref(), &asked);
+    permit.map(Some).map_err(|refusal| Denial::refused(refusal, policy))
 }
 
 /// Why nobody is known to ask.
 enum Unauthenticated {
+    Unavailable,
     Absent,
     Malformed,
     Refused(Refused),
@@ -149,11 +191,12 @@ fn judge_by<'s, 'b>(
     policy: &'s Policy,
     keys: Option<&'s KeySnapshot>,
     request: &Request<'b>,
+    now: Timestamp,
     limiter: &mut impl Limiter,
-    authenticate: impl FnOnce(&'s KeySnapshot, Credential<'b>) -> Result<Authenticated<'s>, Unauthenticated>,
+    authenticate: impl FnOnce(Credential<'b>) -> Result<Authenticated<'s>, Unauthenticated>,
 ) -> Judgement<'s, 'b> {
     let mut learnt = Learnt { route: None, key: None, strip_credential: true, allowance: None };
-    let verdict = rows(policy, keys, request, limiter, authenticate, &mut learnt);
+    let verdict = rows(policy, keys, request, now, limiter, authenticate, &mut learnt);
     let Learnt { route, key, strip_credential, allowance } = learnt;
     Judgement { verdict, route, key, strip_credential, allowance }
 }
@@ -170,8 +213,9 @@ fn rows<'s, 'b>(
     policy: &'s Policy,
     keys: Option<&'s KeySnapshot>,
     request: &Request<'b>,
+    now: Timestamp,
     limiter: &mut impl Limiter,
-    authenticate: impl FnOnce(&'s KeySnapshot, Credential<'b>) -> Result<Authenticated<'s>, Unauthenticated>,
+    authenticate: impl FnOnce(Credential<'b>) -> Result<Authenticated<'s>, Unauthenticated>,
     learnt: &mut Learnt<'s>,
 ) -> Result<Verdict<'s, 'b>, Denial<'s>> {
     let Some(path) = &request.path else { return Ok(Verdict::ServerOptions) };
@@ -190,23 +234,40 @@ fn rows<'s, 'b>(
         learnt.strip_credential = is_ours(credential, keys);
         return Ok(Verdict::Forward(permit));
     }
-    let keys = keys.ok_or_else(Denial::key_store_unavailable)?;
-    let secret = match credential {
-        Credential::Presented(secret) => Some(secret),
-        Credential::Absent | Credential::Malformed | Credential::Several => None,
-    };
-    let authenticated = authenticate(keys, credential).map_err(|unauthenticated| match unauthenticated {
+    match guarded_rows(policy, found, &asked, credential, limiter, authenticate, learnt) {
+        Ok(permit) => Ok(Verdict::Forward(permit)),
+        Err(denial) => {
+            let observed = observe::instead_of(denial, found, &asked, policy, keys, now);
+            let (permit, strip_credential) = observed.map_err(|denial| slowed(denial, limiter))?;
+            // A key that was found is ours, however it was sent.
+            learnt.strip_credential = strip_credential || learnt.key.is_some();
+            Ok(permit)
+        }
+    }
+}
+
+/// Rows 4 to 13.
+fn guarded_rows<'s, 'b>(
+    policy: &'s Policy,
+    found: Option<&Found<'s>>,
+    asked: &Asked<'b, '_>,
+    credential: Credential<'b>,
+    limiter: &mut impl Limiter,
+    authenticate: impl FnOnce(Credential<'b>) -> Result<Authenticated<'s>, Unauthenticated>,
+    learnt: &mut Learnt<'s>,
+) -> Result<Permit<'s, 'b>, Denial<'s>> {
+    let authenticated = authenticate(credential).map_err(|unauthenticated| match unauthenticated {
+        Unauthenticated::Unavailable => Denial::key_store_unavailable(),
         Unauthenticated::Absent => Denial::key_missing(&policy.credentials),
-        Unauthenticated::Malformed => {
-            slowed(limiter).unwrap_or_else(|| Denial::key_malformed(&policy.credentials))
-        }
-        Unauthenticated::Refused(refused) if refused.reason == Reason::KeyUnknown => {
-            slowed(limiter).unwrap_or_else(|| Denial::key_refused(&refused))
-        }
+        Unauthenticated::Malformed => Denial::key_malformed(&policy.credentials),
         Unauthenticated::Refused(refused) => {
+            let secret = match credential {
+                Credential::Presented(secret) => secret,
+                Credential::Absent | Credential::Malformed | Credential::Several => &[],
+            };
             learnt.key = refused.key_id.map(|id| FoundKey {
                 id,
-                digest: KeyDigest::of(secret.unwrap_or_default()),
+                digest: KeyDigest::of(secret),
                 is_previous_secret: false,
                 ends_at: None,
             });
@@ -223,14 +284,15 @@ fn rows<'s, 'b>(
         let admitted = limiter.admit(&authenticated, plan);
         learnt.allowance = admitted.map_err(|exceeded| Denial::rate_limited(plan, exceeded))?;
     }
-    let permit =
-        decide(authenticated.principal, found, &asked).map_err(|refusal| Denial::refused(refusal, policy))?;
-    Ok(Verdict::Forward(permit))
+    decide(authenticated.principal, found, asked).map_err(|refusal| Denial::refused(refusal, policy))
 }
 
-/// What is answered where too many attempts of an address have failed, this one among them.
-fn slowed(limiter: &mut impl Limiter) -> Option<Denial<'static>> {
-    limiter.fail().map(Denial::too_many_failures)
+/// `denial`, or what is answered in its place where too many attempts of an address have failed, this one among them.
+fn slowed<'s>(denial: Denial<'s>, limiter: &mut impl Limiter) -> Denial<'s> {
+    if !matches!(denial.reason, Reason::KeyMalformed | Reason::KeyUnknown) {
+        return denial;
+    }
+    limiter.fail().map_or(denial, Denial::too_many_failures)
 }
 
 fn nearest_route<'s>(found: &Found<'s>, method: &str) -> Option<&'s Route> {

@@ -1,5 +1,7 @@
 //! The decision about an authenticated request: rows 9 to 13 of the table in `tests/decisions.yaml`.
 
+use jiff::Timestamp;
+
 use super::{
     path::RequestPath,
     principal::Principal,
@@ -28,8 +30,8 @@ pub struct Asked<'b, 'h> {
     pub has_body: bool,
 }
 
-/// Proof that policy permits a request. Only [`decide`] and [`permit_public`] make one, and nothing is forwarded
-/// without.
+/// Proof that policy permits a request. Only [`decide`] and [`permit_public`] make one, and [`permit_observed`] one that
+/// is kept apart as an [`ObservedPermit`]; nothing is forwarded without.
 #[derive(Debug)]
 pub struct Permit<'s, 'b> {
     route: &'s Route,
@@ -81,6 +83,18 @@ impl<'s, 'b> Permit<'s, 'b> {
     /// What it takes of the key; nothing on a public route.
     pub fn needs(&self) -> &Needs<'b> {
         &self.needs
+    }
+}
+
+/// Proof that a request which is refused goes on all the same, as nobody's: its route observes. Only
+/// [`permit_observed`] makes one.
+#[derive(Debug)]
+pub struct ObservedPermit<'s, 'b>(Permit<'s, 'b>);
+
+impl<'s, 'b> ObservedPermit<'s, 'b> {
+    /// What it is worth: as much as one of a public route, without a principal, a project, or a need of any key.
+    pub fn as_anonymous(&self) -> &Permit<'s, 'b> {
+        &self.0
     }
 }
 
@@ -202,6 +216,47 @@ pub fn permit_public<'s, 'b>(
         return Err(Doubt::BodyOnGet);
     }
     Ok(Some(Permit { route, principal: None, needs: Needs::default() }))
+}
+
+/// Permits what was refused to go on as nobody's, where every route observes at `now` that it may reach: that of the
+/// method as sent and as overridden, and, where the path has two readings, all those of both.
+///
+/// # Errors
+/// What is in doubt about the request, which is refused on every route.
+pub fn permit_observed<'s, 'b>(
+    found: Option<&Found<'s>>,
+    asked: &Asked<'b, '_>,
+    now: Timestamp,
+) -> Result<Option<ObservedPermit<'s, 'b>>, Doubt> {
+    let Some(found) = found.filter(|found| observes_in_both_readings(found, asked, now)) else {
+        return Ok(None);
+    };
+    let method = effective_method(found, asked).unwrap_or(asked.method);
+    for method in [Some(asked.method), asked.method_override].into_iter().flatten() {
+        let observes = match found.route_for(method) {
+            Some((route, _)) => route.observes(now),
+            None => found.routes().all(|route| route.observes(now)),
+        };
+        if !observes {
+            return Ok(None);
+        }
+    }
+    let mapped = found.route_for(method).map(|(route, _)| route);
+    let Some(route) = mapped.or_else(|| found.routes().next()) else { return Ok(None) };
+    if body_in_doubt(route, method, asked) {
+        return Err(Doubt::BodyOnGet);
+    }
+    named_project(route, found, asked).map_err(|ProjectInDoubt| Doubt::Project)?;
+    Ok(Some(ObservedPermit(Permit { route, principal: None, needs: Needs::default() })))
+}
+
+/// Whether the lax reading of the path reaches no route that enforces, or that is none.
+fn observes_in_both_readings(found: &Found<'_>, asked: &Asked<'_, '_>, now: Timestamp) -> bool {
+    found.readings_agree()
+        || (found.routes().all(|route| route.observes(now))
+            && found
+                .folded_routes(asked.host, asked.path)
+                .is_some_and(|mut folded| folded.all(|route| route.observes(now))))
 }
 
 fn check_readings(found: &Found<'_>) -> Result<(), Refusal> {

@@ -104,6 +104,23 @@ impl Reason {
         Self::KeyStoreUnavailable,
     ];
 
+    /// Those for which a request is not refused whose route observes: rows 4 to 12, and keys that are not known.
+    pub const OBSERVABLE: [Self; 13] = [
+        Self::MethodNotAllowed,
+        Self::KeyMissing,
+        Self::KeyMalformed,
+        Self::KeyUnknown,
+        Self::KeyRevoked,
+        Self::KeyExpired,
+        Self::KeyNotYetValid,
+        Self::KeyOwnerDisabled,
+        Self::AddressNotAllowed,
+        Self::RateLimited,
+        Self::NotFound,
+        Self::ScopeInsufficient,
+        Self::KeyStoreUnavailable,
+    ];
+
     /// The code in problem details, metrics and logs.
     pub fn code(self) -> &'static str {
         self.row().0

@@ -6,6 +6,8 @@ mod trie;
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 pub use self::pattern::parameters;
 use self::{
     pattern::{Segment, parse_pattern},
@@ -59,11 +61,18 @@ pub struct Route {
     pub body_on_get: bool,
     /// Whether CORS preflights are answered here.
     pub answers_preflight: bool,
+    /// Until when what it would refuse is forwarded, as nobody's, and recorded; `None`: it enforces.
+    pub observed_until: Option<Timestamp>,
     /// What the data path does with permitted requests: an index into the config's forwarding settings.
     pub forwarding: usize,
 }
 
 impl Route {
+    /// Whether, at `now`, it forwards what it would refuse.
+    pub fn observes(&self, now: Timestamp) -> bool {
+        self.observed_until.is_some_and(|until| now < until)
+    }
+
     fn named_access(&self, method: &str) -> Option<Access> {
         self.methods.iter().find(|(known, _)| **known == *method).map(|(_, access)| *access)
     }
@@ -153,8 +162,18 @@ impl<'t> Found<'t> {
 
     /// The routes of this path.
     pub fn routes(&self) -> impl Iterator<Item = &'t Route> + use<'t> {
-        let table = self.table;
-        table.leaves[self.leaf].routes.iter().map(move |&at| &table.routes[at])
+        self.table.routes_of(self.leaf)
+    }
+
+    /// The routes that the lax reading of `path`, the path this was found for on `host`, leads to; `None` if to none.
+    /// Cost: a walk of the trie.
+    pub fn folded_routes(
+        &self,
+        host: Option<&str>,
+        path: &RequestPath<'_>,
+    ) -> Option<impl Iterator<Item = &'t Route> + use<'t>> {
+        let lax = self.table.walk(host, path.fold(), Reading::Folded)?;
+        Some(self.table.routes_of(lax.leaf))
     }
 
     /// Where the part of the path begins that `{*rest}` matched, in bytes.
@@ -218,6 +237,11 @@ impl RouteTable {
         self.routes.iter().any(|route| route.honour_method_override)
     }
 
+    /// How many routes forward, at `now`, what they would refuse.
+    pub fn routes_observing(&self, now: Timestamp) -> u64 {
+        self.routes.iter().filter(|route| route.observes(now)).count() as u64
+    }
+
     /// Whether any route is for particular hosts.
     pub fn uses_hosts(&self) -> bool {
         self.tries.iter().any(|tries| tries.host.is_some())
@@ -246,6 +270,10 @@ impl RouteTable {
     pub fn find_folded(&self, host: Option<&str>, path: &RequestPath<'_>) -> Option<&Route> {
         let lax = self.walk(host, path.fold(), Reading::Folded)?;
         self.leaves[lax.leaf].routes.first().map(|&at| &self.routes[at])
+    }
+
+    fn routes_of(&self, leaf: LeafIndex) -> impl Iterator<Item = &Route> + use<'_> {
+        self.leaves[leaf].routes.iter().map(|&at| &self.routes[at])
     }
 
     fn lax_agrees(&self, host: Option<&str>, path: &RequestPath<'_>, found: &Found<'_>) -> bool {
@@ -470,6 +498,7 @@ mod tests {
             honour_method_override: false,
             body_on_get: false,
             answers_preflight: false,
+            observed_until: None,
             forwarding: 0,
         }
     }

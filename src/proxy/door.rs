@@ -147,15 +147,14 @@ impl Gateway {
                 Finding::Preflight(Answer::preflight(cors, &head.fields, method, &context.request_id))
             }
             Ok(Verdict::Forward(permit)) => {
-                outcome.routed(&permit.route().pattern, permit.project());
                 let cors = cors_of(permit.route().forwarding);
-                match permitted(config, &context.peer.listener.limits, &permit, &request, strip_credential) {
-                    Ok(permitted) => {
-                        outcome.permitted(permit.needs().scopes);
-                        Finding::Permitted(Permitted { cors, ..permitted })
-                    }
-                    Err(denial) => Finding::Refused(context.refuse_with(&denial, cors)),
-                }
+                context.go_on(&permit, &request, strip_credential, cors, outcome)
+            }
+            Ok(Verdict::Observe(permit, denial)) => {
+                outcome.observed(denial.reason);
+                let permit = permit.as_anonymous();
+                let cors = cors_of(permit.route().forwarding);
+                context.go_on(permit, &request, strip_credential, cors, outcome)
             }
         }
     }
@@ -201,6 +200,26 @@ fn asks_for(request: &Request<'_>, protocol: &[u8]) -> bool {
 }
 
 impl Context<'_> {
+    /// A request that may go on.
+    fn go_on(
+        &self,
+        permit: &Permit<'_, '_>,
+        request: &Request<'_>,
+        strip_credential: bool,
+        cors: Option<CorsFields>,
+        outcome: &mut OutcomeGuard,
+    ) -> Finding {
+        outcome.routed(&permit.route().pattern, permit.project());
+        let limits = &self.peer.listener.limits;
+        match permitted(&self.published.config, limits, permit, request, strip_credential) {
+            Ok(permitted) => {
+                outcome.permitted(permit.needs().scopes);
+                Finding::Permitted(Permitted { cors, ..permitted })
+            }
+            Err(denial) => Finding::Refused(self.refuse_with(&denial, cors)),
+        }
+    }
+
     fn refuse(&self, denial: &Denial<'_>) -> Refusal {
         self.refuse_with(denial, None)
     }

@@ -96,7 +96,7 @@ pub(super) struct Outgoing {
     pub(super) form: Form,
     /// How long a call of gRPC waits, as it states itself.
     pub(super) grpc_timeout: Option<Duration>,
-    /// `None` of a public route.
+    /// `None` of a public route, and of a request that is nobody's.
     pub(super) underway: Option<Underway>,
     /// What is left to its key, where that is limited.
     pub(super) allowance: Option<Allowance>,
@@ -257,6 +257,8 @@ impl Gateway {
         let judgement = self.judge(published, &request, address, now, &mut limiter);
         outcome.decided(published.revision, judgement.key.map(key_use));
         let Judgement { verdict, route, key, strip_credential, allowance } = judgement;
+        let origin =
+            Origin { client: address, strip_credential, trace, continues_trace: parent.is_some(), now };
         let admission = match verdict {
             Err(denial) => {
                 outcome.routed(route.map_or("", |route| &route.pattern), None);
@@ -270,24 +272,14 @@ impl Gateway {
                 context.preflight(route, &head, &request)
             }
             Ok(Verdict::Forward(permit)) => {
-                outcome.routed(&permit.route().pattern, permit.project());
-                let composed = context.compose(
-                    &permit,
-                    &head,
-                    &request,
-                    &Origin { client: address, strip_credential, trace, continues_trace: parent.is_some() },
-                    (&self.assertions, key.and_then(|key| key.ends_at), now),
-                );
-                match composed {
-                    Ok(mut outgoing) => {
-                        outcome.permitted(permit.needs().scopes);
-                        // In the same step as the verdict, so that no publication passes between them.
-                        (outgoing.allowance, outgoing.hold) = (allowance, limiter.hold);
-                        outgoing.underway = key.map(|key| self.register.enter(&key, &permit, address, &site));
-                        Admission::Forward(Box::new(outgoing))
-                    }
-                    Err(denial) => context.refuse_for(&denial, Some(permit.route()), &head),
-                }
+                let of_key = OfKey { key: key.as_ref(), allowance, hold: limiter.hold };
+                self.admit_permitted(&permit, of_key, &context, (&head, &request, &origin), outcome)
+            }
+            Ok(Verdict::Observe(permit, denial)) => {
+                outcome.observed(denial.reason);
+                // Nobody's request: no key can end it.
+                let permit = permit.as_anonymous();
+                self.admit_permitted(permit, OfKey::default(), &context, (&head, &request, &origin), outcome)
             }
         };
         (admission, body)
@@ -325,6 +317,30 @@ impl Gateway {
                 LINES.speak(|suppressed| tracing::warn!(suppressed, %client, "an address sends too many requests with bad keys"));
             }
             None => {}
+        }
+    }
+
+    /// A request that may go on, composed; `of_key` is what it takes of its key.
+    fn admit_permitted<'b>(
+        &self,
+        permit: &Permit<'_, 'b>,
+        of_key: OfKey<'_>,
+        context: &Context<'_>,
+        (head, request, origin): (&RequestHead<'b>, &Request<'b>, &Origin),
+        outcome: &mut OutcomeGuard,
+    ) -> Admission {
+        outcome.routed(&permit.route().pattern, permit.project());
+        let ends_at = of_key.key.and_then(|key| key.ends_at);
+        match context.compose(permit, head, request, origin, (&self.assertions, ends_at)) {
+            Ok(mut outgoing) => {
+                outcome.permitted(permit.needs().scopes);
+                // In the same step as the verdict, so that no publication passes between them.
+                (outgoing.allowance, outgoing.hold) = (of_key.allowance, of_key.hold);
+                outgoing.underway =
+                    of_key.key.map(|key| self.register.enter(key, permit, origin.client, context.site));
+                Admission::Forward(Box::new(outgoing))
+            }
+            Err(denial) => context.refuse_for(&denial, Some(permit.route()), head),
         }
     }
 
@@ -412,6 +428,16 @@ struct Origin {
     strip_credential: bool,
     trace: TraceParent,
     continues_trace: bool,
+    /// When it was judged.
+    now: Timestamp,
+}
+
+/// What a permitted request takes of its key; nothing of a public route, and where it is nobody's.
+#[derive(Default)]
+struct OfKey<'k> {
+    key: Option<&'k FoundKey>,
+    allowance: Option<Allowance>,
+    hold: Option<Hold>,
 }
 
 impl Context<'_> {
@@ -450,7 +476,7 @@ impl Context<'_> {
         head: &RequestHead<'b>,
         request: &Request<'b>,
         origin: &Origin,
-        (assertions, ends_at, now): (&RefCell<AssertionCache>, Option<Timestamp>, Timestamp),
+        (assertions, ends_at): (&RefCell<AssertionCache>, Option<Timestamp>),
     ) -> Result<Outgoing, Denial<'static>> {
         let config = &self.published.config;
         let forwarding = &config.forwardings[permit.route().forwarding];
@@ -470,7 +496,7 @@ impl Context<'_> {
             head,
             published: self.published,
             upstream: &pool.config,
-            signed: Signed { assertions, upstream: forwarding.upstream, ends_at, now },
+            signed: Signed { assertions, upstream: forwarding.upstream, ends_at, now: origin.now },
             peer: self.peer,
             client: origin.client,
             strip_credential: origin.strip_credential,

@@ -50,8 +50,8 @@ const WARN_EVERY: Duration = Duration::from_mins(1);
 pub enum Mode {
     /// None.
     Off,
-    /// Every refusal, every 5xx and everything broken off by upstream or gateway; of the rest one in `one_in`, marked
-    /// with `"sampled":<one_in>`, so that sums can be scaled.
+    /// Every refusal, everything that only an observing route let through, every 5xx and everything broken off by
+    /// upstream or gateway; of the rest one in `one_in`, marked with `"sampled":<one_in>`, so that sums can be scaled.
     Sampled {
         /// One in how many.
         one_in: NonZeroU32,
@@ -396,6 +396,9 @@ impl WorkerAccessLog {
 
 /// Whether a request gets a line also where it was not sampled.
 fn is_notable(outcome: &RequestOutcome) -> bool {
+    if outcome.observed.is_some() {
+        return true;
+    }
     match outcome.end {
         End::Refused(_)
         | End::Cut(_)
@@ -451,6 +454,9 @@ fn write_line(
             line.text("aborted_by", AbortedBy::Policy.as_str());
             line.text("reason", reason.code());
         }
+    }
+    if let Some(reason) = outcome.observed {
+        line.text("observed", reason.code());
     }
     line.number("status", outcome.status);
     if let Some(upstream) = upstream {

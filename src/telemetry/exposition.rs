@@ -83,6 +83,11 @@ fn encode_requests(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounter
         row("aborted", by.as_str(), &|worker| worker.requests.aborted[at].get())?;
     }
     encode_doors(encoder, workers)?;
+    let mut observed = family(encoder, &names::OBSERVED)?;
+    for reason in Reason::OBSERVABLE {
+        let count = sum(workers, |worker| worker.requests.observed[reason as usize].get());
+        sample(&mut observed, &[("reason", reason.code())], count)?;
+    }
     let duration = total(workers.iter().map(|worker| &worker.duration));
     histogram(&mut family(encoder, &names::REQUEST_DURATION)?, &duration)
 }
@@ -246,7 +251,8 @@ fn encode_control(encoder: &mut DescriptorEncoder, control: &ControlState) -> fm
     }
     let wrong = control.sources.values().filter(|state| state.wrong.is_some()).count();
     gauge(encoder, &names::SOURCES_WRONG, &(wrong as u64))?;
-    gauge(encoder, &names::REVOCATIONS_UNDONE, &control.revocations_undone)
+    gauge(encoder, &names::REVOCATIONS_UNDONE, &control.revocations_undone)?;
+    gauge(encoder, &names::ROUTES_OBSERVING, &control.routes_observing)
 }
 
 fn encode_process(encoder: &mut DescriptorEncoder, registry: &Registry) -> fmt::Result {

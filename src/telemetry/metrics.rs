@@ -136,6 +136,8 @@ pub(super) struct RequestCounters {
     pub(super) permitted: StatusClasses,
     pub(super) refused: [Counter; Reason::ALL.len()],
     pub(super) aborted: [Counter; AbortedBy::ALL.len()],
+    /// By what they would have been refused for; each is counted above too.
+    pub(super) observed: [Counter; Reason::ALL.len()],
 }
 
 impl RequestCounters {
@@ -188,6 +190,9 @@ impl WorkerCounters {
         self.requests.count(outcome);
         if let Some(door) = outcome.door {
             self.doors[door as usize].count(outcome);
+        }
+        if let Some(reason) = outcome.observed {
+            requests.observed[reason as usize].add(1);
         }
         if !outcome.upgraded {
             self.duration.observe(outcome.duration);
@@ -441,6 +446,7 @@ pub(super) struct ControlState {
     pub(super) keys: KeyTally,
     pub(super) sources: BTreeMap<Box<str>, SourceState>,
     pub(super) revocations_undone: u64,
+    pub(super) routes_observing: u64,
 }
 
 /// What is running: for the build-info metric.
@@ -517,6 +523,24 @@ impl Metrics {
     /// Revoked keys that their source lists as good; they stay refused.
     pub fn revocations_undone(&self) -> u64 {
         lock(&self.0.control).revocations_undone
+    }
+
+    /// States how many routes forward what they would refuse.
+    pub fn set_routes_observing(&self, count: u64) {
+        lock(&self.0.control).routes_observing = count;
+    }
+
+    /// Requests that observing routes let through, by what they would have been refused for; those reasons that occurred.
+    pub fn observed(&self) -> Vec<(Reason, u64)> {
+        let workers = self.0.workers();
+        let count = |reason: Reason| {
+            workers.iter().map(|worker| worker.requests.observed[reason as usize].get()).sum::<u64>()
+        };
+        Reason::ALL
+            .map(|reason| (reason, count(reason)))
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect()
     }
 
     /// States that `source`, a name the operator knows, was taken into force at `at`.

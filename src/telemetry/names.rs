@@ -58,6 +58,8 @@ metrics! {
         "Requests by how they ended: forwarded, answered or, at a door, permitted with a status class, refused with a reason code, aborted by one side.";
     DOOR_REQUESTS = Counter "keygate_door_requests" {"door", "outcome", "code"}
         "Requests that other proxies asked about, by door and how that ended; each counts among all requests too.";
+    OBSERVED = Counter "keygate_observed" {"reason"}
+        "Requests that were forwarded, as nobody's, because their route observes, by the reason they would have been refused for.";
     REQUEST_DURATION = Histogram "keygate_request_duration" [Seconds] {}
         "Time from the first byte of a request's head to the last byte of its answer; without upgraded connections.";
     RECEIVED = Counter "keygate_received" [Bytes] {}
@@ -108,6 +110,8 @@ metrics! {
         "Sources that are wrong now, so that an older content is in force.";
     REVOCATIONS_UNDONE = Gauge "keygate_revocations_undone" {}
         "Revoked keys that a source lists as good again; they stay refused.";
+    ROUTES_OBSERVING = Gauge "keygate_routes_observing" {}
+        "Routes that forward what they would refuse.";
     PROCESS_CPU = Counter "process_cpu" [Seconds] {}
         "User and system time the process has used.";
     PROCESS_RESIDENT = Gauge "process_resident_memory" [Bytes] {}

@@ -123,6 +123,8 @@ pub struct RequestOutcome {
     pub end: End,
     /// The door where it was asked about; `None` where it came itself.
     pub door: Option<Door>,
+    /// What it would have been refused for, where its route observes.
+    pub observed: Option<Reason>,
     /// The status the client was sent; 0 if none was.
     pub status: u16,
     /// Whether the connection became a stream.
@@ -149,6 +151,13 @@ pub struct RequestOutcome {
     pub first_byte: Option<Duration>,
 }
 
+impl RequestOutcome {
+    /// How it ended for its key, which was of no use where only an observing route let the request through.
+    pub fn end_for_key(&self) -> End {
+        self.observed.map_or(self.end, End::Refused)
+    }
+}
+
 /// Holds the outcome of one request while it goes on, and emits it when dropped. There is no other way to emit one,
 /// so each request that began is counted once: also when its future is dropped, and when a panic unwinds.
 ///
@@ -173,6 +182,7 @@ impl OutcomeGuard {
         let outcome = RequestOutcome {
             end: End::Aborted(AbortedBy::Client),
             door: None,
+            observed: None,
             status: 0,
             upgraded: false,
             revision: 0,
@@ -215,6 +225,11 @@ impl OutcomeGuard {
     /// It is permitted, and needs `scopes` of its key, by the table that [`WorkerTelemetry::set_scopes`] was last told of.
     pub fn permitted(&mut self, scopes: ScopeSet) {
         self.outcome.needed = self.worker.needed(scopes);
+    }
+
+    /// It is forwarded although it would be refused for `reason`: its route observes.
+    pub fn observed(&mut self, reason: Reason) {
+        self.outcome.observed = Some(reason);
     }
 
     /// States the route's pattern and the project it names.

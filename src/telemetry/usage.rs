@@ -81,7 +81,7 @@ impl UseCounts {
     }
 
     fn count(&mut self, outcome: &RequestOutcome) {
-        let cell = match (outcome.end, outcome.status) {
+        let cell = match (outcome.end_for_key(), outcome.status) {
             (End::Forwarded | End::Answered | End::Permitted, ..400) => &mut self.ok,
             (End::Forwarded | End::Answered | End::Permitted, 400..500) => &mut self.client_error,
             (End::Forwarded | End::Answered | End::Permitted, 500..) => &mut self.server_error,
@@ -257,7 +257,7 @@ impl Uses {
         if !needed.is_empty() {
             (self.needed, self.needed_ms) = (self.needed.union(needed), now_ms);
         }
-        match outcome.end {
+        match outcome.end_for_key() {
             End::Refused(_) => self.last_refused_ms = Some(now_ms),
             End::Forwarded | End::Answered | End::Permitted | End::Aborted(_) | End::Cut(_) => {
                 self.last_used = Some((now_ms, outcome.client));

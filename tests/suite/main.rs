@@ -8,6 +8,7 @@
 
 mod admin_api;
 mod admin_listener;
+mod adoption;
 mod answers;
 mod assertion;
 mod audit;

@@ -46,7 +46,7 @@ pub struct Case {
 pub struct Expected {
     /// The status of the answer.
     pub status: Option<u16>,
-    /// The code of the refusal, or `forwarded`, `preflight`, `server_options`.
+    /// The code of the refusal, or `forwarded`, `observed`, `preflight`, `server_options`.
     pub code: Option<String>,
     /// The row of the decision table.
     pub row: Option<u8>,
@@ -62,6 +62,8 @@ pub struct Expected {
     pub allow: Option<String>,
     /// A part of what the client is told.
     pub detail: Option<String>,
+    /// The code that a route which observes would refuse with.
+    pub would_be: Option<String>,
 }
 
 /// One thing that was decided otherwise than expected.
@@ -137,6 +139,8 @@ impl Expected {
         differences.compare_optional("scope", &self.scope, route.and_then(|route| route.needs.as_deref()));
         differences.compare_optional("key", &self.key, decision.key.as_ref().map(|key| key.id.as_str()));
         differences.compare("allow", self.allow.as_deref(), decision.allow.as_deref().unwrap_or("none"));
+        let would_be = decision.observed.as_ref().map_or("none", |observed| observed.code);
+        differences.compare("would_be", self.would_be.as_deref(), would_be);
         if let Some(part) = self.detail.as_deref().filter(|part| !detail.contains(part)) {
             differences.add("detail", part, detail);
         }
@@ -279,5 +283,6 @@ fn expected(raw: &Field<StringOr<RawExpectation>>) -> Expected {
         key: switch(&raw.key),
         allow: text(&raw.allow),
         detail: text(&raw.detail),
+        would_be: text(&raw.would_be),
     }
 }

@@ -102,7 +102,7 @@ pub(super) struct RawExpectation {
     /// The status of the gateway's answer.
     #[serde(default)]
     pub(super) status: Option<Field<u16>>,
-    /// The code of the refusal; else `forwarded`, `preflight` or `server_options`.
+    /// The code of the refusal; else `forwarded`, `observed`, `preflight` or `server_options`.
     #[serde(default)]
     pub(super) code: Option<Field<String>>,
     /// The row of the decision table; 0 for what is not in it.
@@ -126,6 +126,9 @@ pub(super) struct RawExpectation {
     /// A part of what the client is told.
     #[serde(default)]
     pub(super) detail: Option<Field<String>>,
+    /// The code that a route which observes would refuse with; such a request has the code `observed`.
+    #[serde(default)]
+    pub(super) would_be: Option<Field<String>>,
 }
 
 impl Written for Timestamp {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use crate::{
     cli::{deployment::Deployment, finding::Finding},
     policy::{
@@ -80,6 +82,8 @@ struct Needs {
     has_project: bool,
     restricted_keys: BTreeSet<String>,
     others: Need,
+    /// Until when any of it is forwarded that would be refused.
+    observed_until: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +112,7 @@ impl Needs {
             has_project: found.routes().all(|route| route.project.is_some()),
             restricted_keys: restricted.collect(),
             others: need(OTHER_METHODS),
+            observed_until: found.routes().filter_map(|route| route.observed_until).max(),
         }
     }
 
@@ -146,6 +151,16 @@ impl Needs {
             (true, false) => told.push("is looser: it names no project any more".to_owned()),
             (false, true) => told.push("is stricter: it names a project now".to_owned()),
             (true, true) | (false, false) => {}
+        }
+        match (self.observed_until, new.observed_until) {
+            (before, Some(now)) if before.is_none_or(|before| before < now) => {
+                told.push(format!("is looser: until {now} it forwards what it would refuse"));
+            }
+            (Some(_), None) => told.push("is stricter: it observes no longer".to_owned()),
+            (Some(before), Some(now)) if now < before => {
+                told.push(format!("is stricter: it observes until {now} only"));
+            }
+            (None | Some(_), None | Some(_)) => {}
         }
         let added: Vec<_> =
             new.restricted_keys.difference(&self.restricted_keys).map(String::as_str).collect();

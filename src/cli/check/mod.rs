@@ -3,6 +3,7 @@
 mod certificates;
 mod comparison;
 mod management;
+mod observation;
 mod undone;
 
 use std::path::PathBuf;
@@ -79,6 +80,7 @@ impl Check {
             warnings.extend(doubtful);
             warnings.extend(undone::since_seen(deployment));
             warnings.extend(management::without_effect(deployment));
+            warnings.extend(observation::of(deployment));
         }
         if let Some(old) = &self.against {
             let Reading { deployment: before, problems: wrong, .. } = Reading::of(old);

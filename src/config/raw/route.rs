@@ -11,7 +11,7 @@ use serde::{
 use super::{
     answer::CorsRules,
     http::{HostPattern, Method, MethodOrRest, ProjectPlace},
-    scalar::ByteSize,
+    scalar::{ByteSize, DayOrInstant},
     text::{Switch, Text},
 };
 use crate::yaml::{Field, OneOrMany};
@@ -77,6 +77,18 @@ pub struct Route {
     /// Whether GET and HEAD may carry a body. Default: refuse, with 400.
     #[serde(default)]
     pub get_body: Option<Field<GetBody>>,
+    /// For a while, what the route would refuse for want of a good key, project, scope or method is forwarded all the
+    /// same, as nobody's, and recorded. Default: it is refused.
+    #[serde(default)]
+    pub observe: Option<Field<Observe>>,
+}
+
+/// A route that records what it would refuse, and forwards it: without identity headers, and without a key of ours.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Observe {
+    /// The day, or the instant, from which on the route refuses. A day stands for its first instant in UTC.
+    pub until: Field<Text<DayOrInstant>>,
 }
 
 /// Who may, without more.

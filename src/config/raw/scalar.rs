@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use schemars::{Schema, json_schema};
 
 use super::text::{Written, quoted};
@@ -78,6 +79,29 @@ fn read_duration(text: &str) -> Option<Duration> {
         rest = tail;
     }
     (!text.is_empty() && total <= MOST).then_some(total)
+}
+
+/// An instant, or a day, which stands for its first instant in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayOrInstant(pub Timestamp);
+
+impl Written for DayOrInstant {
+    const EXPECTED: &'static str = "a day such as 2026-12-31, or a time such as 2026-12-31T18:00:00Z";
+
+    fn read(text: &str) -> Result<Self, String> {
+        let day = || text.parse::<Date>().ok().filter(|_| text.len() == "2026-12-31".len());
+        let first_instant = || Some(day()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
+        text.parse().ok().or_else(first_instant).map(Self).ok_or_else(|| {
+            format!(
+                "{} is no date; write 2026-12-31, which is its first instant in UTC, or 2026-12-31T18:00:00Z",
+                quoted(text)
+            )
+        })
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$" })
+    }
 }
 
 /// A number of bytes.

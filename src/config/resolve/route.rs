@@ -1,5 +1,7 @@
 //! Routes: each on its own, then all of them as one table.
 
+use jiff::Timestamp;
+
 use super::{answer, range::size, scope, shown};
 use crate::{
     config::{
@@ -96,6 +98,7 @@ fn resolve(at: usize, raw: &RawRoute, known: Surroundings<'_>, findings: &mut Fi
         honour_method_override: is(raw.method_override.as_ref(), &MethodOverride::Honour),
         body_on_get: is(raw.get_body.as_ref(), &GetBody::Allow),
         answers_preflight: answers_preflight(raw, known),
+        observed_until: observed_until(raw, findings),
         forwarding: at,
     }
 }
@@ -272,6 +275,14 @@ fn project(
         );
     }
     at.map(ProjectSource::Path)
+}
+
+fn observed_until(raw: &RawRoute, findings: &mut Findings<'_>) -> Option<Timestamp> {
+    let observe = raw.observe.as_ref()?;
+    if raw.access.is_some() {
+        findings.wrong(observe.place(), "observe has no effect: a public route refuses nobody", "remove it");
+    }
+    Some(observe.until.0.0)
 }
 
 fn project_pattern(raw: &RawRoute, findings: &mut Findings<'_>) -> ProjectPattern {

@@ -208,7 +208,15 @@ fn explained(overseer: &Overseer, typed: &Typed, request: String, decision: &Dec
 impl Explained {
     fn new(request: String, decision: &Decision) -> Self {
         let passes = matches!(decision.code, "forwarded" | "preflight" | "server_options");
+        let verdict = match &decision.observed {
+            Some(_) => Badge::new("warn", "let through while the route observes"),
+            None if passes => Badge::new("ok", "let through"),
+            None => Badge::new("bad", "refused"),
+        };
         let outcome = match (&decision.forwarded, decision.status) {
+            (Some(forwarded), _) if decision.observed.is_some() => {
+                format!("forwarded to {} as nobody's", forwarded.upstream)
+            }
             (Some(forwarded), _) => format!("forwarded to {}", forwarded.upstream),
             (None, Some(status)) => format!("{status} {}", decision.code),
             (None, None) => decision.code.to_owned(),
@@ -216,7 +224,7 @@ impl Explained {
         let row = decision.table_row();
         Self {
             request,
-            verdict: if passes { Badge::new("ok", "let through") } else { Badge::new("bad", "refused") },
+            verdict,
             outcome,
             row: match row.and_then(|row| row.number) {
                 Some(number) => format!("Row {number} decided"),
@@ -258,6 +266,10 @@ fn facts(decision: &Decision) -> Vec<Fact> {
     };
     tell("The client is told", decision.detail.clone());
     tell("Allow", decision.allow.clone());
+    if let Some(observed) = &decision.observed {
+        tell("It would be answered", Some(format!("{} {}", observed.status, observed.code)));
+        tell("and is from", observed.until.map(|until| until.to_string()));
+    }
     if let Some(path) = &decision.path {
         tell("Path", Some(path.as_sent.clone()));
         tell("A lax back end may read", path.folded.clone());

@@ -1,5 +1,6 @@
 //! What the gate decides about one request, as it is told: the verdict, its row of the table, and all that led to it.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -26,7 +27,7 @@ pub struct Decision {
     /// The number of the row of the decision table, whose words [`Decision::table_row`] has; 0 for refusals that are in
     /// none of the numbered ones (414, 431, 503, 505).
     pub row: u8,
-    /// The code of the refusal; else `forwarded`, `preflight` or `server_options`.
+    /// The code of the refusal; else `forwarded`, `observed`, `preflight` or `server_options`.
     pub code: &'static str,
     /// The status of the answer; `None` where the upstream gives it.
     pub status: Option<u16>,
@@ -46,6 +47,19 @@ pub struct Decision {
     pub project: Option<ProjectSeen>,
     /// What is forwarded.
     pub forwarded: Option<Forwarded>,
+    /// What the request would be refused with, where it is forwarded all the same since its route observes.
+    pub observed: Option<Observed>,
+}
+
+/// What a route that observes would refuse a request with.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Observed {
+    /// The code.
+    pub code: &'static str,
+    /// The status.
+    pub status: u16,
+    /// From when on it does.
+    pub until: Option<Timestamp>,
 }
 
 /// How a path is read.
@@ -150,7 +164,8 @@ impl Decision {
     /// The words of the row that decided; `None` only where the gate knows a row that the table lacks, which a test
     /// excludes.
     pub fn table_row(&self) -> Option<&'static TableRow> {
-        decision_table::row(self.row, self.code)
+        let code = self.observed.as_ref().map_or(self.code, |observed| observed.code);
+        decision_table::row(self.row, code)
     }
 
     /// Takes away whose key it was, for those who may know what it does and not whose it is.
@@ -185,6 +200,17 @@ impl Decision {
                 }
                 Self::permitted(permit, &identity, judgement.strip_credential, config)
             }
+            Ok(Verdict::Observe(permit, denial)) => Self {
+                row: denial.row,
+                code: "observed",
+                because: format!("the route observes; it would refuse, for {}", because(denial)),
+                observed: Some(Observed {
+                    code: denial.reason.code(),
+                    status: denial.reason.status(),
+                    until: permit.as_anonymous().route().observed_until,
+                }),
+                ..Self::permitted(permit.as_anonymous(), &[], judgement.strip_credential, config)
+            },
         }
     }
 
@@ -239,6 +265,7 @@ impl Decision {
             key: None,
             project: None,
             forwarded: None,
+            observed: None,
         }
     }
 
@@ -275,8 +302,8 @@ fn names(scopes: &Scopes, set: ScopeSet) -> Vec<String> {
     scopes.names(set).map(str::to_owned).collect()
 }
 
-/// The cause of a refusal; where the client is told all of it, its own words.
-fn because(denial: &Denial<'_>) -> String {
+/// The cause of a refusal, for the operator; where the client is told all of it, its own words.
+pub fn because(denial: &Denial<'_>) -> String {
     let words = match denial.unseen {
         Some(_) if denial.row == 12 => {
             "the key lacks the scope, and `insufficient_scope: not_found` hides that"

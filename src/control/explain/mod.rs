@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 pub use self::{
-    decision::{Decision, Forwarded, KeySeen, OwnerSeen, PathSeen, PlanSeen, ProjectSeen, RouteSeen},
+    decision::{
+        Decision, Forwarded, KeySeen, Observed, OwnerSeen, PathSeen, PlanSeen, ProjectSeen, RouteSeen, because,
+    },
     decision_table::{DECISION_TABLE, TableRow},
     inquiry::{Unexplained, explain},
 };

@@ -32,6 +32,7 @@ fn outcome() -> RequestOutcome {
     RequestOutcome {
         door: None,
         end: End::Refused(Reason::NotFound),
+        observed: None,
         status: 404,
         upgraded: false,
         revision: 3,

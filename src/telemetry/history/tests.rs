@@ -21,6 +21,7 @@ fn request(worker: &WorkerMetrics, end: End, status: u16, milliseconds: u64) {
     worker.count_request(&RequestOutcome {
         end,
         door: None,
+        observed: None,
         status,
         upgraded: false,
         revision: 1,

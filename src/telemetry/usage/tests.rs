@@ -25,6 +25,7 @@ fn outcome(id: &str, secret: SecretSlot, end: End, status: u16) -> RequestOutcom
     RequestOutcome {
         end,
         door: None,
+        observed: None,
         status,
         upgraded: false,
         revision: 1,
