@@ -21,6 +21,7 @@ mod output;
 mod people;
 mod progress;
 mod projects;
+mod replay;
 mod replicas;
 mod scan;
 mod schema;
@@ -79,6 +80,7 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Test(test::Test),
+    Replay(replay::Replay),
     Keys(keys::Keys),
     People(people::People),
     Projects(projects::Projects),
@@ -105,6 +107,7 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
         Command::Test(test) => test.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Keys(keys) => keys.run(),
         Command::People(people) => people.run(),
         Command::Projects(projects) => projects.run(),
