@@ -9,6 +9,7 @@ pub mod gate;
 pub mod http1;
 pub mod keys;
 pub mod message;
+pub mod openapi;
 pub mod policy;
 pub mod yaml;
 

@@ -8,6 +8,7 @@ mod committed;
 mod completions;
 mod demo;
 mod deployment;
+mod description;
 mod explain;
 mod finding;
 mod healthcheck;
@@ -23,6 +24,7 @@ mod progress;
 mod projects;
 mod replay;
 mod replicas;
+mod routes;
 mod scan;
 mod schema;
 mod secret_input;
@@ -81,6 +83,7 @@ enum Command {
     Explain(explain::Explain),
     Test(test::Test),
     Replay(replay::Replay),
+    Routes(routes::Routes),
     Keys(keys::Keys),
     People(people::People),
     Projects(projects::Projects),
@@ -108,6 +111,7 @@ pub fn run() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Test(test) => test.run(),
         Command::Replay(replay) => replay.run(),
+        Command::Routes(routes) => routes.run(),
         Command::Keys(keys) => keys.run(),
         Command::People(people) => people.run(),
         Command::Projects(projects) => projects.run(),

@@ -19,6 +19,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http1",     &["message"]),
     ("policy",    &["message"]),
     ("keys",      &["policy", "message"]),
+    // What routes an API might have, by its description.
+    ("openapi",   &["yaml", "policy"]),
     ("gate",      &["keys", "policy", "http1", "message"]),
     ("limit",     &["gate", "keys", "policy", "clock"]),
     ("assertion", &["policy"]),
@@ -41,7 +43,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 const TOP: &[&str] = &["app", "demo", "cli"];
 
 /// The core has no clock, dice or disk: the same input always gives the same verdict.
-const PURE: &[&str] = &["policy", "keys", "gate", "http1", "message", "yaml", "doors"];
+const PURE: &[&str] = &["policy", "keys", "gate", "http1", "message", "yaml", "doors", "openapi"];
 
 const IMPURE_WORDS: &[&str] =
     &["async", "await", "tokio", "hyper", "tracing", "println", "eprintln", "SystemTime", "Instant"];

@@ -4,6 +4,7 @@ mod certificates;
 mod comparison;
 mod management;
 mod observation;
+mod openapi;
 mod undone;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use self::certificates::Certificates;
 use super::{
     Exit,
     deployment::{Deployment, Reading},
+    description,
     finding::{Finding, tell_all},
     output::{Output, answer, answer_json, counted},
 };
@@ -32,6 +34,13 @@ pub(super) struct Check {
     /// had and the new one takes back.
     #[arg(long, value_name = "OLD")]
     against: Option<PathBuf>,
+    /// Tell which route each operation of this OpenAPI description leads to and what it needs there, and warn of operations without
+    /// a route, of methods that are not mapped, and of routes that no operation leads to.
+    #[arg(long, value_name = "FILE")]
+    openapi: Option<PathBuf>,
+    /// The path that all paths of the description begin with, as the gateway sees it. Default: that of its first server.
+    #[arg(long, value_name = "PATH", requires = "openapi", value_parser = description::base_path)]
+    base_path: Option<String>,
     /// How to answer.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -44,6 +53,9 @@ struct Report {
     problems: Vec<Finding>,
     warnings: Vec<Finding>,
     summary: Option<Summary>,
+    /// The operations of `--openapi`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operations: Option<Vec<openapi::Operation>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,6 +76,9 @@ impl Check {
             Output::Table => {
                 tell_all(&report.problems, "");
                 tell_all(&report.warnings, "warning: ");
+                if let Some(operations) = &report.operations {
+                    answer(&openapi::table(operations));
+                }
                 if let Some(summary) = &report.summary {
                     answer(&summary.line(report.warnings.len()));
                 }
@@ -90,9 +105,21 @@ impl Check {
                 warnings.extend(undone::since(before, after));
             }
         }
+        let mut operations = None;
+        if let Some(file) = &self.openapi {
+            match (description::read(file, self.base_path.as_deref()), &deployment) {
+                (Ok(api), Some(deployment)) => {
+                    let (found, doubtful) = openapi::compare(&api, file, deployment);
+                    warnings.extend(doubtful);
+                    operations = Some(found);
+                }
+                (Ok(_), None) => {}
+                (Err(wrong), _) => problems.extend(wrong),
+            }
+        }
         let ok = problems.is_empty();
         let summary = deployment.as_ref().filter(|_| ok).map(Summary::of);
-        Report { ok, problems, warnings, summary }
+        Report { ok, problems, warnings, summary, operations }
     }
 }
 
