@@ -1,6 +1,7 @@
 //! A legacy API is adopted without a surprise: routes that observe, what a log and a description of the API tell before.
 
 mod coverage;
+mod guide;
 mod import;
 mod observe;
 mod replay;
