@@ -130,7 +130,9 @@ mod tests {
         assert_eq!(names(&[Reason::KeyExpired, Reason::KeyMissing]), two);
         assert_eq!(names(&Reason::ALL[..LOOKS]).len(), LOOKS);
         let many = names(&Reason::ALL);
-        assert_eq!((many.len(), &many[LOOKS - 1]), (LOOKS, &("21 other reasons".to_owned(), 21)));
+        let rest = Reason::ALL.len() - (LOOKS - 1);
+        assert_eq!(many.len(), LOOKS);
+        assert_eq!(many[LOOKS - 1], (format!("{rest} other reasons"), rest as u64));
     }
 
     #[test]
