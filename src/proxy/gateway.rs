@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     clock::{self, Clock, SystemClock},
-    config::model::{AuthzProtocol, Config, ListenerConfig, Serves, UpstreamConfig},
+    config::model::{AuthzProtocol, ListenerConfig, Serves, UpstreamConfig},
     gate::{self, Allowance, Denial, FoundKey, Judgement, Request, Verdict},
     http1::framing::{BodyLength, connection_tokens},
     limit::{
@@ -24,13 +24,9 @@ use crate::{
     },
     live::{Live, LiveReader, Published},
     message::{RequestHead, Version},
-    net::{
-        client_addr::client_address,
-        tls::{ClientTls, ClientTlsOptions},
-    },
+    net::client_addr::client_address,
     policy::{decide::Permit, reason::Reason, route::Route},
     telemetry::{
-        metrics::PlanMetrics,
         outcome::{KeyUse, OutcomeGuard},
         throttle::Throttle,
         trace_context::{RequestId, TraceId, TraceParent},
@@ -51,8 +47,9 @@ use super::{
     failure::{Cut, Failure},
     grpc,
     headers::{Composition, CorsFields, Signed},
+    site::Site,
     underway::{Register, Underway},
-    upstream::{Pool, UpstreamSecurity, Upstreams, Way},
+    upstream::{Pool, Upstreams, Way},
 };
 
 /// One worker's gate: what is in force, its pools, its counters. Stays on its worker's thread.
@@ -66,14 +63,6 @@ pub struct Gateway {
     assertions: RefCell<AssertionCache>,
     pub(super) register: Rc<Register>,
     pub(super) telemetry: Rc<WorkerTelemetry>,
-}
-
-/// What this worker made of the config in force.
-#[derive(Debug)]
-pub(super) struct Site {
-    pub(super) config: Arc<Config>,
-    pools: Vec<Rc<Pool>>,
-    plans: Vec<PlanMetrics>,
 }
 
 /// A request that policy permits, composed and ready to be sent. Made of a [`Permit`] and nothing else, and all that
@@ -527,47 +516,6 @@ impl Context<'_> {
             allowance: None,
             hold: None,
         })
-    }
-}
-
-impl Site {
-    /// What this worker makes of `config`; pools of upstreams that did not change are kept.
-    fn new(
-        config: Arc<Config>,
-        upstreams: &Upstreams,
-        telemetry: &WorkerTelemetry,
-        old: Option<&Self>,
-    ) -> Self {
-        telemetry.set_scopes(&config.policy.scopes);
-        let pools = config
-            .upstreams
-            .iter()
-            .map(|upstream| {
-                let kept = old.and_then(|old| old.pools.iter().find(|pool| pool.config == *upstream));
-                kept.map_or_else(
-                    || {
-                        let metrics = telemetry.upstream(&upstream.name);
-                        Pool::new(upstream.clone(), client_tls(upstream), upstreams, metrics)
-                    },
-                    Rc::clone,
-                )
-            })
-            .collect();
-        let plans = config.policy.plans.iter().map(|plan| telemetry.plan(plan.name())).collect();
-        Self { config, pools, plans }
-    }
-}
-
-/// TLS towards `upstream`, if its URL is `https:`. One whose certificate authorities cannot be used is not connected to.
-fn client_tls(upstream: &UpstreamConfig) -> UpstreamSecurity {
-    let Some(tls) = &upstream.tls else { return UpstreamSecurity::Clear };
-    let options = ClientTlsOptions { ca: tls.ca_pem.as_deref().map(<[u8]>::to_vec), server_name: None };
-    match ClientTls::new(&tls.server_name, &options) {
-        Ok(tls) => UpstreamSecurity::Tls(tls),
-        Err(problem) => {
-            tracing::error!(upstream = %upstream.name, %problem, "TLS towards the upstream cannot be set up");
-            UpstreamSecurity::Broken
-        }
     }
 }
 

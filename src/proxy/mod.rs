@@ -16,6 +16,7 @@ mod grpc;
 mod headers;
 mod http1;
 mod http2;
+mod site;
 mod underway;
 mod upstream;
 mod upstream_head;

@@ -31,7 +31,7 @@ use crate::{
     telemetry::worker::WorkerTelemetry,
 };
 
-use super::gateway::Site;
+use super::site::Site;
 
 /// The longest the clocks are left alone: somebody may set the wall clock, and a lease may lapse.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

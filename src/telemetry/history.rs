@@ -231,7 +231,8 @@ impl Traffic {
     }
 
     fn count(&mut self, worker: &WorkerCounters) {
-        let RequestCounters { forwarded, answered, permitted, refused, aborted, observed: _ } = &worker.requests;
+        let RequestCounters { forwarded, answered, permitted, refused, aborted, observed: _ } =
+            &worker.requests;
         // In the order of `StatusClasses::NAMES`.
         let class = |at| forwarded.get(at) + answered.get(at) + permitted.get(at);
         let refused = refused.each_ref().map(super::metrics::Counter::get);

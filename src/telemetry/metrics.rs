@@ -150,6 +150,9 @@ impl RequestCounters {
             End::Aborted(by) => self.aborted[by as usize].add(1),
             End::Cut(_) => self.aborted[AbortedBy::Policy as usize].add(1),
         }
+        if let Some(reason) = outcome.observed {
+            self.observed[reason as usize].add(1);
+        }
     }
 }
 
@@ -190,9 +193,6 @@ impl WorkerCounters {
         self.requests.count(outcome);
         if let Some(door) = outcome.door {
             self.doors[door as usize].count(outcome);
-        }
-        if let Some(reason) = outcome.observed {
-            requests.observed[reason as usize].add(1);
         }
         if !outcome.upgraded {
             self.duration.observe(outcome.duration);

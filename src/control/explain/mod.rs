@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 pub use self::{
     decision::{
-        Decision, Forwarded, KeySeen, Observed, OwnerSeen, PathSeen, PlanSeen, ProjectSeen, RouteSeen, because,
+        Decision, Forwarded, KeySeen, Observed, OwnerSeen, PathSeen, PlanSeen, ProjectSeen, RouteSeen,
+        because,
     },
     decision_table::{DECISION_TABLE, TableRow},
     inquiry::{Unexplained, explain},

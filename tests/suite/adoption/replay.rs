@@ -113,10 +113,10 @@ fn hosts_come_from_the_log_or_the_command_line() {
 #[test]
 fn hostile_lines_are_counted_and_nothing_of_a_query_is_shown() {
     let folder = Folder::with_routes(ROUTES);
-    let long = "x".repeat(100_000);
+    let endless = "x".repeat(100_000);
     let log = format!(
         "192.0.2.7 - - [t] \"GET /nowhere?password=hunter2secret HTTP/1.1\" 200 0\n\
-         {long}\n\
+         {endless}\n\
          192.0.2.7 - - [t] \"GET /in/kg_live_4eC39HqLyjWDarjtT1zdp7dc/x HTTP/1.1\" 200 0\n\
          192.0.2.7 - - [t] \"GET /x HTTP/1.1\\r\\nX-Evil: 1 HTTP/1.1\" 200 0\n\
          \u{1b}[31m192.0.2.8 - - [t] \"GET /\\x1b[2J HTTP/1.1\" 200 0\n\
