@@ -151,7 +151,8 @@ fn commands_in_the_pages_are_ones_that_exist() {
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
         for line in text.lines().filter_map(|line| line.strip_prefix("keygate ")) {
-            let arguments = line.split([' ']).take_while(|word| !["#", ">", "<", "|", "&"].contains(word));
+            let arguments =
+                line.split([' ']).take_while(|word| !["#", ">", ">>", "<", "|", "&"].contains(word));
             let arguments = arguments.collect::<Vec<_>>().join(" ");
             // Everything before `--help` is still read, and refused where it is unknown.
             let asked = format!("keygate {arguments} --help");
