@@ -64,6 +64,11 @@ impl<'s> Denial<'s> {
         Self::in_row(1, Reason::BadRequest, detail)
     }
 
+    /// Row 1, where nobody can tell who the client of a trusted proxy is.
+    pub fn malformed_client_address() -> Self {
+        Self::bad_request("The address of the client in X-Forwarded-For is malformed.")
+    }
+
     /// Row 1, before there is a head that could be read.
     pub fn malformed_head(error: HeadError) -> Self {
         let reason = head_error_reason(error);

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::{
     clock::{Clock, SystemClock},
     config::model::{Config, ListenerLimits},
-    doors::Unclear,
+    doors::{AskError, Unclear},
     gate::{Denial, Judgement, Request, Verdict, identity::identity_to_set},
     http1::framing::BodyLength,
     live::Published,
@@ -91,6 +91,12 @@ impl Reply {
         let sent = deliver(client, &self.answer, close, alarm).await;
         self.end.count(outcome, if sent { self.answer.status } else { 0 });
         sent && !close
+    }
+}
+
+impl From<Refusal> for Reply {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.answer, End::Refused(refusal.reason))
     }
 }
 
@@ -230,6 +236,14 @@ impl Context<'_> {
         let answer = Answer::refusal(denial, &self.published.config, cors, &self.request_id, form);
         let answer = if self.form.is_grpc { answer.with_grpc_status(denial) } else { answer };
         Refusal { answer, reason: denial.reason }
+    }
+
+    /// Refuses an ask that describes no request.
+    fn refuse_ask(&self, error: AskError) -> Refusal {
+        match error {
+            AskError::Head(error) => self.refuse(&Denial::malformed_head(error)),
+            AskError::Unclear(unclear) => self.refuse_unclear(unclear),
+        }
     }
 
     fn refuse_stranger(&self) -> Refusal {

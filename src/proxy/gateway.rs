@@ -161,8 +161,7 @@ impl Gateway {
     }
 
     /// Serves one request of `client`: judges its head, and forwards it or answers it; at a door, tells what the gateway
-    /// would do. Infallible: whatever happens
-    /// becomes an answer, or the end of the connection. Emits one outcome.
+    /// would do. Infallible: whatever happens becomes an answer, or the end of the connection. Emits one outcome.
     ///
     /// Returns whether the client's connection may carry another request.
     pub(super) async fn handle<C: Client>(self: &Rc<Self>, client: &mut C, alarm: &mut Alarm) -> bool {
@@ -231,7 +230,7 @@ impl Gateway {
         outcome.request(head.method, head.target, *client_address.as_ref().unwrap_or(&peer.address));
         let policy = &published.config.policy;
         let read = client_address
-            .map_err(|_| Denial::bad_request("The address of the client in X-Forwarded-For is malformed."))
+            .map_err(|_| Denial::malformed_client_address())
             .and_then(|address| Request::read(&head, policy).map(|request| (request, address)));
         let (request, address) = match read {
             Ok(read) => read,

@@ -32,10 +32,8 @@ use super::{
         gateway::{Gateway, head_denial, trusted_request_id},
         headers::{CorsFields, is_unwanted},
     },
-    Context, End, Finding, Permitted, Reply,
+    Context, End, Finding, Permitted, Refusal, Reply,
 };
-
-const MALFORMED_ADDRESS: &str = "The address of the client in X-Forwarded-For is malformed.";
 
 /// gRPC status codes.
 const GRPC_OK: i32 = 0;
@@ -81,7 +79,7 @@ impl Gateway {
             Ok(ask) => ask,
             Err(fault) => {
                 outcome.identified(context.request_id, TraceId::default());
-                return Reply { closes: true, ..refused(context.refuse(&head_denial(fault))) };
+                return Reply { closes: true, ..context.refuse(&head_denial(fault)).into() };
             }
         };
         context.form = Form::of(ask.method, &ask.fields);
@@ -91,24 +89,23 @@ impl Gateway {
         outcome.identified(context.request_id, TraceId::default());
         outcome.request(ask.method, ask.target, peer.address);
         if !peer.is_trusted() {
-            return refused(context.refuse_stranger());
+            return context.refuse_stranger().into();
         }
         let head = match describe_http(&ask) {
             Ok(head) => head,
-            Err(AskError::Head(error)) => return refused(context.refuse(&Denial::malformed_head(error))),
-            Err(AskError::Unclear(unclear)) => {
-                let closes = unclear == Unclear::Body;
-                return Reply { closes, ..refused(context.refuse_unclear(unclear)) };
+            Err(error) => {
+                let closes = error == AskError::Unclear(Unclear::Body);
+                return Reply { closes, ..context.refuse_ask(error).into() };
             }
         };
         let forwarded_for = || ask.fields.all("x-forwarded-for");
         // Without it the client's address would be that of Envoy.
         if forwarded_for().all(<[u8]>::is_empty) {
-            return refused(context.refuse_unclear(Unclear::Missing("X-Forwarded-For")));
+            return context.refuse_unclear(Unclear::Missing("X-Forwarded-For")).into();
         }
         let Ok(address) = client_address(peer.address, forwarded_for(), &peer.listener.trusted_proxies)
         else {
-            return refused(context.refuse(&Denial::bad_request(MALFORMED_ADDRESS)));
+            return context.refuse(&Denial::malformed_client_address()).into();
         };
         outcome.request(head.method, head.target, address);
         let finding = match check_joined(&head.fields, &published.config.policy) {
@@ -158,19 +155,19 @@ impl Gateway {
         let peer = client.peer();
         let mut context = Context { published, peer, request_id, form: Form::default() };
         outcome.decided(published.revision, None);
-        let closing = |reply| Reply { closes: true, ..reply };
-        let ask = client.head().map_err(|fault| closing(refused(context.refuse(&head_denial(fault)))))?;
+        let closing = |refusal: Refusal| Reply { closes: true, ..refusal.into() };
+        let ask = client.head().map_err(|fault| closing(context.refuse(&head_denial(fault))))?;
         context.form = Form { is_grpc: false, is_head: ask.method == "HEAD" };
         outcome.request(ask.method, ask.target, peer.address);
         if !peer.is_trusted() {
-            return Err(closing(refused(context.refuse_stranger())));
+            return Err(closing(context.refuse_stranger()));
         }
         let is_call = ask.method == "POST"
             && ask.target == CHECK.as_bytes()
             && ask.version == Version::Http2
             && Form::of(ask.method, &ask.fields).is_grpc;
         if !is_call {
-            return Err(closing(refused(context.refuse_unclear(Unclear::Missing("the call of Check")))));
+            return Err(closing(context.refuse_unclear(Unclear::Missing("the call of Check"))));
         }
         Ok(())
     }
@@ -195,8 +192,7 @@ impl Gateway {
         };
         let head = match check.describe(&peer.listener.limits.head) {
             Ok(head) => head,
-            Err(AskError::Head(error)) => return denied(&context.refuse(&Denial::malformed_head(error))),
-            Err(AskError::Unclear(unclear)) => return denied(&context.refuse_unclear(unclear)),
+            Err(error) => return denied(&context.refuse_ask(error)),
         };
         // The answer goes into a message, whatever the client's method is.
         context.form = Form { is_head: false, ..Form::of(head.method, &head.fields) };
@@ -208,7 +204,7 @@ impl Gateway {
         let address = client_address(source, forwarded_for, &peer.listener.trusted_proxies);
         outcome.request(head.method, head.target, *address.as_ref().unwrap_or(&source));
         let Ok(address) = address else {
-            return denied(&context.refuse(&Denial::bad_request(MALFORMED_ADDRESS)));
+            return denied(&context.refuse(&Denial::malformed_client_address()));
         };
         let finding = match check_joined(&head.fields, &published.config.policy) {
             Ok(()) => self.find(&context, &head, address, outcome),
@@ -256,11 +252,7 @@ async fn read_message<C: Client>(client: &mut C, alarm: &mut Alarm) -> Result<Ve
     }
 }
 
-fn refused(refusal: super::Refusal) -> Reply {
-    Reply::new(refusal.answer, End::Refused(refusal.reason))
-}
-
-fn denied(refusal: &super::Refusal) -> (CheckResponse, End, u16) {
+fn denied(refusal: &Refusal) -> (CheckResponse, End, u16) {
     (deny(&refusal.answer), End::Refused(refusal.reason), refusal.answer.status)
 }
 
@@ -291,7 +283,7 @@ impl Context<'_> {
             }
             Finding::Preflight(answer) => Reply::new(answer, End::Answered),
             Finding::ServerOptions => Reply::new(Answer::server_options(&self.request_id), End::Answered),
-            Finding::Refused(refusal) => Reply::new(refusal.answer, End::Refused(refusal.reason)),
+            Finding::Refused(refusal) => refusal.into(),
         }
     }
 

@@ -76,20 +76,16 @@ impl Gateway {
         }
         let head = match forward_auth::describe(&ask, family, &peer.listener.limits.head) {
             Ok(head) => head,
-            Err(AskError::Head(error)) => {
-                return context.refuse(&Denial::malformed_head(error)).for_family(family);
-            }
-            Err(AskError::Unclear(unclear)) => {
-                let closes = unclear == Unclear::Body;
-                return Reply { closes, ..context.refuse_unclear(unclear).for_family(family) };
+            Err(error) => {
+                let closes = error == AskError::Unclear(Unclear::Body);
+                return Reply { closes, ..context.refuse_ask(error).for_family(family) };
             }
         };
         let forwarded_for = ask.fields.all("x-forwarded-for");
         let address = client_address(peer.address, forwarded_for, &peer.listener.trusted_proxies);
         outcome.request(head.method, head.target, *address.as_ref().unwrap_or(&peer.address));
         let Ok(address) = address else {
-            let detail = "The address of the client in X-Forwarded-For is malformed.";
-            return context.refuse(&Denial::bad_request(detail)).for_family(family);
+            return context.refuse(&Denial::malformed_client_address()).for_family(family);
         };
         let config = &published.config;
         let finding = match check_removable(&head.fields, &config.policy, &config.identity) {
@@ -110,7 +106,7 @@ impl Refusal {
             HeaderFamily::XOriginal => answer.for_auth_request(reason.code()),
             HeaderFamily::XForwarded => answer,
         };
-        Reply::new(answer, End::Refused(reason))
+        Self { answer, reason }.into()
     }
 }
 
