@@ -87,7 +87,7 @@ fn without_the_database_a_replica_keeps_its_share() {
     expect_soon(&fleet, 1, &used, 4);
 }
 
-/// What clients of one replica send and are given.
+/// What clients of one replica are given.
 #[derive(Default)]
 struct Tally {
     sent: AtomicUsize,
@@ -95,14 +95,10 @@ struct Tally {
 }
 
 impl Tally {
-    fn now(&self) -> (usize, usize) {
-        (self.sent.load(SeqCst), self.passed.load(SeqCst))
-    }
-
-    /// Sends requests, one every `pause` or as soon as it can, until `stop`.
+    /// Sends requests until `stop`, each as long after the one before: what a machine that is held up left out is not made up
+    /// for, so that load is never more than was meant.
     fn load(&self, fleet: &Fleet, at: usize, pause: Duration, stop: &AtomicBool) {
         let mut client = Client::connect(fleet.replicas[at].address);
-        let mut due = Instant::now();
         while !stop.load(SeqCst) {
             let status = client.exchange(request("/any/thing", FULL.1)).status();
             self.sent.fetch_add(1, SeqCst);
@@ -111,8 +107,7 @@ impl Tally {
                 429 => {}
                 other => panic!("{other}"),
             }
-            due += pause;
-            thread::sleep(due.saturating_duration_since(Instant::now()));
+            thread::sleep(pause);
         }
     }
 }
@@ -124,77 +119,66 @@ fn three_replicas_hold_a_limit_within_a_tenth_under_uneven_load() {
     let stop = AtomicBool::new(false);
     let tallies: [Tally; 3] = Default::default();
     thread::scope(|scope| {
-        let load = |at: usize, pause: Duration| {
+        let load = |at: usize, pause: u64| {
             let (fleet, tally, stop) = (&fleet, &tallies[at], &stop);
-            scope.spawn(move || tally.load(fleet, at, pause, stop));
+            scope.spawn(move || tally.load(fleet, at, Duration::from_millis(pause), stop));
         };
+        // Far more than all, some, and hardly anything.
         for _ in 0..4 {
-            load(0, Duration::from_millis(1));
+            load(0, 1);
         }
-        load(1, Duration::from_millis(20));
-        load(2, Duration::from_millis(500));
-        let claim = "SELECT coalesce(max(rate_share), 0) FROM limit_claims WHERE key = 'full'";
-        let largest = || fleet.server.psql(&fleet.database, claim);
-        // More than two thirds: both others have given up what they do not need.
-        wait_for("a large share for the first", || number(&largest()) > 720_720 * 3 / 4);
-        // The turn in which it was written is over, and what was saved up before is used.
-        thread::sleep(Duration::from_secs(2));
-
-        // Of a second in which the machine was held up nobody knows what would have been asked for.
-        let steady = (0..4).map(|_| Window::of(&tallies, &fleet)).find(|window| {
-            // Never more than a burst, and one for each replica, beside the rate.
-            assert!(window.passed <= window.allowed + RATE + 3.0, "{window:?}");
-            window.wanted >= 0.97 * window.allowed
+        load(1, 20);
+        load(2, 500);
+        // The limit is what no window may exceed. What passes is nearly as much once the replicas know of each other's load; a
+        // machine that is held up can only put that off.
+        let mut told = Vec::new();
+        let held = (0..WINDOWS).any(|_| {
+            let window = Window::of(&tallies, &fleet);
+            assert!(
+                window.passed <= window.allowed + RATE + 3.0,
+                "more than a burst, and one each: {window:?}"
+            );
+            let nearly = window.passed >= 0.9 * window.allowed;
+            told.push(format!("{window:?}"));
+            nearly
         });
         stop.store(true, SeqCst);
-        if let Some(window) = steady {
-            let told = window.told.join("\n");
-            assert!(window.passed >= 0.9 * window.wanted, "{window:?}\n{told}");
-        }
+        assert!(held, "{}", told.join("\n"));
     });
 }
 
 const RATE: f64 = 300.0;
+const WINDOWS: usize = 12;
 
-/// Some seconds of load.
+/// Ten seconds of load.
 #[derive(Debug)]
+#[expect(dead_code, reason = "what was claimed and what passed where is for whoever reads why it failed")]
 struct Window {
     /// What the rate allows in that time.
     allowed: f64,
-    /// What was asked for of that, second by second.
-    wanted: f64,
     passed: f64,
-    /// What replicas told, and what passed, second by second.
-    told: Vec<String>,
+    /// What was sent to and passed by each.
+    replicas: Vec<(usize, usize)>,
+    /// What they are asked for and take.
+    claims: String,
 }
 
 impl Window {
     fn of(tallies: &[Tally], fleet: &Fleet) -> Self {
-        let (begun, before) = (Instant::now(), total(tallies));
-        let (mut last, mut wanted, mut told) = (begun, 0.0, Vec::new());
+        let begun = Instant::now();
+        let before = counts(tallies);
+        thread::sleep(Duration::from_secs(10));
+        let since = counts(tallies).into_iter().zip(before);
+        let replicas: Vec<_> = since.map(|(now, before)| (now.0 - before.0, now.1 - before.1)).collect();
+        let allowed = RATE * begun.elapsed().as_secs_f64();
+        let passed = replicas.iter().map(|(_, passed)| passed).sum::<usize>();
         let claims = "SELECT rate_demand || ':' || rate_share FROM limit_claims ORDER BY rate_demand DESC";
-        for _ in 0..10 {
-            let sent = total(tallies).0;
-            thread::sleep(Duration::from_secs(1));
-            let allowed = RATE * std::mem::replace(&mut last, Instant::now()).elapsed().as_secs_f64();
-            wanted += allowed.min(float(total(tallies).0 - sent));
-            let claims = fleet.server.psql(&fleet.database, claims).replace('\n', " ");
-            told.push(format!("{:?} {claims}", tallies.iter().map(Tally::now).collect::<Vec<_>>()));
-        }
-        let passed = float(total(tallies).1 - before.1);
-        Self { allowed: RATE * begun.elapsed().as_secs_f64(), wanted, passed, told }
+        let claims = fleet.server.psql(&fleet.database, claims).replace('\n', " ");
+        Self { allowed, passed: f64::from(u32::try_from(passed).unwrap()), replicas, claims }
     }
 }
 
-/// Requests sent and passed by all.
-fn total(tallies: &[Tally]) -> (usize, usize) {
-    tallies.iter().map(Tally::now).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
-}
-
-fn float(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap())
-}
-
-fn number(text: &str) -> u32 {
-    text.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or(0)
+/// Requests sent to and passed by each.
+fn counts(tallies: &[Tally]) -> Vec<(usize, usize)> {
+    tallies.iter().map(|tally| (tally.sent.load(SeqCst), tally.passed.load(SeqCst))).collect()
 }
