@@ -93,14 +93,14 @@ impl<'s> VisibleProjects<'s> {
             return None;
         }
         let sets = self.sets();
-        let shortest = sets
-            .iter()
-            .filter_map(|set| match set {
-                ProjectSet::All => None,
-                ProjectSet::Only(ids) => Some(ids),
-            })
-            .min_by_key(|ids| ids.len())?;
-        Some(shortest.iter().map(AsRef::as_ref).filter(move |id| sets.iter().all(|set| set.contains(id))))
+        let listed = sets.into_iter().filter_map(|set| match set {
+            ProjectSet::All => None,
+            ProjectSet::Only(ids) => Some((set, ids)),
+        });
+        let (shortest, ids) = listed.min_by_key(|(_, ids)| ids.len())?;
+        let others = sets.map(|set| (!std::ptr::eq(set, shortest)).then_some(set));
+        let in_all = move |id: &&str| others.iter().flatten().all(|set| set.contains(id));
+        Some(ids.iter().map(AsRef::as_ref).filter(in_all))
     }
 }
 
