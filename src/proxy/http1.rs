@@ -122,6 +122,8 @@ struct Http1Client {
     seen: Cell<Seen>,
     version: Version,
     wants_close: bool,
+    /// The client has said that it sends nothing after what it has sent.
+    sent_all: bool,
     /// The gateway is about to end: this answer says that it is the last one here.
     closes: bool,
     /// When a connection that carries no request is closed.
@@ -145,6 +147,7 @@ impl Http1Client {
             seen: Cell::new(Seen { length: 0, version: Version::Http11, persists: false }),
             version: Version::Http11,
             wants_close: false,
+            sent_all: false,
             closes: false,
             idle_until: tokio::time::Instant::now() + keep_alive,
             is_draining: false,
@@ -189,7 +192,10 @@ impl Http1Client {
             let timeouts = &self.peer.listener.timeouts;
             let was_idle = self.io.input.is_empty();
             match self.io.poll_fill(cx) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::End),
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    self.sent_all = true;
+                    return Poll::Ready(Next::End);
+                }
                 Poll::Ready(Ok(_)) if was_idle => self.started = crate::clock::monotonic(),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
@@ -219,9 +225,11 @@ impl Http1Client {
     }
 
     /// Lets the client read the last answer before the connection goes: what it still sends is read and dropped for a
-    /// while, for closing with unread input would reset it.
+    /// while, for closing with unread input would reset it (RFC 9112 §9.6).
     async fn linger(&mut self, alarm: &mut Alarm) {
-        if self.aborted {
+        let is_read = self.sent_all && self.body.finished() && self.io.input.is_empty();
+        // Over TLS it may have more to say than requests.
+        if self.aborted || (is_read && !self.io.stream.is_tls()) {
             return;
         }
         alarm.set(tokio::time::Instant::now() + LINGERING);
@@ -278,6 +286,7 @@ impl Client for Http1Client {
         self.io.input.advance(length);
         self.version = version;
         self.wants_close = !persists;
+        self.sent_all = !persists;
         self.body = BodyDecoder::new(body);
     }
 

@@ -201,3 +201,30 @@ fn no_secret_reaches_any_output() {
     }
     assert!(output.contains("\"outcome\":\"forwarded\""));
 }
+
+/// RFC 9112 §9.6: a connection that closes too early takes what the client has not read yet with it.
+#[test]
+fn the_last_answer_of_a_connection_arrives_whole() {
+    const LENGTH: usize = 4 << 20;
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n").into_bytes();
+    answer.resize(answer.len() + LENGTH, b'a');
+    let upstream = Upstream::answering(answer);
+    let gate = gateway(&upstream);
+    let close = with_key("GET", "/any/a", FULL, "Connection: close\r\n");
+    let posted = with_key("POST", "/any/a", FULL, "Connection: close\r\nContent-Length: 2\r\n") + "ok";
+    for last in [
+        close.clone(),
+        posted.clone(),
+        // Old clients end a body with a line of its own, which nobody reads (RFC 9112 §2.2).
+        posted + "\r\n",
+        close.replace("HTTP/1.1", "HTTP/1.0"),
+        // What comes after the last request is no request.
+        close.clone() + &close,
+    ] {
+        let mut client = gate.connect();
+        let bytes = client.send(&last).read_to_end();
+        let body = bytes.len() - bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap() - 4;
+        assert_eq!(body, LENGTH, "{last:?}");
+    }
+    assert_eq!(upstream.requests().len(), 5);
+}
