@@ -17,7 +17,7 @@ use crate::{
         problem::Findings,
         raw::{
             self,
-            doors::{AuthzProtocol, Doors, ExtAuthz, ForwardAuth},
+            doors::{AuthzProtocol, Doors, ExtAuthz},
             listen::{Limits, Listener, Timeouts, Tls},
             scalar::FileMode,
             text::{Switch, Text},
@@ -26,6 +26,21 @@ use crate::{
     http1::parse::HeadLimits,
     yaml::{Field, OneOrMany, Place},
 };
+
+/// The fields that a listener and each kind of door have in the file.
+macro_rules! entrance {
+    ($raw:expr, $serves:expr) => {
+        Entrance {
+            serves: $serves,
+            address: &$raw.address,
+            unix_mode: $raw.unix_mode.as_ref(),
+            tls: $raw.tls.as_ref(),
+            trusted_proxies: &$raw.trusted_proxies,
+            limits: $raw.limits.as_deref(),
+            timeouts: $raw.timeouts.as_deref(),
+        }
+    };
+}
 
 /// The listeners of the file, and behind them its doors.
 pub(super) fn listeners(
@@ -37,10 +52,12 @@ pub(super) fn listeners(
     if raw.items.is_empty() {
         findings.wrong(raw.place(), "no listener is given", "write listen: {address: 127.0.0.1:8080}");
     }
-    let mut entrances: Vec<_> = raw.iter().map(|raw| Entrance::from(&**raw)).collect();
+    let mut entrances: Vec<_> = raw.iter().map(|raw| entrance!(raw, Serves::Gateway)).collect();
     if let Some(doors) = doors {
-        entrances.extend(doors.forward_auth.iter().map(|raw| Entrance::from(&**raw)));
-        entrances.extend(doors.ext_authz.iter().map(|raw| Entrance::from(&**raw)));
+        entrances
+            .extend(doors.forward_auth.iter().map(|raw| entrance!(raw, Serves::ForwardAuth(*raw.headers))));
+        let protocol = |raw: &ExtAuthz| raw.protocol.as_deref().copied().unwrap_or(AuthzProtocol::Grpc);
+        entrances.extend(doors.ext_authz.iter().map(|raw| entrance!(raw, Serves::ExtAuthz(protocol(raw)))));
     }
     for (at, entrance) in entrances.iter().enumerate() {
         if entrances[..at].iter().any(|known| is_same(&known.address.0, &entrance.address.0)) {
@@ -71,48 +88,6 @@ struct Entrance<'r> {
     trusted_proxies: &'r OneOrMany<Text<IpNet>>,
     limits: Option<&'r Limits>,
     timeouts: Option<&'r Timeouts>,
-}
-
-impl<'r> From<&'r Listener> for Entrance<'r> {
-    fn from(raw: &'r Listener) -> Self {
-        Self {
-            serves: Serves::Gateway,
-            address: &raw.address,
-            unix_mode: raw.unix_mode.as_ref(),
-            tls: raw.tls.as_ref(),
-            trusted_proxies: &raw.trusted_proxies,
-            limits: raw.limits.as_deref(),
-            timeouts: raw.timeouts.as_deref(),
-        }
-    }
-}
-
-impl<'r> From<&'r ForwardAuth> for Entrance<'r> {
-    fn from(raw: &'r ForwardAuth) -> Self {
-        Self {
-            serves: Serves::ForwardAuth(*raw.headers),
-            address: &raw.address,
-            unix_mode: raw.unix_mode.as_ref(),
-            tls: raw.tls.as_ref(),
-            trusted_proxies: &raw.trusted_proxies,
-            limits: raw.limits.as_deref(),
-            timeouts: raw.timeouts.as_deref(),
-        }
-    }
-}
-
-impl<'r> From<&'r ExtAuthz> for Entrance<'r> {
-    fn from(raw: &'r ExtAuthz) -> Self {
-        Self {
-            serves: Serves::ExtAuthz(raw.protocol.as_deref().copied().unwrap_or(AuthzProtocol::Grpc)),
-            address: &raw.address,
-            unix_mode: raw.unix_mode.as_ref(),
-            tls: raw.tls.as_ref(),
-            trusted_proxies: &raw.trusted_proxies,
-            limits: raw.limits.as_deref(),
-            timeouts: raw.timeouts.as_deref(),
-        }
-    }
 }
 
 impl Entrance<'_> {
