@@ -17,8 +17,8 @@ use super::{
     address::{ListenAddress, reachable},
     authority::{Authority, PublicUrl},
 };
-pub use crate::{assertion::Assertions, gate::identity::IdentityHeaders};
 use crate::{
+    assertion,
     gate::Policy,
     http1::parse::HeadLimits,
     keys::{build::KeyPolicy, caps::RoleCaps, rules::KeyRules, secret::Brand},
@@ -28,6 +28,7 @@ use crate::{
         database_url::{DatabaseUrl, PostgresUrl},
     },
 };
+pub use crate::{assertion::Assertions, gate::identity::IdentityHeaders};
 
 /// Everything `keygate.yaml` says.
 #[derive(Debug)]
@@ -97,6 +98,17 @@ impl Config {
             brand: &self.brand,
             plans: &self.policy.plans,
         }
+    }
+
+    /// The header that carries assertions; only the gateway may set it, also where nothing is signed.
+    pub fn assertion_header(&self) -> &str {
+        self.assertions.as_ref().map_or(assertion::HEADER, |assertions| &assertions.header)
+    }
+
+    /// Every header by which an upstream learns who asks, the signed one among them: doors answer each, empty where there
+    /// is nothing to say.
+    pub fn identity_names(&self) -> impl Iterator<Item = &str> {
+        self.identity.names().chain([self.assertion_header()])
     }
 }
 

@@ -16,7 +16,8 @@ pub(crate) use self::messages::{
 };
 use super::{AskError, Unclear, may_have_body};
 use crate::{
-    gate::{Denial, Policy},
+    config::model::Config,
+    gate::Denial,
     http1::parse::{HeadError, HeadLimits, check_field, check_request_line},
     message::{Field, Fields, RequestHead, Version},
 };
@@ -166,7 +167,7 @@ pub fn describe_http<'b>(ask: &RequestHead<'b>) -> Result<RequestHead<'b>, AskEr
 ///
 /// # Errors
 /// A [`Denial`] of row 1.
-pub fn check_joined(fields: &Fields<'_>, policy: &Policy) -> Result<(), Denial<'static>> {
+pub fn check_joined(fields: &Fields<'_>, config: &Config) -> Result<(), Denial<'static>> {
     const DECIDE: [&str; 9] = [
         "host",
         "origin",
@@ -178,6 +179,7 @@ pub fn check_joined(fields: &Fields<'_>, policy: &Policy) -> Result<(), Denial<'
         "x-http-method",
         "x-method-override",
     ];
+    let policy = &config.policy;
     let decides = |field: &Field<'_>| {
         DECIDE.iter().any(|name| field.is(name))
             || policy.credentials.include(field)

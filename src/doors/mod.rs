@@ -10,7 +10,8 @@ pub mod forward_auth;
 use std::{fmt, sync::LazyLock};
 
 use crate::{
-    gate::{Denial, Policy, identity::IdentityHeaders},
+    config::model::Config,
+    gate::Denial,
     http1::{
         framing::{BodyLength, declared_length},
         parse::HeadError,
@@ -93,14 +94,11 @@ static REROUTING_NAMES: LazyLock<ManagedNames> = LazyLock::new(|| {
 ///
 /// # Errors
 /// A [`Denial`] of row 1.
-pub fn check_removable(
-    fields: &Fields<'_>,
-    policy: &Policy,
-    identity: &IdentityHeaders,
-) -> Result<(), Denial<'static>> {
+pub fn check_removable(fields: &Fields<'_>, config: &Config) -> Result<(), Denial<'static>> {
     for field in fields.iter() {
-        let is_overwritten = || identity.names().any(|name| name.as_bytes().eq_ignore_ascii_case(field.name));
-        if policy.identity_names.contains(field.name) && !is_overwritten() {
+        let is_overwritten =
+            || config.identity_names().any(|name| name.as_bytes().eq_ignore_ascii_case(field.name));
+        if config.policy.identity_names.contains(field.name) && !is_overwritten() {
             return Err(Denial::bad_request(
                 "The request carries an identity header that only the gateway may set.",
             ));

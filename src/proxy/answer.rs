@@ -47,6 +47,11 @@ impl Form {
     pub(super) fn of(method: &str, fields: &Fields<'_>) -> Self {
         Self { is_grpc: is_grpc(fields), is_head: method == "HEAD" }
     }
+
+    /// That of an answer to a question about another request: whether that one is of gRPC is of no matter.
+    pub(super) fn of_question(method: &str) -> Self {
+        Self { is_grpc: false, is_head: method == "HEAD" }
+    }
 }
 
 impl Answer {

@@ -37,27 +37,26 @@ struct Kept {
 }
 
 impl AssertionCache {
-    /// Writes the header line by which the upstream number `upstream` is told who asks, if anything is asserted to it.
-    /// `ends_at`: when the secret of the key stops working.
+    /// The assertion by which the upstream of a permitted request is told who asks; `None`: nothing is asserted to it, or
+    /// nobody asks. `ends_at`: when the secret of the key stops working.
     ///
     /// Cost: one look-up without heap memory where it was signed before, else one signature, some ten microseconds.
     ///
     /// # Errors
     /// Where it would be too large for a header, or cannot be signed: then the request must not go on without.
-    pub(super) fn write(
+    pub(super) fn token(
         &mut self,
-        out: &mut Vec<u8>,
         published: &Arc<Published>,
-        upstream: usize,
         permit: &Permit<'_, '_>,
         ends_at: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<(), Denial<'static>> {
+    ) -> Result<Option<&str>, Denial<'static>> {
         let config = &published.config;
         let (Some(assertions), Some(principal)) = (&config.assertions, permit.principal()) else {
-            return Ok(());
+            return Ok(None);
         };
-        let Some(audience) = assertions.audience(upstream) else { return Ok(()) };
+        let upstream = config.forwardings[permit.route().forwarding].upstream;
+        let Some(audience) = assertions.audience(upstream) else { return Ok(None) };
         let (key, project) = (principal.key_id, permit.project());
         let place = self.place(published, (&key, upstream, project));
         let kept = place.take().filter(|kept| kept.is_for(key, upstream, project) && kept.is_fresh(now));
@@ -68,11 +67,7 @@ impl AssertionCache {
             let assertion = assertions.assert(audience, &subject, now).map_err(denial)?;
             Box::new(Kept { key, upstream, project: project.map(Into::into), assertion })
         };
-        for part in [&*assertions.header, ": ", &*kept.assertion.token, "\r\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        *place = Some(kept);
-        Ok(())
+        Ok(Some(&place.insert(kept).assertion.token))
     }
 
     /// Where an assertion of what is `published` is kept.

@@ -4,18 +4,23 @@
 mod ext_authz;
 mod forward_auth;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     clock::{Clock, SystemClock},
-    config::model::{Config, ListenerLimits},
+    config::model::Config,
     doors::{AskError, Unclear},
     gate::{Denial, Judgement, Request, Verdict, identity::identity_to_set},
     http1::framing::BodyLength,
     live::Published,
-    message::RequestHead,
+    message::{Fields, RequestHead},
+    net::client_addr::client_address,
     policy::{decide::Permit, reason::Reason},
-    telemetry::{outcome::OutcomeGuard, throttle::Throttle, trace_context::RequestId},
+    telemetry::{
+        outcome::OutcomeGuard,
+        throttle::Throttle,
+        trace_context::{RequestId, TraceId},
+    },
 };
 
 use super::{
@@ -23,8 +28,8 @@ use super::{
     answer::{Answer, Form},
     client::{Client, Peer},
     ending::deliver,
-    gateway::{Gateway, key_use},
-    headers::CorsFields,
+    gateway::{Gateway, head_denial, key_use, trusted_request_id},
+    headers::{CorsFields, Signed},
 };
 
 /// What becomes of a request that a proxy described.
@@ -39,7 +44,8 @@ enum Finding {
 
 /// A permitted request, as the asking proxy has to forward it.
 struct Permitted {
-    /// Every identity header in use with its value; empty: there is none, and the client's must not go on.
+    /// Every identity header in use with its value, the assertion among them; empty: there is none, and the client's must not
+    /// go on.
     identity: Vec<(String, String)>,
     /// Every header that may carry a credential, with what of it goes on.
     credentials: Vec<(String, String)>,
@@ -52,6 +58,8 @@ struct Permitted {
 struct Refusal {
     answer: Answer,
     reason: Reason,
+    /// Whether nothing after the ask can be trusted.
+    closes: bool,
 }
 
 /// What a proxy that asked is told over HTTP, and how that counts.
@@ -95,42 +103,96 @@ impl Reply {
 }
 
 impl From<Refusal> for Reply {
-    fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.answer, End::Refused(refusal.reason))
+    fn from(Refusal { answer, reason, closes }: Refusal) -> Self {
+        Self { answer, end: End::Refused(reason), closes }
+    }
+}
+
+impl Refusal {
+    fn closing(self) -> Self {
+        Self { closes: true, ..self }
     }
 }
 
 /// What every answer at a door depends on.
 struct Context<'a> {
-    published: &'a Published,
+    published: &'a Arc<Published>,
     peer: &'a Peer,
     request_id: RequestId,
     form: Form,
 }
 
+/// Refuses what of a described request could mislead the asking proxy or its API.
+type Check = fn(&Fields<'_>, &Config) -> Result<(), Denial<'static>>;
+
 impl Gateway {
-    /// Judges a request that a proxy described, sent by the client at `address`.
+    /// The ask of a peer that may ask, on which the form of its answer depends in the way of `form_of`.
+    ///
+    /// # Errors
+    /// The refusal of any other peer, and of what is no head of a request.
+    fn hear<'a, C: Client>(
+        &self,
+        client: &'a C,
+        published: &'a Arc<Published>,
+        form_of: fn(&RequestHead<'_>) -> Form,
+        outcome: &mut OutcomeGuard,
+    ) -> Result<(Context<'a>, RequestHead<'a>), Refusal> {
+        let request_id = self.telemetry.request_id(client.started());
+        let mut context = Context { published, peer: client.peer(), request_id, form: Form::default() };
+        outcome.decided(published.revision, None);
+        outcome.identified(request_id, TraceId::default());
+        let ask = client.head().map_err(|fault| context.refuse(&head_denial(fault)).closing())?;
+        context.form = form_of(&ask);
+        context.identify(&ask, outcome);
+        outcome.request(ask.method, ask.target, context.peer.address);
+        if context.peer.is_trusted() { Ok((context, ask)) } else { Err(context.refuse_stranger()) }
+    }
+
+    /// Judges a request that a proxy described, and got from its peer `source`.
     fn find(
         &self,
         context: &Context<'_>,
         head: &RequestHead<'_>,
+        source: IpAddr,
+        check: Check,
+        outcome: &mut OutcomeGuard,
+    ) -> Finding {
+        let config = &context.published.config;
+        let forwarded_for = head.fields.all("x-forwarded-for");
+        let address = client_address(source, forwarded_for, &context.peer.listener.trusted_proxies);
+        outcome.request(head.method, head.target, *address.as_ref().unwrap_or(&source));
+        let read = address.map_err(|_| Denial::malformed_client_address()).and_then(|address| {
+            check(&head.fields, config)?;
+            Ok((Request::read(head, &config.policy)?, address))
+        });
+        match read {
+            Ok((request, address)) => self.find_by_verdict(context, head, &request, address, outcome),
+            Err(denial) => Finding::Refused(context.refuse(&denial)),
+        }
+    }
+
+    /// Judges a request of one reading, sent by the client at `address`.
+    fn find_by_verdict<'b>(
+        &self,
+        context: &Context<'_>,
+        head: &RequestHead<'b>,
+        request: &Request<'b>,
         address: IpAddr,
         outcome: &mut OutcomeGuard,
     ) -> Finding {
-        let Published { revision, config, .. } = context.published;
+        let Published { revision, config, .. } = &**context.published;
         let origin = head.fields.only("origin").ok().flatten();
-        let request = match Request::read(head, &config.policy) {
-            Ok(request) => request,
-            Err(denial) => return Finding::Refused(context.refuse(&denial)),
-        };
         // Requests under way are not counted at a door: nobody tells it when they end.
         let mut limiter = self.limits.for_request(address, config.failed_attempts);
-        let judgement = self.judge(context.published, &request, address, SystemClock.now(), &mut limiter);
+        let now = SystemClock.now();
+        let judgement = self.judge(context.published, request, address, now, &mut limiter);
         outcome.decided(*revision, judgement.key.map(key_use));
-        let Judgement { verdict, route, strip_credential, .. } = judgement;
+        let Judgement { verdict, route, key, strip_credential, .. } = judgement;
         let cors_of = |forwarding: usize| {
             config.forwardings[forwarding].cors.as_ref().map(|cors| CorsFields::of_answer(cors, origin))
         };
+        let ends_at = key.and_then(|key| key.ends_at);
+        let signed = Signed { assertions: &self.assertions, ends_at, now };
         match verdict {
             Err(denial) => {
                 outcome.routed(route.map_or("", |route| &route.pattern), None);
@@ -154,50 +216,16 @@ impl Gateway {
             }
             Ok(Verdict::Forward(permit)) => {
                 let cors = cors_of(permit.route().forwarding);
-                context.go_on(&permit, &request, strip_credential, cors, outcome)
+                context.go_on(&permit, request, strip_credential, signed, cors, outcome)
             }
             Ok(Verdict::Observe(permit, denial)) => {
                 outcome.observed(denial.reason);
                 let permit = permit.as_anonymous();
                 let cors = cors_of(permit.route().forwarding);
-                context.go_on(permit, &request, strip_credential, cors, outcome)
+                context.go_on(permit, request, strip_credential, signed, cors, outcome)
             }
         }
     }
-}
-
-/// What the asking proxy has to do with a permitted request.
-///
-/// # Errors
-/// Where the identity does not fit, or the body is too large.
-fn permitted(
-    config: &Config,
-    limits: &ListenerLimits,
-    permit: &Permit<'_, '_>,
-    request: &Request<'_>,
-    strip_credential: bool,
-) -> Result<Permitted, Denial<'static>> {
-    let forwarding = &config.forwardings[permit.route().forwarding];
-    let body_bytes_max = forwarding.body_bytes.unwrap_or(limits.body_bytes);
-    if let BodyLength::Known(length) = request.body
-        && length > body_bytes_max
-    {
-        let detail = "The body of the request is larger than permitted.";
-        return Err(Denial::outside_table(Reason::ContentTooLarge, detail));
-    }
-    let scopes = &config.policy.scopes;
-    let identity = identity_to_set(&config.identity, scopes, permit.principal(), permit.project())?;
-    let passes = |name: &str| {
-        let value = request.fields().only(name).ok().flatten().filter(|_| !strip_credential);
-        value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
-    };
-    let upgrades = forwarding.websocket && request.method() == "GET" && asks_for(request, b"websocket");
-    Ok(Permitted {
-        identity: identity.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        credentials: config.policy.credentials.names().map(|name| (name.to_owned(), passes(name))).collect(),
-        upgrade: if upgrades { "websocket" } else { "" },
-        cors: None,
-    })
 }
 
 /// Whether `Upgrade` names this protocol and no other.
@@ -206,24 +234,85 @@ fn asks_for(request: &Request<'_>, protocol: &[u8]) -> bool {
 }
 
 impl Context<'_> {
+    /// Goes by the id that the asking proxy has given to `request`.
+    fn identify(&mut self, request: &RequestHead<'_>, outcome: &mut OutcomeGuard) {
+        if let Some(id) = trusted_request_id(request, self.peer) {
+            self.request_id = id;
+            outcome.identified(id, TraceId::default());
+        }
+    }
+
     /// A request that may go on.
     fn go_on(
         &self,
         permit: &Permit<'_, '_>,
         request: &Request<'_>,
         strip_credential: bool,
+        signed: Signed<'_>,
         cors: Option<CorsFields>,
         outcome: &mut OutcomeGuard,
     ) -> Finding {
         outcome.routed(&permit.route().pattern, permit.project());
-        let limits = &self.peer.listener.limits;
-        match permitted(&self.published.config, limits, permit, request, strip_credential) {
+        match self.permitted(permit, request, strip_credential, signed) {
             Ok(permitted) => {
                 outcome.permitted(permit.needs().scopes);
                 Finding::Permitted(Permitted { cors, ..permitted })
             }
             Err(denial) => Finding::Refused(self.refuse_with(&denial, cors)),
         }
+    }
+
+    /// What the asking proxy has to do with a permitted request.
+    ///
+    /// # Errors
+    /// Where the identity does not fit or cannot be signed, or the body is too large.
+    fn permitted(
+        &self,
+        permit: &Permit<'_, '_>,
+        request: &Request<'_>,
+        strip_credential: bool,
+        signed: Signed<'_>,
+    ) -> Result<Permitted, Denial<'static>> {
+        let config = &self.published.config;
+        let forwarding = &config.forwardings[permit.route().forwarding];
+        let body_bytes_max = forwarding.body_bytes.unwrap_or(self.peer.listener.limits.body_bytes);
+        if let BodyLength::Known(length) = request.body
+            && length > body_bytes_max
+        {
+            let detail = "The body of the request is larger than permitted.";
+            return Err(Denial::outside_table(Reason::ContentTooLarge, detail));
+        }
+        let passes = |name: &str| {
+            let value = request.fields().only(name).ok().flatten().filter(|_| !strip_credential);
+            value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+        };
+        let upgrades = forwarding.websocket && request.method() == "GET" && asks_for(request, b"websocket");
+        Ok(Permitted {
+            identity: self.identity(permit, signed)?,
+            credentials: config
+                .policy
+                .credentials
+                .names()
+                .map(|name| (name.to_owned(), passes(name)))
+                .collect(),
+            upgrade: if upgrades { "websocket" } else { "" },
+            cors: None,
+        })
+    }
+
+    /// Every identity header with what is to be said, signed and unsigned.
+    fn identity(
+        &self,
+        permit: &Permit<'_, '_>,
+        Signed { assertions, ends_at, now }: Signed<'_>,
+    ) -> Result<Vec<(String, String)>, Denial<'static>> {
+        let config = &self.published.config;
+        let scopes = &config.policy.scopes;
+        let plain = identity_to_set(&config.identity, scopes, permit.principal(), permit.project())?;
+        let mut assertions = assertions.borrow_mut();
+        let token = assertions.token(self.published, permit, ends_at, now)?.unwrap_or_default();
+        let signed = (config.assertion_header(), token.to_owned());
+        Ok(plain.into_iter().chain([signed]).map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
     fn refuse(&self, denial: &Denial<'_>) -> Refusal {
@@ -235,13 +324,14 @@ impl Context<'_> {
         let form = Form { is_grpc: false, ..self.form };
         let answer = Answer::refusal(denial, &self.published.config, cors, &self.request_id, form);
         let answer = if self.form.is_grpc { answer.with_grpc_status(denial) } else { answer };
-        Refusal { answer, reason: denial.reason }
+        Refusal { answer, reason: denial.reason, closes: false }
     }
 
     /// Refuses an ask that describes no request.
     fn refuse_ask(&self, error: AskError) -> Refusal {
         match error {
             AskError::Head(error) => self.refuse(&Denial::malformed_head(error)),
+            AskError::Unclear(Unclear::Body) => self.refuse_unclear(Unclear::Body).closing(),
             AskError::Unclear(unclear) => self.refuse_unclear(unclear),
         }
     }

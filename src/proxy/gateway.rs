@@ -60,7 +60,7 @@ pub struct Gateway {
     site: RefCell<Rc<Site>>,
     upstreams: Upstreams,
     pub(super) limits: WorkerLimits,
-    assertions: RefCell<AssertionCache>,
+    pub(super) assertions: RefCell<AssertionCache>,
     pub(super) register: Rc<Register>,
     pub(super) telemetry: Rc<WorkerTelemetry>,
 }
@@ -484,7 +484,7 @@ impl Context<'_> {
             head,
             published: self.published,
             upstream: &pool.config,
-            signed: Signed { assertions, upstream: forwarding.upstream, ends_at, now: origin.now },
+            signed: Signed { assertions, ends_at, now: origin.now },
             peer: self.peer,
             client: origin.client,
             strip_credential: origin.strip_credential,

@@ -61,8 +61,6 @@ pub(super) struct Composition<'a, 'b> {
 pub(super) struct Signed<'a> {
     /// What this worker has signed.
     pub(super) assertions: &'a RefCell<AssertionCache>,
-    /// The upstream's place in the config.
-    pub(super) upstream: usize,
     /// When the secret of the key stops working.
     pub(super) ends_at: Option<Timestamp>,
     /// The instant of the verdict.
@@ -154,9 +152,11 @@ impl Composition<'_, '_> {
         if let Some(principal) = self.permit.principal() {
             let config = self.config();
             write_identity(out, &config.identity, &config.policy.scopes, principal, self.permit.project())?;
-            let Signed { assertions, upstream, ends_at, now } = self.signed;
+            let Signed { assertions, ends_at, now } = self.signed;
             let mut assertions = assertions.borrow_mut();
-            assertions.write(out, self.published, upstream, self.permit, ends_at, now)?;
+            if let Some(token) = assertions.token(self.published, self.permit, ends_at, now)? {
+                put(out, config.assertion_header().as_bytes(), token.as_bytes());
+            }
         }
         out.extend_from_slice(HEAD_END);
         Ok(())

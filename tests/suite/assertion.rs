@@ -314,6 +314,13 @@ fn check_tells_what_is_wrong_with_keys() {
         ("good.pem, lifetime: 1h", "", 2, "too large"),
         ("good.pem, header: X-Auth-User", "", 2, "an identity header has the name"),
         ("good.pem, header: Content-Type", "", 2, "means something else than identity"),
+        ("good.pem, header: X-Keygate-Status", "", 2, "means something else than identity"),
+        (
+            "good.pem",
+            "identity_headers: {names: {user: x-auth-assertion}}",
+            2,
+            "\"x-auth-assertion\" is for signed identity",
+        ),
         ("good.pem, header: X-Who-Asks", "forward_headers: [X_Who_Asks]", 2, "that only the gateway sets"),
     ] {
         write("keygate.yaml", &config("http://127.0.0.1:9", files, more), 0o600);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{http::HeaderName, text::Text};
 use crate::yaml::{Field, OneOrMany};
 
-/// A signed token (a JWT, RFC 7519) on each request that carries a key.
+/// A signed token (a JWT, RFC 7519) on each request that carries a key; doors answer it too.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Assertion {

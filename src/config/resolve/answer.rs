@@ -8,6 +8,7 @@ use super::{
     shown,
 };
 use crate::{
+    assertion,
     config::{
         load::Folder,
         model::{
@@ -193,6 +194,10 @@ pub(super) fn identity_headers(
             Switch::Off => *name = None,
             Switch::On(field) => {
                 check_identity_name(field, credentials, findings);
+                if field.0.0.eq_ignore_ascii_case(assertion::HEADER) {
+                    let message = format!("{} is for signed identity", shown(field, &field.0.0));
+                    findings.wrong(field.place(), message, "choose another name, such as X-Api-User");
+                }
                 chosen.push(field);
                 *name = Some(field.0.0.clone());
             }
@@ -214,6 +219,8 @@ pub(super) fn check_identity_name(
     credentials: &CredentialSources,
     findings: &mut Findings<'_>,
 ) {
+    /// The last three are what doors and the proxies that ask there say to each other.
+    const MEANS_SOMETHING_ELSE: [&str; 4] = ["content-", "x-keygate-", "x-original-", "x-envoy-"];
     let name = &*field.0.0;
     let named = shown(field, name);
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -226,7 +233,10 @@ pub(super) fn check_identity_name(
             format!("{named} cannot name an identity header"),
             "use letters, digits and \"-\" only, since back ends read \"_\" and \".\" as \"-\"",
         );
-    } else if is_reserved(name) || standard.contains(&&*lower) || lower.starts_with("content-") {
+    } else if is_reserved(name)
+        || standard.contains(&&*lower)
+        || MEANS_SOMETHING_ELSE.iter().any(|prefix| lower.starts_with(prefix))
+    {
         findings.wrong(
             field.place(),
             format!("{named} means something else than identity"),

@@ -6,20 +6,18 @@ use tokio::time::Instant;
 
 use crate::{
     doors::{
-        AskError, Unclear,
+        Unclear,
         ext_authz::{
             CHECK, Check, CheckResponse, DeniedHttpResponse, HEADERS_TO_REMOVE, HeaderValueOption,
             HttpResponse, HttpStatus, MESSAGE_BYTES_MAX, OkHttpResponse, Status, check_joined, describe_http,
             encode,
         },
     },
-    gate::Denial,
     http1::framing::BodyLength,
     message::{Field, Fields, RequestHead, Version},
-    net::client_addr::client_address,
     telemetry::{
         outcome::{Door, OutcomeGuard},
-        trace_context::{RequestId, TraceId},
+        trace_context::RequestId,
     },
 };
 
@@ -29,7 +27,7 @@ use super::{
         answer::{Answer, Form},
         client::{BodyStep, Client, Coding, ResponseLength},
         ending::flush,
-        gateway::{Gateway, head_denial, trusted_request_id},
+        gateway::Gateway,
         headers::{CorsFields, is_unwanted},
     },
     Context, End, Finding, Permitted, Refusal, Reply,
@@ -66,52 +64,20 @@ impl Gateway {
 
     fn reply_to_http_check<C: Client>(&self, client: &C, outcome: &mut OutcomeGuard) -> Reply {
         let mut live = self.live.borrow_mut();
-        let published = live.load();
-        let peer = client.peer();
-        let mut context = Context {
-            published,
-            peer,
-            request_id: self.telemetry.request_id(client.started()),
-            form: Form::default(),
+        let form_of = |ask: &RequestHead<'_>| Form::of(ask.method, &ask.fields);
+        let (context, ask) = match self.hear(client, live.load(), form_of, outcome) {
+            Ok(heard) => heard,
+            Err(refusal) => return refusal.into(),
         };
-        outcome.decided(published.revision, None);
-        let ask = match client.head() {
-            Ok(ask) => ask,
-            Err(fault) => {
-                outcome.identified(context.request_id, TraceId::default());
-                return Reply { closes: true, ..context.refuse(&head_denial(fault)).into() };
-            }
-        };
-        context.form = Form::of(ask.method, &ask.fields);
-        if let Some(id) = trusted_request_id(&ask, peer) {
-            context.request_id = id;
-        }
-        outcome.identified(context.request_id, TraceId::default());
-        outcome.request(ask.method, ask.target, peer.address);
-        if !peer.is_trusted() {
-            return context.refuse_stranger().into();
-        }
         let head = match describe_http(&ask) {
             Ok(head) => head,
-            Err(error) => {
-                let closes = error == AskError::Unclear(Unclear::Body);
-                return Reply { closes, ..context.refuse_ask(error).into() };
-            }
+            Err(error) => return context.refuse_ask(error).into(),
         };
-        let forwarded_for = || ask.fields.all("x-forwarded-for");
         // Without it the client's address would be that of Envoy.
-        if forwarded_for().all(<[u8]>::is_empty) {
+        if head.fields.all("x-forwarded-for").all(<[u8]>::is_empty) {
             return context.refuse_unclear(Unclear::Missing("X-Forwarded-For")).into();
         }
-        let Ok(address) = client_address(peer.address, forwarded_for(), &peer.listener.trusted_proxies)
-        else {
-            return context.refuse(&Denial::malformed_client_address()).into();
-        };
-        outcome.request(head.method, head.target, address);
-        let finding = match check_joined(&head.fields, &published.config.policy) {
-            Ok(()) => self.find(&context, &head, address, outcome),
-            Err(denial) => Finding::Refused(context.refuse(&denial)),
-        };
+        let finding = self.find(&context, &head, context.peer.address, check_joined, outcome);
         context.tell_over_http(finding, &head)
     }
 
@@ -123,12 +89,13 @@ impl Gateway {
     ) -> bool {
         let mut outcome = self.telemetry.begin(client.started());
         outcome.asked_at(Door::ExtAuthz);
-        let request_id = self.telemetry.request_id(client.started());
-        outcome.identified(request_id, TraceId::default());
-        if let Err(reply) = self.accept_call(client, request_id, &mut outcome) {
-            client.accept_head(BodyLength::Empty);
-            return reply.send(client, outcome, alarm).await;
-        }
+        let request_id = match self.accept_call(client, &mut outcome) {
+            Ok(request_id) => request_id,
+            Err(refusal) => {
+                client.accept_head(BodyLength::Empty);
+                return Reply::from(refusal.closing()).send(client, outcome, alarm).await;
+            }
+        };
         client.accept_head(BodyLength::Chunked);
         let message = read_message(client, alarm).await;
         let (response, end, status) = self.reply_to_check(client, message, request_id, &mut outcome);
@@ -143,33 +110,20 @@ impl Gateway {
         sent
     }
 
-    /// Whether the head is that of the one call, from a peer that may ask.
-    fn accept_call<C: Client>(
-        &self,
-        client: &C,
-        request_id: RequestId,
-        outcome: &mut OutcomeGuard,
-    ) -> Result<(), Reply> {
+    /// The id of the question, if its head is that of the one call, from a peer that may ask.
+    fn accept_call<C: Client>(&self, client: &C, outcome: &mut OutcomeGuard) -> Result<RequestId, Refusal> {
         let mut live = self.live.borrow_mut();
-        let published = live.load();
-        let peer = client.peer();
-        let mut context = Context { published, peer, request_id, form: Form::default() };
-        outcome.decided(published.revision, None);
-        let closing = |refusal: Refusal| Reply { closes: true, ..refusal.into() };
-        let ask = client.head().map_err(|fault| closing(context.refuse(&head_denial(fault))))?;
-        context.form = Form { is_grpc: false, is_head: ask.method == "HEAD" };
-        outcome.request(ask.method, ask.target, peer.address);
-        if !peer.is_trusted() {
-            return Err(closing(context.refuse_stranger()));
-        }
+        let form_of = |ask: &RequestHead<'_>| Form::of_question(ask.method);
+        let (context, ask) = self.hear(client, live.load(), form_of, outcome)?;
         let is_call = ask.method == "POST"
             && ask.target == CHECK.as_bytes()
             && ask.version == Version::Http2
             && Form::of(ask.method, &ask.fields).is_grpc;
-        if !is_call {
-            return Err(closing(context.refuse_unclear(Unclear::Missing("the call of Check"))));
+        if is_call {
+            Ok(context.request_id)
+        } else {
+            Err(context.refuse_unclear(Unclear::Missing("the call of Check")))
         }
-        Ok(())
     }
 
     /// The answer to `message`, how that counts, and the status that the client is sent.
@@ -196,20 +150,8 @@ impl Gateway {
         };
         // The answer goes into a message, whatever the client's method is.
         context.form = Form { is_head: false, ..Form::of(head.method, &head.fields) };
-        if let Some(id) = trusted_request_id(&head, peer) {
-            context.request_id = id;
-            outcome.identified(id, TraceId::default());
-        }
-        let forwarded_for = head.fields.all("x-forwarded-for");
-        let address = client_address(source, forwarded_for, &peer.listener.trusted_proxies);
-        outcome.request(head.method, head.target, *address.as_ref().unwrap_or(&source));
-        let Ok(address) = address else {
-            return denied(&context.refuse(&Denial::malformed_client_address()));
-        };
-        let finding = match check_joined(&head.fields, &published.config.policy) {
-            Ok(()) => self.find(&context, &head, address, outcome),
-            Err(denial) => Finding::Refused(context.refuse(&denial)),
-        };
+        context.identify(&head, outcome);
+        let finding = self.find(&context, &head, source, check_joined, outcome);
         match context.without_upgrade(finding, &head) {
             Finding::Permitted(permitted) => {
                 let Changes { set, remove, answer } = context.changes(permitted, &head);

@@ -4,15 +4,11 @@ use std::rc::Rc;
 
 use crate::{
     config::model::HeaderFamily,
-    doors::{AskError, Unclear, check_removable, forward_auth},
+    doors::{check_removable, forward_auth},
     gate::Denial,
     http1::framing::BodyLength,
     message::RequestHead,
-    net::client_addr::client_address,
-    telemetry::{
-        outcome::{Door, OutcomeGuard},
-        trace_context::TraceId,
-    },
+    telemetry::outcome::{Door, OutcomeGuard},
 };
 
 use super::{
@@ -20,7 +16,7 @@ use super::{
         alarm::Alarm,
         answer::{Answer, Form},
         client::Client,
-        gateway::{Gateway, head_denial, trusted_request_id},
+        gateway::Gateway,
     },
     Context, End, Finding, Permitted, Refusal, Reply,
 };
@@ -48,50 +44,17 @@ impl Gateway {
         outcome: &mut OutcomeGuard,
     ) -> Reply {
         let mut live = self.live.borrow_mut();
-        let published = live.load();
-        let peer = client.peer();
-        let mut context = Context {
-            published,
-            peer,
-            request_id: self.telemetry.request_id(client.started()),
-            form: Form::default(),
-        };
-        outcome.decided(published.revision, None);
-        let ask = match client.head() {
-            Ok(ask) => ask,
-            Err(fault) => {
-                outcome.identified(context.request_id, TraceId::default());
-                return Reply { closes: true, ..context.refuse(&head_denial(fault)).for_family(family) };
-            }
-        };
         // The length of an answer depends on the ask, not on the request that it is about.
-        context.form = Form { is_grpc: false, is_head: ask.method == "HEAD" };
-        if let Some(id) = trusted_request_id(&ask, peer) {
-            context.request_id = id;
-        }
-        outcome.identified(context.request_id, TraceId::default());
-        outcome.request(ask.method, ask.target, peer.address);
-        if !peer.is_trusted() {
-            return context.refuse_stranger().for_family(family);
-        }
-        let head = match forward_auth::describe(&ask, family, &peer.listener.limits.head) {
+        let form_of = |ask: &RequestHead<'_>| Form::of_question(ask.method);
+        let (context, ask) = match self.hear(client, live.load(), form_of, outcome) {
+            Ok(heard) => heard,
+            Err(refusal) => return refusal.for_family(family),
+        };
+        let head = match forward_auth::describe(&ask, family, &context.peer.listener.limits.head) {
             Ok(head) => head,
-            Err(error) => {
-                let closes = error == AskError::Unclear(Unclear::Body);
-                return Reply { closes, ..context.refuse_ask(error).for_family(family) };
-            }
+            Err(error) => return context.refuse_ask(error).for_family(family),
         };
-        let forwarded_for = ask.fields.all("x-forwarded-for");
-        let address = client_address(peer.address, forwarded_for, &peer.listener.trusted_proxies);
-        outcome.request(head.method, head.target, *address.as_ref().unwrap_or(&peer.address));
-        let Ok(address) = address else {
-            return context.refuse(&Denial::malformed_client_address()).for_family(family);
-        };
-        let config = &published.config;
-        let finding = match check_removable(&head.fields, &config.policy, &config.identity) {
-            Ok(()) => self.find(&context, &head, address, outcome),
-            Err(denial) => Finding::Refused(context.refuse(&denial)),
-        };
+        let finding = self.find(&context, &head, context.peer.address, check_removable, outcome);
         match family {
             HeaderFamily::XOriginal => context.tell_nginx(finding),
             HeaderFamily::XForwarded => context.tell_traefik_or_caddy(finding, &head),
@@ -101,12 +64,11 @@ impl Gateway {
 
 impl Refusal {
     fn for_family(self, family: HeaderFamily) -> Reply {
-        let Self { answer, reason } = self;
         let answer = match family {
-            HeaderFamily::XOriginal => answer.for_auth_request(reason.code()),
-            HeaderFamily::XForwarded => answer,
+            HeaderFamily::XOriginal => self.answer.for_auth_request(self.reason.code()),
+            HeaderFamily::XForwarded => self.answer,
         };
-        Self { answer, reason }.into()
+        Self { answer, ..self }.into()
     }
 }
 
@@ -148,7 +110,7 @@ impl Context<'_> {
         let config = &self.published.config;
         let empty = |name: &str| (name.to_owned(), String::new());
         Permitted {
-            identity: config.identity.names().map(empty).collect(),
+            identity: config.identity_names().map(empty).collect(),
             credentials: config.policy.credentials.names().map(empty).collect(),
             upgrade: "",
             cors: None,

@@ -12,11 +12,13 @@ use std::{
     path::Path,
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use keygate::{
     cli::cases::{self, Case},
     control::explain::{Asker, Decision},
 };
+use rcgen::{KeyPair, PKCS_ED25519};
 
 use super::{
     asking::{self, Family},
@@ -95,9 +97,12 @@ impl Site {
             - {address: 127.0.0.1:0, trusted_proxies: ['0.0.0.0/0', '::/0']}\n    \
             - {address: 127.0.0.1:0, protocol: http, trusted_proxies: ['0.0.0.0/0', '::/0']}\n";
         // Many of the cases are failed attempts, all of them of one address.
-        let config = format!("{config}{doors}limits: {{failed_attempts: null}}\n");
+        let signed = "assertion: {issuer: 'https://keys.example.com', keys: signing.pem}\n";
+        let config = format!("{config}{doors}limits: {{failed_attempts: null}}\n{signed}");
+        let signing = KeyPair::generate_for(&PKCS_ED25519).unwrap().serialize_pem();
         let keys_name = Path::new(table.keys).file_name().unwrap().to_str().unwrap();
-        let gateway = Gateway::start_with(&[("keygate.yaml", &config), (keys_name, &keys)], |command| {
+        let files = [("keygate.yaml", &*config), (keys_name, &keys), ("signing.pem", &signing)];
+        let gateway = Gateway::start_with(&files, |command| {
             command.env("UPSTREAM", api.address().to_string()).env("KEYGATE_WORKERS", "1")
         });
         let between = |door| Between { door: gateway.address(door), api: api.address() };
@@ -111,7 +116,7 @@ impl Site {
         let caddy = Front::caddy(between("forward_auth:x-forwarded"), |site| {
             // The clients of the table say where they come from.
             let site = site.replace("uri /\n", "uri /\n\t\t\ttrusted_proxies 127.0.0.1/32\n");
-            site.replace("X-Auth-Project Authorization", "X-Auth-Project Authorization X-Api-Key")
+            site.replace("X-Auth-Assertion Authorization", "X-Auth-Assertion Authorization X-Api-Key")
         });
         let envoy = |name, port, door| Front::envoy(name, port, between(door));
         let envoy_grpc = envoy("envoy-grpc", 8092, "ext_authz:grpc");
@@ -168,7 +173,8 @@ impl Site {
         let code = serde_json::from_str::<serde_json::Value>(&body).ok();
         let code = code.and_then(|problem| problem["code"].as_str().map(str::to_owned));
         let allow = header("allow");
-        let identity = headers.into_iter().filter(|(name, _)| goes_on && is_identity(name)).collect();
+        let identity = headers.into_iter().filter(|(name, _)| goes_on && is_identity(name));
+        let identity = without_assertion(identity.collect());
         Some(Verdict { goes_on, status: (!goes_on).then_some(status), code, allow, identity })
     }
 
@@ -216,7 +222,30 @@ fn connect(address: SocketAddr) -> Client {
 /// Identity headers that say something.
 fn identity_of(message: &Message) -> BTreeMap<String, String> {
     let said = message.fields.iter().filter(|(name, value)| is_identity(name) && !value.is_empty());
-    said.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
+    without_assertion(said.map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect())
+}
+
+/// `identity` without the assertion, which is there where a key is, and says of it what the other headers say.
+fn without_assertion(mut identity: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let token = identity.remove("x-auth-assertion");
+    let claims = token.map(|token| {
+        let claims = token.split('.').nth(1).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
+    });
+    let claims = claims.unwrap_or_default();
+    for (claim, name) in
+        [("key_id", "x-auth-key-id"), ("scope", "x-auth-scopes"), ("project", "x-auth-project")]
+    {
+        let told = identity.get(name).map(String::as_str);
+        let said = claims[claim].as_str().filter(|said| !said.is_empty());
+        // A header spells out what has no place in one.
+        assert_eq!(
+            said.map(|said| said.replace('#', "%23")).as_deref(),
+            told,
+            "{claims} beside {identity:?}"
+        );
+    }
+    identity
 }
 
 fn code_of(answer: &Message) -> Option<String> {

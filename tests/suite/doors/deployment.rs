@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use keygate::{
+    assertion,
     gate::identity::IdentityHeaders,
     yaml::{Limits, Node, parse},
 };
@@ -23,8 +24,8 @@ const FILES: [&str; 6] = [
 #[test]
 fn every_identity_header_and_the_credential_are_overwritten() {
     let names = IdentityHeaders::default();
-    let all: Vec<_> = names.names().chain(["Authorization"]).collect();
-    assert_eq!(all.len(), 10);
+    let all: Vec<_> = names.names().chain([assertion::HEADER, "Authorization"]).collect();
+    assert_eq!(all.len(), 11);
     let nginx = deployed("nginx/keygate.conf");
     for name in &all {
         let line = format!("proxy_set_header {name} ");
@@ -53,7 +54,10 @@ fn traefik_is_configured_as_the_door_expects() {
     let names = IdentityHeaders::default();
     let answered: Vec<_> =
         forward_auth.get("authResponseHeaders").unwrap().items().filter_map(Node::text).collect();
-    assert!(names.names().chain(["Authorization"]).all(|name| answered.contains(&name)), "{answered:?}");
+    assert!(
+        names.names().chain([assertion::HEADER, "Authorization"]).all(|name| answered.contains(&name)),
+        "{answered:?}"
+    );
     assert_eq!(
         at("http.routers.api.middlewares").items().filter_map(Node::text).collect::<Vec<_>>(),
         ["keygate"]

@@ -86,6 +86,7 @@ fn envoy_is_told_what_to_set_and_what_to_take_away() {
     let gone = [
         "a.b",
         "authorization",
+        "x-auth-assertion",
         "x-auth-email",
         "x-auth-project",
         "x-auth-role",

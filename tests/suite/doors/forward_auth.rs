@@ -118,7 +118,7 @@ fn a_permitted_request_is_answered_with_every_identity_header() {
         ("X-Auth-Scopes", "read"),
         ("X-Auth-Projects", "*"),
     ];
-    let forged = bearer("X-Auth-User: root\r\nX-Auth-Project: omega\r\n");
+    let forged = bearer("X-Auth-User: root\r\nX-Auth-Project: omega\r\nX-Auth-Assertion: root\r\n");
     for (mut client, ask) in [
         (doors.x_original(), nginx_asks as fn(&str, &str, &str) -> String),
         (doors.x_forwarded(), caddy_asks),
@@ -132,7 +132,8 @@ fn a_permitted_request_is_answered_with_every_identity_header() {
         // On the same connection; what is not known is answered as empty.
         let list = client.exchange(ask("GET", "/public", &forged));
         assert_eq!(list.status(), 200, "{list:?}");
-        for (name, _) in expected.into_iter().chain([("X-Auth-Project", ""), ("Authorization", "")]) {
+        let others = ["X-Auth-Project", "X-Auth-Assertion", "Authorization"].map(|name| (name, ""));
+        for (name, _) in expected.into_iter().chain(others) {
             assert_eq!(list.header(name), Some(""), "{list:?}");
         }
         let basic = client.exchange(ask("GET", "/public", "Authorization: Basic YTpi\r\n"));

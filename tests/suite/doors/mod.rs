@@ -2,6 +2,7 @@
 //! configurations in `deploy/`.
 
 mod asking;
+mod assertion;
 mod conformance;
 mod deployment;
 mod differences;
