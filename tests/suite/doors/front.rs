@@ -48,8 +48,9 @@ impl Front {
         let site = with_address(&site, "127.0.0.1:8090", between.door);
         let site = adjust(with_address(&site, "127.0.0.1:9000", between.api));
         let at = folder.path().display();
+        // Where the tests run as root, its workers too, for the sockets of the tests; elsewhere `user` says nothing.
         let config = format!(
-            "daemon off; pid {at}/nginx.pid; error_log stderr;\n\
+            "user root; daemon off; pid {at}/nginx.pid; error_log stderr;\n\
              events {{}}\n\
              http {{\n\
                access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;\n\
@@ -85,6 +86,16 @@ impl Front {
 
     /// Envoy with `deploy/envoy/NAME.yaml`, whose door is written as `door_port`.
     pub(super) fn envoy(name: &str, door_port: u16, between: Between) -> Self {
+        Self::envoy_with(name, door_port, between, |config| config)
+    }
+
+    /// As [`Front::envoy`]; `adjust` has the last word.
+    pub(super) fn envoy_with(
+        name: &str,
+        door_port: u16,
+        between: Between,
+        adjust: impl FnOnce(String) -> String,
+    ) -> Self {
         let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
         let mut config = deployed(&format!("envoy/{name}.yaml"));
         for (written, port) in
@@ -95,7 +106,7 @@ impl Front {
             config = config.replace(&written, &format!("port_value: {port}}}"));
         }
         let path = folder.path().join("envoy.yaml");
-        fs::write(&path, config).unwrap();
+        fs::write(&path, adjust(config)).unwrap();
         let mut command = Command::new(run::test_tool("python").with_file_name("envoy"));
         command
             .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", "-c"])

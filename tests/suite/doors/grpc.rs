@@ -194,24 +194,26 @@ pub(super) fn framed(message: &[u8]) -> Vec<u8> {
 
 /// One call over HTTP/2.
 pub(super) fn call(address: SocketAddr, path: &str, content_type: &str, body: &[u8]) -> Called {
+    let request = Request::post(format!("http://keygate{path}"));
+    let request = request.header("content-type", content_type).header("te", "trailers");
+    exchange(address, request.body(()).unwrap(), body)
+}
+
+/// One request over HTTP/2, with a body of no announced length.
+pub(super) fn exchange(address: SocketAddr, request: Request<()>, body: &[u8]) -> Called {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let calling = async {
         let stream = TcpStream::connect(address).await.unwrap();
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
         let connection = tokio::spawn(connection);
-        let called = send(sender, path, content_type, body).await;
+        let called = send(sender, request, body).await;
         connection.abort();
         called
     };
     runtime.block_on(async { timeout(GUARD, calling).await.expect("the call hangs") })
 }
 
-async fn send(mut sender: SendRequest<Bytes>, path: &str, content_type: &str, body: &[u8]) -> Called {
-    let request = Request::post(format!("http://keygate{path}"))
-        .header("content-type", content_type)
-        .header("te", "trailers")
-        .body(())
-        .unwrap();
+async fn send(mut sender: SendRequest<Bytes>, request: Request<()>, body: &[u8]) -> Called {
     let (response, mut stream) = sender.send_request(request, false).unwrap();
     // The window of one stream has room for every message of these tests.
     stream.send_data(Bytes::copy_from_slice(body), true).unwrap();

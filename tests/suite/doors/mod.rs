@@ -4,6 +4,7 @@
 mod asking;
 mod assertion;
 mod conformance;
+mod connections;
 mod deployment;
 mod differences;
 mod ext_authz;
