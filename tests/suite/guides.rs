@@ -114,7 +114,7 @@ fn the_page_about_limits_shows_one_plan_that_ends_and_one_that_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let block = only_block("limits.md", "## Try it");
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let script = format!("trap 'kill %1; wait' EXIT\n{block}");
+    let script = format!("trap 'jobs -p | xargs -r kill; wait' EXIT\n{block}");
     let mut shell = shell(&script, folder.path());
     shell.env("API", upstream.url()).env("GATE", free()).env("HEALTH", free());
     let shown = told(&run(&mut shell, "").expect_success());
