@@ -52,6 +52,17 @@ fn gateway(assertion: &str, more: &str, projects: &str) -> Gateway {
     Gateway::start(&[("keygate.yaml", &config), ("keys.yaml", &keys), ("signing.pem", &signing)])
 }
 
+/// Every proxy that runs here, between `gateway` and `api`.
+fn fronts(gateway: &Gateway, api: &Upstream) -> [Front; 4] {
+    let between = |door| Between { door: gateway.address(door), api: api.address() };
+    [
+        Front::nginx(between("forward_auth:x-original"), |site| site),
+        Front::caddy(between("forward_auth:x-forwarded"), |site| site),
+        Front::envoy("envoy-grpc", 8092, between("ext_authz:grpc")),
+        Front::envoy("envoy-http", 8093, between("ext_authz:http")),
+    ]
+}
+
 /// What the verifier of the guide says of `tokens` at the API that is called `audience`, one line for each.
 fn verified(gateway: &Gateway, audience: &str, tokens: &[String]) -> Vec<serde_json::Value> {
     let url = format!("http://{}/.well-known/jwks.json", gateway.address("health"));
@@ -131,13 +142,7 @@ fn is_taken_away(told: &BTreeMap<String, String>, name: &str) -> bool {
 #[test]
 fn the_api_behind_every_proxy_can_verify_who_asks() {
     let (gateway, api) = (gateway("", "", "all"), Upstream::answering(OK));
-    let between = |door| Between { door: gateway.address(door), api: api.address() };
-    let fronts = [
-        Front::nginx(between("forward_auth:x-original"), |site| site),
-        Front::caddy(between("forward_auth:x-forwarded"), |site| site),
-        Front::envoy("envoy-grpc", 8092, between("ext_authz:grpc")),
-        Front::envoy("envoy-http", 8093, between("ext_authz:http")),
-    ];
+    let fronts = fronts(&gateway, &api);
     let forged = "X-Auth-Assertion: forged\r\nX-Auth-Assertion: forged twice\r\n";
     let sent = |front: &Front, path: &str, more: &str| {
         let answer =
@@ -171,20 +176,36 @@ fn the_api_behind_every_proxy_can_verify_who_asks() {
 }
 
 #[test]
+fn one_that_just_fits_goes_through_every_proxy() {
+    let many: Vec<_> = (0..68).map(|number| format!("project-{number:048}")).collect();
+    let (gateway, api) = (gateway("", "", &format!("[{}]", many.join(", "))), Upstream::answering(OK));
+    let tokens: Vec<_> = fronts(&gateway, &api)
+        .iter()
+        .map(|front| {
+            let key = format!("Authorization: Bearer {KEY}\r\n");
+            let answer = front.exchange(format!("GET /all HTTP/1.1\r\nHost: api.example\r\n{key}\r\n"));
+            assert_eq!(answer.status(), 200, "{answer:?}");
+            let request = api.requests().pop().unwrap();
+            assert_eq!(request.header("X-Auth-Projects"), Some(&*many.join(",")));
+            request.header("X-Auth-Assertion").unwrap().to_owned()
+        })
+        .collect();
+    assert!(tokens.iter().all(|token| token.len() > 5000));
+    for claims in verified(&gateway, "api", &tokens) {
+        assert_eq!(claims["projects"].as_array().unwrap().len(), many.len());
+    }
+}
+
+#[test]
 fn in_another_spelling_it_does_not_arrive_either() {
     let (gateway, api) = (gateway("", "", "all"), Upstream::answering(OK));
-    let between = |door| Between { door: gateway.address(door), api: api.address() };
-    for front in [
-        Front::nginx(between("forward_auth:x-original"), |site| site),
-        Front::caddy(between("forward_auth:x-forwarded"), |site| site),
-        Front::envoy("envoy-grpc", 8092, between("ext_authz:grpc")),
-        Front::envoy("envoy-http", 8093, between("ext_authz:http")),
-    ] {
+    for front in fronts(&gateway, &api) {
         for name in ["x_auth_assertion", "X-Auth.Assertion", "X-Auth-Assertion-2"] {
             front.exchange(format!("GET /public HTTP/1.1\r\nHost: api.example\r\n{name}: forged\r\n\r\n"));
         }
     }
     let arrived = api.requests();
+    assert!(!arrived.is_empty(), "where it is taken away, the rest arrives");
     assert!(arrived.iter().all(|request| !String::from_utf8_lossy(&request.raw).contains("forged")));
 }
 
