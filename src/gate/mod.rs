@@ -4,6 +4,7 @@
 pub mod denial;
 pub mod explanation;
 pub mod identity;
+mod leak;
 pub mod limit;
 mod observe;
 pub mod request;
@@ -231,7 +232,7 @@ fn rows<'s, 'b>(
         return Ok(Verdict::Preflight(route));
     }
     if let Some(permit) = permit_public(found, &asked).map_err(Denial::doubtful)? {
-        learnt.strip_credential = is_ours(credential, keys);
+        learnt.strip_credential = leak::holds_key(asked.fields, policy, keys).unwrap_or(true);
         return Ok(Verdict::Forward(permit));
     }
     match guarded_rows(policy, found, &asked, credential, limiter, authenticate, learnt) {
@@ -305,13 +306,4 @@ fn preflighted_route<'s>(found: Option<&Found<'s>>, request: &Request<'_>) -> Op
     let method = request.preflight_method?;
     let found = found.filter(|found| found.readings_agree())?;
     nearest_route(found, method).filter(|route| route.answers_preflight)
-}
-
-/// Whether a credential on a public route is one of ours, so that the upstream must not see it. While no keys are
-/// known, every credential may be.
-fn is_ours(credential: Credential<'_>, keys: Option<&KeySnapshot>) -> bool {
-    match credential {
-        Credential::Presented(secret) => keys.is_none_or(|keys| keys.is_or_looks_ours(secret)),
-        Credential::Absent | Credential::Malformed | Credential::Several => false,
-    }
 }

@@ -1,8 +1,8 @@
 //! What a request says, once its head was found to have one reading: row 1 of the table and the methods of row 2.
 
-use memchr::{memchr, memmem};
+use memchr::memchr;
 
-use super::{Denial, Policy};
+use super::{Denial, Policy, leak::shows_key};
 use crate::{
     http1::framing::{
         BodyLength, Expectation, FramingError, connection_tokens, declared_length, expectation,
@@ -11,7 +11,7 @@ use crate::{
     policy::{
         decide::Asked,
         fold::{fold_byte, folds_to, same_fold},
-        path::{RequestPath, decode_to_fixpoint},
+        path::RequestPath,
         project::from_query,
         reason::Reason,
         route::RouteTable,
@@ -69,7 +69,7 @@ impl<'b> Request<'b> {
             let (path, query) = split_query(target);
             (Some(RequestPath::parse(path).map_err(Denial::path)?), query)
         };
-        if query.is_some_and(|query| holds_key(query, policy)) {
+        if query.is_some_and(|query| shows_key(query, &policy.brand)) {
             return Err(Denial::bad_request(
                 "The query seems to hold an API key. Send it in the Authorization header, and revoke it: it is in logs by now.",
             ));
@@ -262,29 +262,6 @@ fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
         Some(at) => (&target[..at], Some(&target[at + 1..])),
         None => (target, None),
     }
-}
-
-/// Whether a value in the query, as sent or decoded, looks like a key of ours, whole or cut: it would leak into every
-/// log on the way.
-fn holds_key(query: &[u8], policy: &Policy) -> bool {
-    shows_key(query, policy)
-        || (memchr(b'%', query).is_some() && shows_key(&decode_to_fixpoint(query), policy))
-}
-
-fn shows_key(query: &[u8], policy: &Policy) -> bool {
-    let brand = policy.brand.as_str().as_bytes();
-    let mut from = 0;
-    while let Some(at) = memmem::find(&query[from..], brand) {
-        let start = from + at;
-        let end = query[start..].iter().position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'));
-        let word = &query[start..end.map_or(query.len(), |length| start + length)];
-        let begins_here = start == 0 || !query[start - 1].is_ascii_alphanumeric();
-        if begins_here && crate::keys::secret::looks_like_key(word, &policy.brand) {
-            return true;
-        }
-        from = start + brand.len();
-    }
-    false
 }
 
 /// The fields by which frameworks let a client change the method, and the query parameter of the same kind.

@@ -18,6 +18,7 @@ use crate::harness::{Client, Gateway, Message, Upstream};
 
 const OBSERVING: &str = "routes:
   - {path: /admin, methods: {'*': admin}}
+  - {path: /open, access: public}
   - {path: '/{*rest}', methods: {GET: read, '*': write}, observe: {until: 2099-01-01}}
 ";
 
@@ -33,6 +34,15 @@ fn keys() -> String {
 fn secret(id: &str) -> String {
     format!("{id}-0123456789abcdefghijklmnopqrstuvwxyz")
 }
+
+/// Credentials of an API's own.
+const OWN: [&str; 5] = [
+    "Bearer eyJhbGciOi.J9.x",
+    "Basic YWRhOmxvdmVsYWNl",
+    "Digest username=\"ada\", uri=\"/a?b=c\"",
+    "Token token=\"abc\"",
+    "AWS4-HMAC-SHA256 Credential=AKIA/20261121/eu/s3/aws4_request, SignedHeaders=host, Signature=ab12",
+];
 
 struct SetUp {
     // Dropped before the upstream, whose connections end with it.
@@ -75,9 +85,11 @@ impl SetUp {
 #[test]
 fn what_would_be_refused_goes_on_as_nobodys_with_its_own_credential() {
     let set_up = SetUp::new();
-    for own in
-        ["Bearer eyJhbGciOi.J9.x", "Basic YWRhOmxvdmVsYWNl", "Digest username=\"ada\"", "Token token=\"abc\""]
-    {
+    for own in OWN {
+        assert_eq!(
+            set_up.passed("/open", &format!("Authorization: {own}\r\n")).headers("authorization"),
+            [own]
+        );
         let passed = set_up
             .passed("/a", &format!("Authorization: {own}\r\nX-Auth-User: root\r\nx_auth_scopes: admin\r\n"));
         assert_eq!(passed.headers("authorization"), [own]);
@@ -110,11 +122,24 @@ fn no_key_of_ours_goes_on_however_it_was_sent() {
             basic(key.clone()),
             basic(format!("{key}:")).trim_end_matches('=').to_owned(),
             format!("{}{key}", "x ".repeat(100)),
+            format!("{}{key}", "x:".repeat(100)),
+            format!("Bearer {key},"),
+            format!("Bearer <{key}>"),
+            format!("Bearer {{{key}}}"),
+            format!("({key})."),
+            format!("Bearer a:b:{key}"),
+            format!("Token a=b={key}"),
+            format!("HMAC Credential={key}/20261121/eu"),
+            format!("https://{key}@api.example/"),
+            format!("Bearer %{:02x}{}", key.as_bytes()[0], &key[1..]),
+            basic(format!("a:b:{key}")),
         ] {
-            let passed = set_up.passed("/a", &format!("Authorization: {sent}\r\n"));
-            assert_eq!(passed.header("authorization"), None, "{sent}");
-            assert!(!String::from_utf8_lossy(&passed.raw).contains(key.as_str()), "{sent}");
-            assert_eq!(passed.header("X-Auth-Key-Id"), None);
+            for path in ["/a", "/open"] {
+                let passed = set_up.passed(path, &format!("Authorization: {sent}\r\n"));
+                assert_eq!(passed.header("authorization"), None, "{path} {sent}");
+                assert!(!String::from_utf8_lossy(&passed.raw).contains(key.as_str()), "{path} {sent}");
+                assert_eq!(passed.header("X-Auth-Key-Id"), None);
+            }
         }
     }
     // Good, but without the scope: it goes on as nobody's.
