@@ -25,13 +25,23 @@ class Place:
     files: int  # how many descriptors a process may have
     certificate: Path = None  # PEM with certificate and key; None means cleartext
     http2: bool = False
+    traffic: str = "http"  # or "grpc", "websocket": what the upstream speaks
+    door: int = None  # where the one that is asked listens, for those that ask
 
 
 class Gateway:
     name = None
     checks_keys = True
-    speaks_tls = True
+    can = frozenset({"tls", "grpc", "websocket"})  # of what a scenario may want
     environment = {}
+
+    def members(self):
+        """All that takes part under this name."""
+        return [self]
+
+    def parts(self, place):
+        """(gateway, its place) of each member, who is asked before who asks: clients talk to the last."""
+        return [(self, place)]
 
     def find(self, given=None):
         """The program's path, or None."""
@@ -54,22 +64,27 @@ class Keygate(Gateway):
         return given or (str(built) if built.exists() else None)
 
     def configure(self, place, workload):
-        tls = f", tls: {{certificate: {place.certificate}, private_key: {place.certificate}}}" if place.certificate else ""
+        upstream = {"http": "", "grpc": ", http: 2", "websocket": f", max_connections: {place.files // 2}"}[place.traffic]
         (place.folder / "keygate.yaml").write_text(
             "version: 1\n"
             "workers: 1\n"
-            f"listen: {{address: '127.0.0.1:{place.port}'{tls}}}\n"
+            f"{self.listeners(place)}\n"
             f"health: {{address: '127.0.0.1:{place.spare_port}'}}\n"
             "admin: null\n"
-            f"upstreams: {{api: {{url: 'http://127.0.0.1:{place.upstream}'}}}}\n"
+            f"upstreams: {{api: {{url: 'http://127.0.0.1:{place.upstream}'{upstream}}}}}\n"
             "keys: {file: keys.yaml}\n"
             "routes:\n"
             f"  - path: {work.ROUTE}\n"
             "    project: path:project\n"
             f"    methods: {{{', '.join(f'{method}: {scope}' for method, scope in work.METHOD_SCOPE.items())}}}\n"
+            + "    websocket: true\n" * (place.traffic == "websocket")
         )
         (place.folder / "keys.yaml").write_text(work.key_file(workload))
         os.chmod(place.folder / "keys.yaml", 0o600)
+
+    def listeners(self, place):
+        tls = f", tls: {{certificate: {place.certificate}, private_key: {place.certificate}}}" if place.certificate else ""
+        return f"listen: {{address: '127.0.0.1:{place.port}', limits: {{connections: {place.files // 2}}}{tls}}}"
 
     def command(self, program, place):
         return [program, "serve", "--config", str(place.folder / "keygate.yaml")]
@@ -89,8 +104,12 @@ http {{
   access_log off; keepalive_requests 1000000000; keepalive_timeout 1h; tcp_nodelay on; client_max_body_size 16m;
   client_body_temp_path tmp; proxy_temp_path tmp;
   map_hash_max_size 262144; map_hash_bucket_size 256; variables_hash_max_size 2048;
-  include maps.conf;
-  upstream api {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 1000000000; keepalive_timeout 1h; }}
+  {content}
+}}
+"""
+    UPSTREAM = "upstream {name} {{ server 127.0.0.1:{port}; keepalive 128; keepalive_requests 1000000000; keepalive_timeout 1h; }}"
+    SERVER = """include maps.conf;
+  {upstream}
   server {{
     listen 127.0.0.1:{port} backlog=4096{listen};
     {tls}
@@ -100,41 +119,55 @@ http {{
       if ($project_allowed = 0) {{ return 404; }}
       if ($scope_allowed = "") {{ return 405; }}
       if ($scope_allowed = 0) {{ return 403; }}
-      proxy_pass http://api;
+      {forward}
+      {identity}
+    }}
+  }}"""
+    FORWARD = """proxy_pass http://api;
       proxy_http_version 1.1;
       proxy_request_buffering off; proxy_max_temp_file_size 0; proxy_buffer_size 8k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k;
       proxy_set_header Connection "";
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $remote_addr;
-      proxy_set_header Authorization "";
-      proxy_set_header X-Auth-Key-Id $key_id;
-      proxy_set_header X-Auth-User $key_user;
-      proxy_set_header X-Auth-Org default;
-      proxy_set_header X-Auth-Scopes $key_closure;
-      proxy_set_header X-Auth-Projects $key_projects;
-      proxy_set_header X-Auth-Project $project;
-    }}
-  }}
-}}
-"""
+      proxy_set_header Authorization "";"""
+    # Only upgrades are sent in that scenario, so no map has to tell them apart.
+    FORWARD_WEBSOCKET = FORWARD.replace(
+        'proxy_set_header Connection "";', "proxy_set_header Connection upgrade; proxy_set_header Upgrade $http_upgrade; proxy_read_timeout 1h;"
+    )
+    FORWARD_GRPC = """grpc_pass grpc://api;
+      grpc_set_header Host $http_host;
+      grpc_set_header X-Forwarded-For $remote_addr;
+      grpc_set_header Authorization "";"""
+    IDENTITY = {
+        "X-Auth-Key-Id": "$key_id", "X-Auth-User": "$key_user", "X-Auth-Org": work.ORGANIZATION, "X-Auth-Scopes": "$key_closure",
+        "X-Auth-Projects": "$key_projects", "X-Auth-Project": "$project",
+    }
 
     def configure(self, place, workload):
         (place.folder / "tmp").mkdir(exist_ok=True)
-        http2 = " http2" if place.http2 else ""
+        self.write(place, self.server(place))
+        (place.folder / "maps.conf").write_text("".join(self.maps(workload)))
+
+    def write(self, place, content):
+        (place.folder / "nginx.conf").write_text(self.CONFIG.format(files=place.files, connections=place.files - 100, content=content))
+
+    def server(self, place):
+        listen = " ssl" * bool(place.certificate) + " http2" * place.http2
         tls = (
             f"ssl_certificate {place.certificate}; ssl_certificate_key {place.certificate}; ssl_protocols TLSv1.2 TLSv1.3; "
             "ssl_session_cache shared:race:10m;"
         )
-        (place.folder / "nginx.conf").write_text(
-            self.CONFIG.format(
-                files=place.files, connections=place.files - 100, upstream=place.upstream, port=place.port,
-                listen=f" ssl{http2}" if place.certificate else "", tls=tls if place.certificate else "",
-            )
+        prefix = "grpc" if place.traffic == "grpc" else "proxy"
+        return self.SERVER.format(
+            upstream=self.UPSTREAM.format(name="api", port=place.upstream), port=place.port, listen=listen, tls=tls if place.certificate else "",
+            forward={"http": self.FORWARD, "grpc": self.FORWARD_GRPC, "websocket": self.FORWARD_WEBSOCKET}[place.traffic],
+            identity=" ".join(f"{prefix}_set_header {name} {value};" for name, value in self.IDENTITY.items()),
         )
-        (place.folder / "maps.conf").write_text("".join(self.maps(workload)))
 
     @staticmethod
-    def maps(workload):
+    def maps(workload, method="$request_method"):
+        """Lines of configuration; `method` is the variable that holds it."""
+
         def table(source, name, default, rows):
             yield f'map "{source}" ${name} {{\n  default "{default}";\n'
             yield from (f'  "{match}" "{value}";\n' for match, value in rows)
@@ -153,7 +186,7 @@ http {{
             (f"{method}/{scope}", int(work.SCOPES.index(scope) >= work.SCOPES.index(needed)))
             for method, needed in work.METHOD_SCOPE.items() for scope in work.SCOPES
         )
-        yield from table("$request_method/$key_scope", "scope_allowed", "", granted)
+        yield from table(f"{method}/$key_scope", "scope_allowed", "", granted)
 
     def command(self, program, place):
         return [program, "-p", str(place.folder), "-c", "nginx.conf"]
@@ -176,13 +209,14 @@ defaults
   timeout client 1h
   timeout server 1h
   timeout http-keep-alive 1h
+  timeout tunnel 1h
   http-reuse always
   option forwardfor
 frontend gate
-  bind 127.0.0.1:{port} backlog 4096{tls}
+  bind 127.0.0.1:{port} backlog 4096{bind}
   acl mapped path_reg ^/api/v1/projects/[^/]+$
   acl reads method GET
-  acl writes method PATCH
+  acl writes method PATCH POST
   acl administers method DELETE
   http-request set-var(txn.record) http_auth_bearer,sha2(256),hex,map({folder}/keys.map)
   http-request return status 401 unless {{ var(txn.record) -m found }}
@@ -192,7 +226,7 @@ frontend gate
   http-request set-var(txn.projects) var(txn.record),field(5,|)
   http-request set-var(txn.project) path,field(5,/)
   http-request return status 404 unless {{ var(txn.projects) -m str * }} or {{ var(txn.key),concat(/,txn.project) -m str -f {folder}/projects.list }}
-  http-request return status 405 hdr Allow "GET, PATCH, DELETE" unless reads or writes or administers
+  http-request return status 405 hdr Allow "GET, POST, PATCH, DELETE" unless reads or writes or administers
   http-request return status 403 if writes !{{ var(txn.scope) -m str write admin }}
   http-request return status 403 if administers !{{ var(txn.scope) -m str admin }}
   http-request del-header Authorization
@@ -204,15 +238,16 @@ frontend gate
   http-request set-header X-Auth-Project %[var(txn.project)]
   default_backend api
 backend api
-  server api 127.0.0.1:{upstream} pool-max-conn 1000 pool-purge-delay 1h
+  server api 127.0.0.1:{upstream} pool-max-conn 1000 pool-purge-delay 1h{protocol}
 """
 
     def configure(self, place, workload):
         protocols = "h2,http/1.1" if place.http2 else "http/1.1"
-        tls = f" ssl crt {place.certificate} alpn {protocols}" if place.certificate else ""
+        bind = f" ssl crt {place.certificate} alpn {protocols}" if place.certificate else " proto h2" * place.http2
         (place.folder / "haproxy.cfg").write_text(
             self.CONFIG.format(
-                folder=place.folder, port=place.port, upstream=place.upstream, tls=tls, files=place.files, connections=place.files // 2 - 150
+                folder=place.folder, port=place.port, upstream=place.upstream, bind=bind, protocol=" proto h2" * (place.traffic == "grpc"),
+                files=place.files, connections=place.files // 2 - 150,
             )
         )
         records = (
@@ -230,7 +265,7 @@ class Relay(Haproxy):
 
     name = "relay"
     checks_keys = False
-    speaks_tls = False
+    can = frozenset({"grpc", "websocket"})
 
     CONFIG = """
 global
@@ -285,17 +320,14 @@ static_resources:
           generate_request_id: false
           use_remote_address: true
           common_http_protocol_options: {{idle_timeout: 3600s}}
+          {upgrades}
           route_config:
             virtual_hosts:
             - name: api
               domains: ["*"]
               routes: [{{match: {{prefix: /}}, route: {{cluster: api, timeout: 0s}}}}]
           http_filters:
-          {api_key_auth}
-          - name: envoy.filters.http.lua
-            typed_config:
-              "@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua
-              default_source_code: {{filename: {folder}/gate.lua}}
+          {filters}
           - name: envoy.filters.http.router
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
@@ -305,17 +337,28 @@ static_resources:
     type: STATIC
     connect_timeout: 5s
     circuit_breakers: {{thresholds: [{{max_connections: 100000, max_pending_requests: 100000, max_requests: 100000}}]}}
+    {protocol}
     load_assignment:
       cluster_name: api
       endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream}}}}}}}}}]}}]
+  {clusters}
 """
+    # Of a cluster; without it, HTTP/1.1.
+    HTTP2 = """typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}"""
+    LUA_FILTER = """- name: envoy.filters.http.lua
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua
+              default_source_code: {{filename: {folder}/gate.lua}}"""
     API_KEY_AUTH = """- name: envoy.filters.http.api_key_auth
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth
               key_sources: [{{header: Authorization}}]
               forwarding: {{header: X-Auth-Key-Id, hide_credentials: true}}
               credentials:
-{credentials}"""
+{credentials}          """
     TLS = """transport_socket:
         name: envoy.transport_sockets.tls
         typed_config:
@@ -330,11 +373,11 @@ for line in io.lines("%(folder)s/keys.txt") do
   local key = {id = id, user = user, scopes = closure, projects_value = projects, all = projects == "*", projects = {}, methods = {}}
   for project in projects:gmatch("[^,]+") do key.projects[project] = true end
   for needed in closure:gmatch("%%S+") do
-    if needed == "read" then key.methods.GET = true elseif needed == "write" then key.methods.PATCH = true else key.methods.DELETE = true end
+    if needed == "read" then key.methods.GET = true elseif needed == "write" then key.methods.PATCH, key.methods.POST = true, true else key.methods.DELETE = true end
   end
   keys[name] = key
 end
-local mapped = {GET = true, PATCH = true, DELETE = true}
+local mapped = {GET = true, POST = true, PATCH = true, DELETE = true}
 
 function envoy_on_request(handle)
   local headers = handle:headers()
@@ -354,21 +397,27 @@ end
 """
 
     def configure(self, place, workload):
-        protocols = "h2, http/1.1" if place.http2 else "http/1.1"
         credentials = "".join(f"              - {{key: {key.secret}, client: {key.id}}}\n" for key in workload.keys)
-        (place.folder / "envoy.yaml").write_text(
-            self.CONFIG.format(
-                folder=place.folder, port=place.port, upstream=place.upstream,
-                tls=self.TLS.format(protocols=protocols, pem=place.certificate) if place.certificate else "name: gate",
-                api_key_auth="" if self.lua_only else self.API_KEY_AUTH.format(credentials=credentials),
-            )
-        )
+        api_key_auth = "" if self.lua_only else self.API_KEY_AUTH.format(credentials=credentials)
+        self.write(place, api_key_auth + self.LUA_FILTER.format(folder=place.folder))
         own = 'headers:remove("authorization")\n  headers:replace("x-auth-key-id", key.id)' if self.lua_only else ""
         source = "authorization" if self.lua_only else "x-auth-key-id"
         (place.folder / "gate.lua").write_text(self.LUA % {"folder": place.folder, "source": source, "own": own})
         names = ((f"Bearer {key.secret}" if self.lua_only else key.id, key) for key in workload.keys)
         lines = ("|".join([name, key.id, key.user, key.scope, " ".join(key.closure), key.projects_value]) + "\n" for name, key in names)
         (place.folder / "keys.txt").write_text("".join(lines))
+
+    def write(self, place, filters, clusters=""):
+        """The configuration; `filters` come before the router, `clusters` beside that of the upstream."""
+        protocols = "h2, http/1.1" if place.http2 else "http/1.1"
+        (place.folder / "envoy.yaml").write_text(
+            self.CONFIG.format(
+                port=place.port, upstream=place.upstream, filters=filters, clusters=clusters,
+                tls=self.TLS.format(protocols=protocols, pem=place.certificate) if place.certificate else "name: gate",
+                upgrades="upgrade_configs: [{upgrade_type: websocket}]" if place.traffic == "websocket" else "",
+                protocol=self.HTTP2 if place.traffic == "grpc" else "",
+            )
+        )
 
     def command(self, program, place):
         return [program, "--config-path", str(place.folder / "envoy.yaml"), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
@@ -382,4 +431,3 @@ class EnvoyApiKeyAuth(Envoy):
 
 
 ALL = {gateway.name: gateway for gateway in (Keygate(), Nginx(), Haproxy(), Envoy(), EnvoyApiKeyAuth(), Relay())}
-DEFAULT = ["keygate", "nginx", "haproxy", "envoy", "relay"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import process
+from .upstream import NONCE
 
 GRACE = 30  # seconds that a load generator may take beyond its measured time
 
@@ -71,14 +72,18 @@ def wrk(program, url, requests, connections, seconds, cores, folder, body_bytes=
     return Sample(told["requests"], told["us"] / 1e6, told["p50"], told["p99"], errors, cpu)
 
 
-def h2load(program, url, requests, connections, streams, seconds, cores, folder):
-    """HTTP/2, closed loop, `streams` at a time on each connection. h2load sends the same headers with every request: one key."""
+def h2load(program, url, requests, connections, streams, seconds, cores, folder, message=None):
+    """HTTP/2, closed loop, `streams` at a time on each connection. h2load sends the same headers with every request: one key. With
+    `message`, each request is a call of gRPC that carries it and must be answered with as many bytes: a refused call has none."""
     folder = Path(folder)
     (folder / "uris.txt").write_text("".join(f"{url}{request.path}\n" for request in requests))
     log = folder / "h2load.log"
     log.unlink(missing_ok=True)
     argv = [program, "-t1", f"-c{connections}", f"-m{streams}", f"-D{seconds}", "-i", "uris.txt", f"--log-file={log}"]
     argv += ["-H", f"authorization: Bearer {requests[0].secret}", "-H", "accept: application/json"]
+    if message:
+        (folder / "message.bin").write_bytes(message)
+        argv += ["-d", "message.bin", "-H", "content-type: application/grpc", "-H", "te: trailers"]
     output, cpu = process.run(argv, cores, seconds + GRACE, folder)
     durations, failed = [], 0
     with log.open() as lines:
@@ -88,6 +93,10 @@ def h2load(program, url, requests, connections, streams, seconds, cores, folder)
             durations.append(int(microseconds))
     lost = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", output)
     errors = {"status": failed, "failed": int(lost.group(1)), "timeout": int(lost.group(3))}
+    if message:
+        answered = int(re.search(r"\((\d+)\) data$", output, re.MULTILINE).group(1)) // len(message)
+        # What was under way at the end is in one of the two counts only.
+        errors["unanswered"] = max(0, len(durations) - answered - connections * streams)
     p50, p99 = percentiles(durations)
     return Sample(len(durations), seconds, p50, p99, {kind: count for kind, count in errors.items() if count}, cpu)
 
@@ -110,27 +119,46 @@ def open_loop(program, port, requests, connections, rate, seconds, cores, folder
     return Sample(told["requests"], told["seconds"], told["p50_us"], told["p99_us"], {"lost": told["lost"]} if told["lost"] else {}, cpu, extra)
 
 
-class IdleConnections:
-    """Many keep-alive connections, each of which was answered once and then says nothing."""
+def websocket(program, port, requests, connections, seconds, cores, folder):
+    """Echoes on upgraded connections, closed loop: the latency is that of a message and its echo."""
+    folder = Path(folder)
+    write_requests(folder / "requests.txt", requests)
+    argv = [program, "load", f"127.0.0.1:{port}", str(folder / "requests.txt"), str(connections), str(seconds)]
+    output, cpu = process.run(argv, cores, seconds + GRACE)
+    told = json.loads(output)
+    return Sample(told["requests"], told["seconds"], told["p50_us"], told["p99_us"], {"lost": told["lost"]} if told["lost"] else {}, cpu)
 
-    def __init__(self, port, requests, count):
+
+KEPT = "HTTP/1.1 200 "
+UPGRADED = "HTTP/1.1 101 "
+UPGRADE_FIELDS = f"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {NONCE}\r\n"
+
+
+class IdleConnections:
+    """Many connections, each of which was answered once, or upgraded, and then says nothing."""
+
+    def __init__(self, port, requests, count, upgraded=False):
+        right = UPGRADED if upgraded else KEPT
         self.sockets = []
         latencies = []
         for number in range(count):
             request = requests[number % len(requests)]
             start = time.perf_counter()
-            # Several source addresses, so that the range of local ports does not run out.
-            connection = socket.create_connection(("127.0.0.1", port), 10, source_address=(f"127.0.0.{2 + number // 5000}", 0))
+            # Many source addresses, as many clients have: Keygate limits the connections of one.
+            connection = socket.create_connection(("127.0.0.1", port), 10, source_address=(f"127.0.0.{2 + number // 500}", 0))
             self.sockets.append(connection)
-            head = f"GET {request.path} HTTP/1.1\r\nHost: race\r\nAuthorization: Bearer {request.secret}\r\n\r\n"
-            connection.sendall(head.encode())
+            head = f"GET {request.path} HTTP/1.1\r\nHost: race\r\nAuthorization: Bearer {request.secret}\r\n"
+            connection.sendall(f"{head}{UPGRADE_FIELDS if upgraded else ''}\r\n".encode())
             answer = b""
             while b"\r\n\r\n" not in answer:
-                received = connection.recv(65536)
+                try:
+                    received = connection.recv(65536)
+                except OSError as error:
+                    raise RuntimeError(f"connection {number} broke before its answer: {error}") from error
                 if not received:
                     raise RuntimeError(f"connection {number} was closed before its answer")
                 answer += received
-            if not answer.startswith(b"HTTP/1.1 200"):
+            if not answer.startswith(right.encode()):
                 raise RuntimeError(f"connection {number} was answered {answer[:40]!r}")
             latencies.append((time.perf_counter() - start) * 1e6)
         self.p50_us, self.p99_us = percentiles(latencies)

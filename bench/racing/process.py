@@ -25,6 +25,9 @@ class Cpu:
     def total(self):
         return self.user + self.system
 
+    def __add__(self, other):
+        return Cpu(self.user + other.user, self.system + other.system)
+
     def __sub__(self, earlier):
         return Cpu(self.user - earlier.user, self.system - earlier.system)
 
@@ -70,7 +73,6 @@ class Service:
 
     def __init__(self, name, argv, cores, folder, environment=None):
         self.name = name
-        self.memory_at_start = 0  # set once it is ready
         self.log = Path(folder) / f"{name}.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -128,6 +130,33 @@ class Service:
                 continue
         if self.process.poll() is None:
             raise RuntimeError(f"{self.name} (process {self.process.pid}) does not stop")
+
+
+class Team:
+    """What takes part under one name: a gateway, or a front and, first, the door that it asks. Clients talk to the last."""
+
+    def __init__(self, name, services):
+        self.name, self.services = name, services
+        self.memory_at_start = 0  # set once it is ready
+
+    def log_tail(self):
+        return "\n".join(service.log_tail() for service in self.services)
+
+    def running(self):
+        return all(service.running() for service in self.services)
+
+    def cpu(self):
+        total = Cpu(0, 0)
+        for service in self.services:
+            total += service.cpu()
+        return total
+
+    def door_cpu(self):
+        """Of the one that is asked; None where nobody is."""
+        return self.services[0].cpu() if len(self.services) > 1 else None
+
+    def memory(self):
+        return sum(service.memory() for service in self.services)
 
 
 def run(argv, cores, seconds, folder=None):

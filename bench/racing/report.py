@@ -5,7 +5,6 @@ import platform
 import statistics
 from pathlib import Path
 
-SUBJECT = "keygate"
 # Metric of a round → (heading, decimals, divisor)
 METRICS = {
     "cpu_us": ("CPU µs/request", 1, 1),
@@ -17,13 +16,15 @@ METRICS = {
     "core_used": ("core used %", 0, 0.01),
 }
 EXTRA = {
+    "door_us": ("door µs/request", 1, 1),
+    "connections": ("connections", 0, 1),
     "bytes_per_connection": ("bytes/connection", 0, 1),
     "idle_cpu_us_per_s": ("CPU µs per idle second", 0, 1),
     "p90_us": ("p90 ms", 2, 1000),
     "p999_us": ("p99.9 ms", 2, 1000),
     "max_us": ("max ms", 2, 1000),
 }
-RATIOS = ["cpu_us", "per_second", "p50_us", "p99_us", "memory_bytes", "bytes_per_connection"]
+RATIOS = ["cpu_us", "door_us", "per_second", "p50_us", "p99_us", "memory_bytes", "bytes_per_connection"]
 
 
 def spread(values):
@@ -40,16 +41,16 @@ def summarise(rounds):
     return summary
 
 
-def ratios(rounds):
-    """other → metric → {median, min, max} of keygate/other, each taken within one round, so that what slows both cancels."""
+def ratios(rounds, subject):
+    """other → metric → {median, min, max} of subject/other, each taken within one round, so that what slows both cancels."""
     by_place = {(one["round"], one["gateway"]): one for one in rounds}
     compared = {}
-    for gateway in dict.fromkeys(one["gateway"] for one in rounds if one["gateway"] != SUBJECT):
-        pairs = [(by_place.get((number, SUBJECT)), by_place[number, gateway]) for number in sorted({one["round"] for one in rounds})]
+    for gateway in dict.fromkeys(one["gateway"] for one in rounds if one["gateway"] != subject):
+        pairs = [(by_place.get((number, subject)), by_place[number, gateway]) for number in sorted({one["round"] for one in rounds})]
         pairs = [(own, other) for own, other in pairs if own]
         found = {
             metric: spread([own[metric] / other[metric] for own, other in pairs])
-            for metric in RATIOS if pairs and all(pair[1].get(metric) for pair in pairs)
+            for metric in RATIOS if pairs and all(own.get(metric) and other.get(metric) for own, other in pairs)
         }
         if found:
             compared[gateway] = found
@@ -88,7 +89,7 @@ def table(result):
         lines += ["", "| ratio | " + " | ".join(shown[metric][0].split(" ")[0] if metric != "per_second" else "requests/s" for metric in metrics) + " |"]
         lines.append("|---|" + "---:|" * len(metrics))
         for gateway, row in result["ratios"].items():
-            lines.append(f"| {SUBJECT} / {gateway} | " + " | ".join(_cell(row[metric], 2, 1) if metric in row else "" for metric in metrics) + " |")
+            lines.append(f"| {result['subject']} / {gateway} | " + " | ".join(_cell(row[metric], 2, 1) if metric in row else "" for metric in metrics) + " |")
     return "\n".join(lines)
 
 

@@ -4,8 +4,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import Callable
 
-from . import load
+from . import doors, load
 from .upstream import LARGE_BYTES
+from .verify import MESSAGE
 from .workload import ROUTE, Request, Workload
 
 
@@ -28,12 +29,20 @@ class Scenario:
     name: str
     title: str
     drive: Callable  # (driver, port, service) → Sample
-    needs: str  # the load generator, by program
+    needs: tuple = ()  # load generators and upstreams, by program
     tls: bool = False
     http2: bool = False
     large: bool = False
+    traffic: str = "http"  # or "grpc", "websocket": what the upstream speaks
     peers: tuple = ("keygate", "nginx", "haproxy", "envoy", "relay")
+    subject: str = "keygate"  # whom ratios compare with the others
     unit: str = "request"  # what CPU is counted per
+    at_rest: bool = False  # whether connections, not requests, are what is measured
+
+    @property
+    def wants(self):
+        """What a gateway must be able to."""
+        return {"tls" if self.tls else "http", self.traffic} - {"http"}
 
 
 def _wrk(driver, port, tls=False, **how):
@@ -79,10 +88,26 @@ def _open_loop(driver, port, _):
     return load.open_loop(driver.programs["open-loop"], port, driver.workload.requests, driver.connections, driver.rate, driver.seconds, driver.cores, driver.folder)
 
 
-def _idle(driver, port, service):
-    """Opens the connections (fewer than 10,000 where the limit of open files says so), then watches what they cost at rest."""
-    count = min(10_000, driver.files // 2 - 300)
-    connections = load.IdleConnections(port, driver.workload.requests, count)
+def _grpc(driver, port, _):
+    """Calls with small messages, 16 connections of 4; one key that may see all projects, as in `h2`."""
+    key = driver.workload.first_key("write", restricted=False)
+    requests = [Request("POST", ROUTE.format(project=project), key.secret) for project in driver.workload.projects]
+    return load.h2load(driver.programs["h2load"], f"http://127.0.0.1:{port}", requests, 16, 4, driver.seconds, driver.cores, driver.folder, MESSAGE)
+
+
+def _websocket(driver, port, _):
+    return load.websocket(driver.programs["websocket"], port, driver.workload.requests, driver.connections, driver.seconds, driver.cores, driver.folder)
+
+
+def _websocket_idle(driver, port, service):
+    return _idle(driver, port, service, upgraded=True)
+
+
+def _idle(driver, port, service, upgraded=False):
+    """Opens the connections (fewer than 10,000 where the limit of open files says so), then watches what they cost at rest. An upgraded one has a
+    second connection behind it, and Keygate keeps a tenth of its files free."""
+    count = min(10_000, driver.files * 2 // 5 if upgraded else driver.files // 2 - 300)
+    connections = load.IdleConnections(port, driver.workload.requests, count, upgraded)
     try:
         opened, before = service.cpu(), time.monotonic()
         time.sleep(driver.seconds)
@@ -98,16 +123,34 @@ def _idle(driver, port, service):
 
 
 HTTP_PEERS = ("keygate", "nginx", "haproxy", "envoy")
+FORWARD_AUTH_PEERS = (*doors.FORWARD_AUTH, "nginx")
+EXT_AUTHZ_PEERS = (*doors.EXT_AUTHZ, "envoy", "envoy-api-key-auth")
 ALL = {
     scenario.name: scenario
     for scenario in (
-        Scenario("small", "104-byte answers, HTTP/1.1 keep-alive", _small, "wrk"),
-        Scenario("tls-h1", "104-byte answers, HTTP/1.1 over TLS, keep-alive", _tls_h1, "wrk", tls=True, peers=HTTP_PEERS),
-        Scenario("h2", "104-byte answers, HTTP/2 over TLS, 16 connections of 4 streams", _h2, "h2load", tls=True, http2=True, peers=HTTP_PEERS),
-        Scenario("bodies-1m", "1 MB bodies, half read and half written", _bodies, "wrk", large=True),
-        Scenario("idle-10k", "10,000 idle connections", _idle, "", peers=HTTP_PEERS, unit="connection opened"),
-        Scenario("connections", "a new connection for every request", _connections, "wrk"),
-        Scenario("handshakes", "a new TLS connection for every request", _handshakes, "wrk", tls=True, peers=HTTP_PEERS),
-        Scenario("open-loop", "constant rate, latency from the time each request was due", _open_loop, "open-loop"),
+        Scenario("small", "104-byte answers, HTTP/1.1 keep-alive", _small, ("wrk",)),
+        Scenario("tls-h1", "104-byte answers, HTTP/1.1 over TLS, keep-alive", _tls_h1, ("wrk",), tls=True, peers=HTTP_PEERS),
+        Scenario("h2", "104-byte answers, HTTP/2 over TLS, 16 connections of 4 streams", _h2, ("h2load",), tls=True, http2=True, peers=HTTP_PEERS),
+        Scenario("bodies-1m", "1 MB bodies, half read and half written", _bodies, ("wrk",), large=True),
+        Scenario("idle-10k", "10,000 idle connections", _idle, peers=HTTP_PEERS, unit="connection opened", at_rest=True),
+        Scenario("connections", "a new connection for every request", _connections, ("wrk",)),
+        Scenario("handshakes", "a new TLS connection for every request", _handshakes, ("wrk",), tls=True, peers=HTTP_PEERS),
+        Scenario("open-loop", "constant rate, latency from the time each request was due", _open_loop, ("open-loop",)),
+        Scenario(
+            "forward-auth", "104-byte answers through nginx that asks a door about each request, and through nginx that decides itself",
+            _small, ("wrk",), peers=FORWARD_AUTH_PEERS, subject="nginx+keygate",
+        ),
+        Scenario(
+            "ext-authz", "104-byte answers through Envoy that asks a door about each request, and through Envoy that decides itself",
+            _small, ("wrk",), peers=EXT_AUTHZ_PEERS, subject="envoy+keygate",
+        ),
+        Scenario(
+            "grpc", "unary gRPC calls of 64 bytes each way, HTTP/2 in clear on both sides, 16 connections of 4 streams", _grpc,
+            ("h2load", "nghttp", "grpc-upstream"), http2=True, traffic="grpc", unit="call",
+        ),
+        Scenario("websocket", "64-byte messages and their echoes over WebSockets", _websocket, ("websocket",), traffic="websocket", unit="echo"),
+        Scenario(
+            "websocket-idle", "10,000 idle WebSockets", _websocket_idle, ("websocket",), traffic="websocket", unit="connection opened", at_rest=True,
+        ),
     )
 }

@@ -34,9 +34,14 @@ def files_limit():
 
 def open_loop():
     """Builds the open-loop load generator; its path."""
-    subprocess.run(["cargo", "build", "--quiet", "--release", "--example", "open-loop"], cwd=ROOT, check=True)
+    return example("open-loop")
+
+
+def example(name):
+    """Builds one of the repository's own load generators and upstreams, in the profile that the gateway was built in; its path."""
+    subprocess.run(["cargo", "build", "--quiet", "--profile", "dist", "--example", name], cwd=ROOT, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    return str(target / "release/examples/open-loop")
+    return str(target / "dist/examples" / name)
 
 
 def make_folder(folder, name):

@@ -6,13 +6,18 @@ from pathlib import Path
 
 from .process import Service, free_port
 
+# The nonce of RFC 6455 §1.3, and what a server answers to it.
+NONCE = "dGhlIHNhbXBsZSBub25jZQ=="
+SWITCHING = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+
 SMALL_BODY = '{"id":"p000","name":"Project","tests":[1,2,3,4,5,6,7,8,9],"state":"active","note":"a hundred and four"}\n'
 LARGE_BYTES = 1_000_000
 assert len(SMALL_BODY) == 104
 
 
 class Recorder:
-    """An upstream that answers everything with 200 and keeps the heads it received, byte for byte."""
+    """An upstream that answers everything with 200 and keeps the heads it received, byte for byte. Where it is asked for a
+    WebSocket it agrees, and sends back whatever comes."""
 
     def __init__(self, port):
         self.heads = []
@@ -37,9 +42,18 @@ class Recorder:
                 while b"\r\n\r\n" in pending:
                     head, _, pending = pending.partition(b"\r\n\r\n")
                     self.heads.append(head.decode("latin-1"))
+                    if b"\nupgrade: websocket" in head.lower():
+                        connection.sendall(SWITCHING.encode())
+                        return self._echo(connection, pending)
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         except OSError:
             return
+
+    @staticmethod
+    def _echo(connection, first):
+        connection.sendall(first)
+        while received := connection.recv(65536):
+            connection.sendall(received)
 
     def stop(self):
         self.listener.shutdown(socket.SHUT_RDWR)
@@ -50,6 +64,22 @@ class Recorder:
             except OSError:
                 pass
             connection.close()
+
+
+class GrpcRecorder:
+    """The same for HTTP/2 in clear: `grpc-upstream`, which answers every call with status 0 and writes the heads into a file."""
+
+    def __init__(self, program, port, cores, folder):
+        self.file = Path(folder) / "heads.txt"
+        self.service = Service("recorder", [program, str(port), str(self.file)], cores, folder)
+        self.service.wait_until_listening(port)
+
+    @property
+    def heads(self):
+        return self.file.read_bytes().decode("latin-1").split("\r\n\r\n")[:-1]
+
+    def stop(self):
+        self.service.stop()
 
 
 # A PATCH is read whole before it is answered: an early answer would spare the gateway the body.
@@ -88,5 +118,12 @@ def start(nginx, port, cores, folder, files, large=False):
     )
     (folder / "upstream.conf").write_text(config)
     service = Service("upstream", [nginx, "-p", str(folder), "-c", "upstream.conf"], cores, folder)
+    service.wait_until_listening(port)
+    return service
+
+
+def start_own(argv, port, cores, folder):
+    """One of the repository's own upstreams, `grpc-upstream` or `websocket serve`."""
+    service = Service("upstream", argv, cores, folder)
     service.wait_until_listening(port)
     return service

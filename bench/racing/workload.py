@@ -8,7 +8,7 @@ from dataclasses import dataclass
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 ORGANIZATION = "default"
 ROUTE = "/api/v1/projects/{project}"
-METHOD_SCOPE = {"GET": "read", "PATCH": "write", "DELETE": "admin"}
+METHOD_SCOPE = {"GET": "read", "POST": "write", "PATCH": "write", "DELETE": "admin"}
 SCOPES = ["read", "write", "admin"]  # each contains those before it
 ROLES = {"read": "viewer", "write": "member", "admin": "admin"}
 IDENTITY_HEADERS = ["X-Auth-Key-Id", "X-Auth-User", "X-Auth-Org", "X-Auth-Scopes", "X-Auth-Projects", "X-Auth-Project"]
