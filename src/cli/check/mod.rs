@@ -23,7 +23,8 @@ use super::{
 
 /// Check the config, its key files and its certificates, and tell all that is wrong or doubtful, each with its place.
 ///
-/// Exit code 0: it can be served; 2: something is wrong. Warnings do not change the exit code.
+/// Exit code 0: it can be served; 1: it can, but not every operation of `--openapi`; 2: something is wrong. Warnings do not
+/// change the exit code.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: keygate check --config keygate.yaml --against /tmp/main/keygate.yaml")]
 pub(super) struct Check {
@@ -34,8 +35,8 @@ pub(super) struct Check {
     /// had and the new one takes back.
     #[arg(long, value_name = "OLD")]
     against: Option<PathBuf>,
-    /// Tell which route each operation of this OpenAPI description leads to and what it needs there, and warn of operations without
-    /// a route, of methods that are not mapped, and of routes that no operation leads to.
+    /// Tell which route each operation of this OpenAPI description leads to and what it needs there. Operations without a route or
+    /// whose method is not mapped are problems (exit code 1); routes that no operation leads to are warnings.
     #[arg(long, value_name = "FILE")]
     openapi: Option<PathBuf>,
     /// The path that all paths of the description begin with, as the gateway sees it. Default: that of its first server.
@@ -49,6 +50,8 @@ pub(super) struct Check {
 /// The answer for programs.
 #[derive(Debug, Serialize)]
 struct Report {
+    #[serde(skip)]
+    exit: Exit,
     ok: bool,
     problems: Vec<Finding>,
     warnings: Vec<Finding>,
@@ -84,7 +87,7 @@ impl Check {
                 }
             }
         }
-        if report.ok { Exit::Done } else { Exit::WrongInput }
+        report.exit
     }
 
     fn report(&self) -> Report {
@@ -106,20 +109,29 @@ impl Check {
             }
         }
         let mut operations = None;
+        let mut unserved = Vec::new();
         if let Some(file) = &self.openapi {
             match (description::read(file, self.base_path.as_deref()), &deployment) {
                 (Ok(api), Some(deployment)) => {
-                    let (found, doubtful) = openapi::compare(&api, file, deployment);
-                    warnings.extend(doubtful);
+                    let openapi::Comparison { operations: found, unserved: missing, warnings: doubtful } =
+                        openapi::compare(&api, file, deployment);
                     operations = Some(found);
+                    unserved = missing;
+                    warnings.extend(doubtful);
                 }
                 (Ok(_), None) => {}
                 (Err(wrong), _) => problems.extend(wrong),
             }
         }
-        let ok = problems.is_empty();
+        let exit = match (problems.is_empty(), unserved.is_empty()) {
+            (true, true) => Exit::Done,
+            (true, false) => Exit::Failed,
+            (false, _) => Exit::WrongInput,
+        };
+        problems.extend(unserved);
+        let ok = exit == Exit::Done;
         let summary = deployment.as_ref().filter(|_| ok).map(Summary::of);
-        Report { ok, problems, warnings, summary, operations }
+        Report { exit, ok, problems, warnings, summary, operations }
     }
 }
 

@@ -29,12 +29,21 @@ pub(super) struct Operation {
     needs: Option<String>,
 }
 
-/// The operations of `api`, described in `file`, and warnings of what does not fit.
-pub(super) fn compare(api: &Api, file: &Path, deployment: &Deployment) -> (Vec<Operation>, Vec<Finding>) {
+/// How a description and the routes fit together.
+pub(super) struct Comparison {
+    pub(super) operations: Vec<Operation>,
+    /// What is described and cannot be had: it is answered 404 or 405.
+    pub(super) unserved: Vec<Finding>,
+    /// What else does not fit.
+    pub(super) warnings: Vec<Finding>,
+}
+
+/// Holds the operations of `api`, described in `file`, against the routes of `deployment`.
+pub(super) fn compare(api: &Api, file: &Path, deployment: &Deployment) -> Comparison {
     let policy = &deployment.config.policy;
     let coverage = coverage(api, &policy.routes);
     let mut warnings: Vec<Finding> = api.doubts.iter().map(|doubt| Finding::of_text(file, doubt)).collect();
-    let mut operations = Vec::new();
+    let (mut operations, mut unserved) = (Vec::new(), Vec::new());
     for covered in &coverage.operations {
         let operation = covered.operation;
         let name = format!("{} {}", operation.method, operation.path);
@@ -55,7 +64,7 @@ pub(super) fn compare(api: &Api, file: &Path, deployment: &Deployment) -> (Vec<O
             }
         };
         if let Some((message, remedy)) = problem {
-            warnings.push(Finding::at(file, operation.place, &message, remedy));
+            unserved.push(Finding::at(file, operation.place, &message, remedy));
         }
         operations.push(Operation {
             method: operation.method,
@@ -78,7 +87,7 @@ pub(super) fn compare(api: &Api, file: &Path, deployment: &Deployment) -> (Vec<O
             "describe what it serves, or remove it",
         ));
     }
-    (operations, warnings)
+    Comparison { operations, unserved, warnings }
 }
 
 fn words(access: Access, scopes: &Scopes) -> String {

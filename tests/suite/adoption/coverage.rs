@@ -17,15 +17,16 @@ const ROUTES: &str = "routes:
 fn operations_and_routes_are_held_against_each_other() {
     let folder = Folder::with_routes(ROUTES);
     let file = fixture("openapi/petstore.yaml").display().to_string();
-    let run = folder.keygate(&["check", "--openapi", &file], "").expect_success();
-    for warning in [
+    let run = folder.keygate(&["check", "--openapi", &file], "");
+    assert_eq!(run.code, Some(1), "{run:?}");
+    for told in [
         format!(
-            "warning: {file}:9:5: PUT /v3/pet leads to the route \"/v3/pet\", which does not map its method: 405; "
+            "{file}:9:5: PUT /v3/pet leads to the route \"/v3/pet\", which does not map its method: 405; "
         ),
-        format!("warning: {file}:39:5: no route has GET /v3/user/{{username}}: 404; "),
+        format!("{file}:39:5: no route has GET /v3/user/{{username}}: 404; "),
         format!("warning: keygate.yaml:11:5: no operation of {file} leads to the route \"/metrics\"; "),
     ] {
-        assert!(run.stderr.contains(&warning), "no {warning} in\n{}", run.stderr);
+        assert!(run.stderr.lines().any(|line| line.starts_with(&told)), "no {told} in\n{}", run.stderr);
     }
     let lines: Vec<Vec<&str>> = run.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     for expected in [
@@ -39,8 +40,26 @@ fn operations_and_routes_are_held_against_each_other() {
     }
     let report = folder.json(&["check", "--openapi", &file], "");
     assert_eq!(report["operations"].as_array().unwrap().len(), 13);
-    assert_eq!(report["ok"], true);
+    assert_eq!(report["ok"], false);
+    let problems = report["problems"].as_array().unwrap();
+    assert!(problems.iter().all(|one| one["file"] == *file), "{problems:#?}");
     assert_eq!(folder.json(&["check"], "")["operations"], serde_json::Value::Null);
+}
+
+#[test]
+fn only_operations_that_are_not_served_make_the_check_fail() {
+    let described = "openapi: 3.1.0\ninfo: {title: a, version: '1'}\npaths:\n  /a: {get: {responses: {}}}\n";
+    let unmapped = format!("{described}  /b: {{put: {{responses: {{}}}}}}\n");
+    let missing = format!("{described}  /c: {{get: {{responses: {{}}}}}}\n");
+    let never = described.replace("get:", "trace:");
+    let routes = "routes:\n  - {path: /a, methods: {GET: read}}\n  - {path: /b, methods: {GET: read}}\n";
+    let folder = Folder::with_routes(routes);
+    for (description, code) in [(described, 0), (&unmapped, 1), (&missing, 1), (&never, 1), ("openapi: 4", 2)]
+    {
+        folder.write("openapi.yaml", description);
+        let run = folder.keygate(&["check", "--openapi", "openapi.yaml"], "");
+        assert_eq!(run.code, Some(code), "{description}\n{run:?}");
+    }
 }
 
 #[test]
