@@ -2,7 +2,7 @@
 //! then, so that nobody forgets them.
 
 use std::{
-    fmt,
+    fmt, mem,
     time::{Duration, Instant},
 };
 
@@ -102,42 +102,126 @@ pub(super) struct ObservationLog {
 impl ObservationLog {
     /// Tells the operator's log what is new about the routes of `config` and what they let through.
     pub(super) fn tell(&mut self, config: &Config, metrics: &Metrics, now: Moment) {
-        let routes = || observed_routes(config, now.wall);
         metrics.set_routes_observing(config.policy.routes.routes_observing(now.wall));
-        let lines: Vec<String> =
-            routes().map(|route| format!("{route}; {}", route.remedy())).take(TOLD_MAX).collect();
-        let is_due = |since: Option<Instant>, every| {
-            since.is_none_or(|since| now.monotonic.saturating_duration_since(since) >= every)
-        };
-        if lines != self.told || (!lines.is_empty() && is_due(self.reminded, REMIND_EVERY)) {
-            self.reminded = Some(now.monotonic);
-            for line in &lines {
-                tracing::warn!("{line}");
-            }
-            if let more @ 1.. = routes().count() - lines.len() {
-                tracing::warn!("{more} more routes say observe");
-            }
-            self.told = lines;
-        }
-        if is_due(self.summed_up, SUM_UP_EVERY) {
-            self.summed_up = Some(now.monotonic);
-            self.sum_up(metrics.observed());
+        let mut lines = self.reminder(observed_routes(config, now.wall), now.monotonic);
+        lines.extend(self.sum_up(|| metrics.observed(), now.monotonic));
+        for line in lines {
+            tracing::warn!("{line}");
         }
     }
 
-    fn sum_up(&mut self, sums: Vec<(Reason, u64)>) {
-        let before =
-            |reason| self.sums.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count);
-        let new = sums.iter().map(|(reason, count)| (*reason, count.saturating_sub(before(*reason))));
-        let new: Vec<_> = new.filter(|(_, count)| *count > 0).collect();
-        if !new.is_empty() {
-            let reasons: Vec<_> =
-                new.iter().map(|(reason, count)| format!("{} {count}", reason.code())).collect();
-            tracing::warn!(
-                "routes that observe let through what they would refuse: {}; the access log names route, client and key",
-                reasons.join(", ")
-            );
+    /// The routes that say `observe`, where they have changed or a day has passed since they were told.
+    fn reminder<'c>(&mut self, routes: impl Iterator<Item = ObservedRoute<'c>>, now: Instant) -> Vec<String> {
+        let mut routes = routes.fuse();
+        let told = routes.by_ref().take(TOLD_MAX);
+        let mut lines: Vec<_> = told.map(|route| format!("{route}; {}", route.remedy())).collect();
+        if let more @ 1.. = routes.count() {
+            lines.push(format!("{more} more routes say observe"));
         }
-        self.sums = sums;
+        if lines == self.told && (lines.is_empty() || !is_due(self.reminded, REMIND_EVERY, now)) {
+            return Vec::new();
+        }
+        self.reminded = Some(now);
+        self.told.clone_from(&lines);
+        lines
+    }
+
+    /// What was let through since ten minutes ago, where that long has passed and it was something.
+    fn sum_up(&mut self, sums: impl FnOnce() -> Vec<(Reason, u64)>, now: Instant) -> Option<String> {
+        if !is_due(self.summed_up, SUM_UP_EVERY, now) {
+            return None;
+        }
+        self.summed_up = Some(now);
+        let before = mem::replace(&mut self.sums, sums());
+        let before =
+            |reason| before.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count);
+        let new = self.sums.iter().map(|(reason, count)| (reason, count.saturating_sub(before(*reason))));
+        let new = new.filter(|(_, count)| *count > 0);
+        let new: Vec<_> = new.map(|(reason, count)| format!("{} {count}", reason.code())).collect();
+        (!new.is_empty()).then(|| {
+            format!(
+                "routes that observe let through what they would refuse: {}; the access log names route, client and key",
+                new.join(", ")
+            )
+        })
+    }
+}
+
+fn is_due(since: Option<Instant>, every: Duration, now: Instant) -> bool {
+    since.is_none_or(|since| now.saturating_duration_since(since) >= every)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn routes(count: usize) -> impl Iterator<Item = ObservedRoute<'static>> {
+        (0..count).map(|index| ObservedRoute {
+            index,
+            pattern: "/a",
+            until: "2099-01-01T00:00:00Z".parse().unwrap(),
+            phase: Phase::Observing,
+        })
+    }
+
+    #[test]
+    fn routes_that_observe_are_told_at_once_at_a_change_and_every_day() {
+        let (mut log, start) = (ObservationLog::default(), Instant::now());
+        for (after, count, told) in [
+            (Duration::ZERO, 0, 0),
+            (MINUTE, 1, 1),
+            (2 * MINUTE, 1, 0),
+            (24 * HOUR, 1, 0),
+            (24 * HOUR + MINUTE, 1, 1),
+            (47 * HOUR, 1, 0),
+            (48 * HOUR, 2, 2),
+            (49 * HOUR, 1, 1),
+            // A day after the last time, not after the first.
+            (72 * HOUR, 1, 0),
+            (73 * HOUR, 1, 1),
+            (74 * HOUR, 0, 0),
+            (75 * HOUR, 1, 1),
+        ] {
+            let lines = log.reminder(routes(count), start + after);
+            assert_eq!(lines.len(), told, "after {after:?}: {lines:?}");
+        }
+    }
+
+    #[test]
+    fn of_many_routes_the_rest_is_counted() {
+        let (mut log, start) = (ObservationLog::default(), Instant::now());
+        let lines = log.reminder(routes(TOLD_MAX + 3), start);
+        assert_eq!((lines.len(), &*lines[TOLD_MAX]), (TOLD_MAX + 1, "3 more routes say observe"));
+        // One more of those that are only counted is a change too.
+        assert_eq!(log.reminder(routes(TOLD_MAX + 4), start).len(), TOLD_MAX + 1);
+    }
+
+    #[test]
+    fn what_was_let_through_is_summed_up_every_ten_minutes() {
+        let (mut log, start) = (ObservationLog::default(), Instant::now());
+        let mut told = |minutes: u32, sums: &[(Reason, u64)]| {
+            let line = log.sum_up(|| sums.to_vec(), start + minutes * MINUTE)?;
+            let (_, rest) = line.split_once("refuse: ").unwrap();
+            Some(rest.split_once(';').unwrap().0.to_owned())
+        };
+        let missing = |count| (Reason::KeyMissing, count);
+        let revoked = |count| (Reason::KeyRevoked, count);
+        for (minutes, sums, expected) in [
+            (0, vec![], None),
+            (9, vec![missing(3)], None),
+            (10, vec![missing(4)], Some("key_missing 4")),
+            (19, vec![missing(9)], None),
+            // Nothing is told where nothing came.
+            (20, vec![missing(4)], None),
+            (30, vec![missing(5), revoked(2)], Some("key_missing 1, key_revoked 2")),
+            (45, vec![missing(5), revoked(3)], Some("key_revoked 1")),
+            (54, vec![missing(6), revoked(3)], None),
+            (55, vec![missing(6), revoked(3)], Some("key_missing 1")),
+        ] {
+            assert_eq!(told(minutes, &sums).as_deref(), expected, "after {minutes} min");
+        }
     }
 }

@@ -27,6 +27,8 @@ impl Site {
         old: Option<&Self>,
     ) -> Self {
         telemetry.set_scopes(&config.policy.scopes);
+        let observing = config.policy.routes.routes().iter().filter(|route| route.observed_until.is_some());
+        telemetry.set_observing(observing.map(|route| &*route.pattern));
         let pools = config
             .upstreams
             .iter()

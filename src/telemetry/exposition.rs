@@ -14,9 +14,10 @@ use prometheus_client::{
 
 use super::{
     metrics::{
-        ControlState, DURATION_BOUNDS_US, DurationHistogram, DurationTotals, Metrics, PlanCounters, Registry,
-        RequestCounters, StatusClasses, UpstreamCounters, UpstreamError, WorkerCounters,
+        ControlState, DURATION_BOUNDS_US, DurationHistogram, DurationTotals, Metrics, Registry,
+        RequestCounters, StatusClasses, UpstreamError, WorkerCounters,
     },
+    named_cells::{Cells, Named, UpstreamCounters},
     names::{self, Metric},
     outcome::{AbortedBy, Door},
     process::ProcessReading,
@@ -83,13 +84,23 @@ fn encode_requests(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounter
         row("aborted", by.as_str(), &|worker| worker.requests.aborted[at].get())?;
     }
     encode_doors(encoder, workers)?;
-    let mut observed = family(encoder, &names::OBSERVED)?;
-    for reason in Reason::OBSERVABLE {
-        let count = sum(workers, |worker| worker.requests.observed[reason as usize].get());
-        sample(&mut observed, &[("reason", reason.code())], count)?;
-    }
+    encode_observed(encoder, workers)?;
     let duration = total(workers.iter().map(|worker| &worker.duration));
     histogram(&mut family(encoder, &names::REQUEST_DURATION)?, &duration)
+}
+
+/// Samples only for reasons that occurred.
+fn encode_observed(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounters>]) -> fmt::Result {
+    let mut observed = family(encoder, &names::OBSERVED)?;
+    for (route, cells) in &by_name(workers, |worker| &worker.routes) {
+        for reason in Reason::OBSERVABLE {
+            let count = sum_named(cells, |cells| cells.observed[reason as usize].get());
+            if count > 0 {
+                sample(&mut observed, &[("route", &**route), ("reason", reason.code())], count)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Refusals have samples only for reasons that occurred.
@@ -135,14 +146,10 @@ fn encode_connections(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCoun
 }
 
 fn encode_limits(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounters>]) -> fmt::Result {
-    let mut plans: BTreeMap<Box<str>, Vec<Arc<PlanCounters>>> = BTreeMap::new();
-    for cells in workers.iter().flat_map(|worker| worker.plans()) {
-        plans.entry(cells.name.clone()).or_default().push(cells);
-    }
     let mut limited = family(encoder, &names::RATE_LIMITED)?;
-    for (name, cells) in &plans {
+    for (name, cells) in &by_name(workers, |worker| &worker.plans) {
         for (at, limit) in Limit::ALL.into_iter().enumerate() {
-            let count = sum(cells, |cells| cells.exceeded[at].get());
+            let count = sum_named(cells, |cells| cells.exceeded[at].get());
             sample(&mut limited, &[("plan", &**name), ("limit", limit.as_str())], count)?;
         }
     }
@@ -150,45 +157,53 @@ fn encode_limits(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounters>
     counter(encoder, &names::FAILED_ATTEMPTS_LIMITED, failed)
 }
 
-/// The cells of every worker, by upstream.
-type Upstreams = BTreeMap<Box<str>, Vec<Arc<UpstreamCounters>>>;
+/// The cells of every worker, by name.
+type ByName<C> = BTreeMap<Box<str>, Vec<Cells<C>>>;
+
+fn by_name<C>(workers: &[Arc<WorkerCounters>], of: impl Fn(&WorkerCounters) -> &Named<C>) -> ByName<C> {
+    let mut by_name = ByName::new();
+    for cells in workers.iter().flat_map(|worker| of(worker).all()) {
+        by_name.entry(cells.0.clone()).or_default().push(cells);
+    }
+    by_name
+}
 
 fn encode_upstreams(encoder: &mut DescriptorEncoder, workers: &[Arc<WorkerCounters>]) -> fmt::Result {
-    let mut upstreams = Upstreams::new();
-    for cells in workers.iter().flat_map(|worker| worker.upstreams()) {
-        upstreams.entry(cells.name.clone()).or_default().push(cells);
-    }
+    let upstreams = by_name(workers, |worker| &worker.upstreams);
     encode_upstream_exchanges(encoder, &upstreams)?;
     encode_upstream_durations(encoder, &names::UPSTREAM_FIRST_BYTE, &upstreams, |cells| &cells.first_byte)?;
     encode_upstream_durations(encoder, &names::UPSTREAM_CONNECT, &upstreams, |cells| &cells.connect)?;
     let mut connections = family(encoder, &names::UPSTREAM_CONNECTIONS)?;
     for (name, cells) in &upstreams {
-        let in_use = sum(cells, |cells| cells.in_use.get());
-        let idle = sum(cells, |cells| cells.idle.get());
+        let in_use = sum_named(cells, |cells| cells.in_use.get());
+        let idle = sum_named(cells, |cells| cells.idle.get());
         sample_gauge(&mut connections, &[("upstream", &**name), ("state", "in_use")], &in_use)?;
         sample_gauge(&mut connections, &[("upstream", &**name), ("state", "idle")], &idle)?;
     }
     Ok(())
 }
 
-fn encode_upstream_exchanges(encoder: &mut DescriptorEncoder, upstreams: &Upstreams) -> fmt::Result {
+fn encode_upstream_exchanges(
+    encoder: &mut DescriptorEncoder,
+    upstreams: &ByName<UpstreamCounters>,
+) -> fmt::Result {
     let mut responses = family(encoder, &names::UPSTREAM_RESPONSES)?;
     for (name, cells) in upstreams {
         for (at, class) in StatusClasses::NAMES.into_iter().enumerate() {
-            let count = sum(cells, |cells| cells.responses.get(at));
+            let count = sum_named(cells, |cells| cells.responses.get(at));
             sample(&mut responses, &[("upstream", &**name), ("status", class)], count)?;
         }
     }
     let mut errors = family(encoder, &names::UPSTREAM_ERRORS)?;
     for (name, cells) in upstreams {
         for (at, kind) in UpstreamError::ALL.into_iter().enumerate() {
-            let count = sum(cells, |cells| cells.errors[at].get());
+            let count = sum_named(cells, |cells| cells.errors[at].get());
             sample(&mut errors, &[("upstream", &**name), ("kind", kind.as_str())], count)?;
         }
     }
     let mut retries = family(encoder, &names::UPSTREAM_RETRIES)?;
     for (name, cells) in upstreams {
-        sample(&mut retries, &[("upstream", &**name)], sum(cells, |cells| cells.retries.get()))?;
+        sample(&mut retries, &[("upstream", &**name)], sum_named(cells, |cells| cells.retries.get()))?;
     }
     Ok(())
 }
@@ -196,13 +211,13 @@ fn encode_upstream_exchanges(encoder: &mut DescriptorEncoder, upstreams: &Upstre
 fn encode_upstream_durations(
     encoder: &mut DescriptorEncoder,
     metric: &'static Metric,
-    upstreams: &Upstreams,
+    upstreams: &ByName<UpstreamCounters>,
     cell: impl Fn(&UpstreamCounters) -> &DurationHistogram,
 ) -> fmt::Result {
     let mut durations = family(encoder, metric)?;
     for (name, cells) in upstreams {
         let labels = [("upstream", &**name)];
-        histogram(&mut durations.encode_family(&labels)?, &total(cells.iter().map(|cells| cell(cells))))?;
+        histogram(&mut durations.encode_family(&labels)?, &total(cells.iter().map(|cells| cell(&cells.1))))?;
     }
     Ok(())
 }
@@ -275,6 +290,10 @@ fn encode_process(encoder: &mut DescriptorEncoder, registry: &Registry) -> fmt::
 
 fn sum<T>(cells: &[Arc<T>], value: impl Fn(&T) -> u64) -> u64 {
     cells.iter().fold(0, |sum, cell| sum.wrapping_add(value(cell)))
+}
+
+fn sum_named<C>(cells: &[Cells<C>], value: impl Fn(&C) -> u64) -> u64 {
+    sum(cells, |cells| value(&cells.1))
 }
 
 fn total<'c>(histograms: impl Iterator<Item = &'c DurationHistogram>) -> DurationTotals {

@@ -5,7 +5,7 @@
 //! and sees each at some recent value.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     marker::PhantomData,
     ops::Deref,
@@ -18,11 +18,13 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::outcome::{AbortedBy, Door, End, RequestOutcome};
-use crate::{
-    keys::tally::KeyTally,
-    policy::{plan::Limit, reason::Reason},
+use super::{
+    named_cells::{Cells, Named, PlanCounters, RouteCounters, UpstreamCounters},
+    outcome::{AbortedBy, Door, End, RequestOutcome},
 };
+use crate::{keys::tally::KeyTally, policy::reason::Reason};
+
+pub use super::named_cells::{PlanMetrics, UpstreamError, UpstreamMetrics};
 
 /// Sources whose reloads are told apart; what comes after shares one entry.
 const SOURCES_MAX: usize = 1_000;
@@ -115,7 +117,7 @@ impl StatusClasses {
     /// The classes as label values, in the order of the cells.
     pub(super) const NAMES: [&'static str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 
-    fn count(&self, status: u16) {
+    pub(super) fn count(&self, status: u16) {
         let at = match status {
             100..=599 => usize::from(status / 100) - 1,
             _ => 5,
@@ -183,8 +185,10 @@ pub struct WorkerCounters {
     pub(super) usage_dropped: Counter,
     /// Attempts with bad keys that were answered 429 since too many of their address had failed.
     pub failed_attempts_limited: Counter,
-    upstreams: Mutex<Vec<Arc<UpstreamCounters>>>,
-    plans: Mutex<Vec<Arc<PlanCounters>>>,
+    pub(super) upstreams: Named<UpstreamCounters>,
+    pub(super) plans: Named<PlanCounters>,
+    /// Of routes that observe.
+    pub(super) routes: Named<RouteCounters>,
 }
 
 impl WorkerCounters {
@@ -203,128 +207,6 @@ impl WorkerCounters {
     pub fn cut_stream(&self, reason: Reason) {
         self.streams_cut[reason as usize].add(1);
     }
-
-    pub(super) fn upstreams(&self) -> Vec<Arc<UpstreamCounters>> {
-        lock(&self.upstreams).clone()
-    }
-
-    pub(super) fn plans(&self) -> Vec<Arc<PlanCounters>> {
-        lock(&self.plans).clone()
-    }
-}
-
-/// Why an exchange with an upstream failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpstreamError {
-    /// The name was not resolved.
-    Resolve,
-    /// No connection came about.
-    Connect,
-    /// No connection came about in time.
-    ConnectTimeout,
-    /// The TLS handshake failed.
-    Tls,
-    /// No answer, or not the rest of it, in time.
-    ResponseTimeout,
-    /// The connection closed before the answer was whole.
-    Closed,
-    /// The answer was no HTTP.
-    Protocol,
-    /// Its connection and waiting limits were reached.
-    Full,
-}
-
-impl UpstreamError {
-    /// Every kind.
-    pub const ALL: [Self; 8] = [
-        Self::Resolve,
-        Self::Connect,
-        Self::ConnectTimeout,
-        Self::Tls,
-        Self::ResponseTimeout,
-        Self::Closed,
-        Self::Protocol,
-        Self::Full,
-    ];
-
-    /// The label value.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Resolve => "resolve",
-            Self::Connect => "connect",
-            Self::ConnectTimeout => "connect_timeout",
-            Self::Tls => "tls",
-            Self::ResponseTimeout => "response_timeout",
-            Self::Closed => "closed",
-            Self::Protocol => "protocol",
-            Self::Full => "full",
-        }
-    }
-}
-
-/// What one worker counts of one upstream. Reached through [`UpstreamMetrics`].
-#[derive(Debug)]
-#[repr(align(128))]
-pub struct UpstreamCounters {
-    pub(super) name: Box<str>,
-    pub(super) responses: StatusClasses,
-    pub(super) errors: [Counter; UpstreamError::ALL.len()],
-    /// Time from sending a request to the head of its answer.
-    pub first_byte: DurationHistogram,
-    /// Time to connect, TLS included.
-    pub connect: DurationHistogram,
-    /// Requests sent a second time.
-    pub retries: Counter,
-    /// Connections that carry an exchange.
-    pub in_use: Level,
-    /// Connections in the pool.
-    pub idle: Level,
-}
-
-impl UpstreamCounters {
-    fn new(name: &str) -> Self {
-        Self {
-            name: name.into(),
-            responses: StatusClasses::default(),
-            errors: Default::default(),
-            first_byte: DurationHistogram::default(),
-            connect: DurationHistogram::default(),
-            retries: Counter::default(),
-            in_use: Level::default(),
-            idle: Level::default(),
-        }
-    }
-
-    /// The upstream's name in the config.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Counts the head of an answer that took `waited` since the request was sent.
-    pub fn responded(&self, status: u16, waited: Duration) {
-        self.responses.count(status);
-        self.first_byte.observe(waited);
-    }
-
-    /// Counts an exchange that failed.
-    pub fn failed(&self, error: UpstreamError) {
-        self.errors[error as usize].add(1);
-    }
-}
-
-/// What one worker counts of one plan. Reached through [`PlanMetrics`].
-#[derive(Debug)]
-#[repr(align(128))]
-pub struct PlanCounters {
-    pub(super) name: Box<str>,
-    pub(super) exceeded: [Counter; Limit::ALL.len()],
-}
-
-impl PlanCounters {
-    /// Counts a request that exceeded a limit of the plan.
-    pub fn exceeded(&self, limit: Limit) {
-        self.exceeded[limit as usize].add(1);
-    }
 }
 
 /// One worker's hold on its own cells. `Send`, to be handed to the worker's thread; neither `Sync` nor `Clone`, so
@@ -332,6 +214,8 @@ impl PlanCounters {
 #[derive(Debug)]
 pub struct WorkerMetrics {
     counters: Arc<WorkerCounters>,
+    /// The cells of the routes that observe, by path pattern.
+    observing: RefCell<BTreeMap<Box<str>, Cells<RouteCounters>>>,
     single_writer: PhantomData<Cell<()>>,
 }
 
@@ -339,28 +223,25 @@ impl WorkerMetrics {
     /// The cells of the upstream called `name`, made at the first call. Cost: a lock and a search; for when a config
     /// is taken into force, not for requests. Cells of upstreams that nobody holds any more are given up.
     pub fn upstream(&self, name: &str) -> UpstreamMetrics {
-        let mut upstreams = lock(&self.counters.upstreams);
-        upstreams.retain(|known| &*known.name == name || Arc::strong_count(known) > 1);
-        let known = upstreams.iter().find(|known| &*known.name == name).map(Arc::clone);
-        let counters = known.unwrap_or_else(|| {
-            let new = Arc::new(UpstreamCounters::new(name));
-            upstreams.push(Arc::clone(&new));
-            new
-        });
-        UpstreamMetrics { counters, single_thread: PhantomData }
+        self.counters.upstreams.hold(name)
     }
 
     /// The cells of the plan called `name`, as [`WorkerMetrics::upstream`].
     pub fn plan(&self, name: &str) -> PlanMetrics {
-        let mut plans = lock(&self.counters.plans);
-        plans.retain(|known| &*known.name == name || Arc::strong_count(known) > 1);
-        let known = plans.iter().find(|known| &*known.name == name).map(Arc::clone);
-        let counters = known.unwrap_or_else(|| {
-            let new = Arc::new(PlanCounters { name: name.into(), exceeded: Default::default() });
-            plans.push(Arc::clone(&new));
-            new
-        });
-        PlanMetrics { counters, single_thread: PhantomData }
+        self.counters.plans.hold(name)
+    }
+
+    /// States the path patterns of the routes that say `observe`; for when a config is taken into force.
+    pub(super) fn set_observing<'p>(&self, patterns: impl Iterator<Item = &'p str>) {
+        let cells = patterns.map(|pattern| (pattern.into(), self.counters.routes.cells(pattern))).collect();
+        *self.observing.borrow_mut() = cells;
+    }
+
+    /// Counts a request that a route with this path pattern forwarded although it would be refused for `reason`.
+    pub(super) fn count_observed(&self, pattern: &str, reason: Reason) {
+        if let Some(cells) = self.observing.borrow().get(pattern) {
+            cells.1.observed[reason as usize].add(1);
+        }
     }
 }
 
@@ -368,36 +249,6 @@ impl Deref for WorkerMetrics {
     type Target = WorkerCounters;
 
     fn deref(&self) -> &WorkerCounters {
-        &self.counters
-    }
-}
-
-/// One worker's hold on its cells of one upstream; stays on the worker's thread.
-#[derive(Debug, Clone)]
-pub struct UpstreamMetrics {
-    counters: Arc<UpstreamCounters>,
-    single_thread: PhantomData<*const ()>,
-}
-
-impl Deref for UpstreamMetrics {
-    type Target = UpstreamCounters;
-
-    fn deref(&self) -> &UpstreamCounters {
-        &self.counters
-    }
-}
-
-/// One worker's hold on its cells of one plan; stays on the worker's thread.
-#[derive(Debug, Clone)]
-pub struct PlanMetrics {
-    counters: Arc<PlanCounters>,
-    single_thread: PhantomData<*const ()>,
-}
-
-impl Deref for PlanMetrics {
-    type Target = PlanCounters;
-
-    fn deref(&self) -> &PlanCounters {
         &self.counters
     }
 }
@@ -501,7 +352,7 @@ impl Metrics {
     pub fn worker(&self) -> WorkerMetrics {
         let counters = Arc::new(WorkerCounters::default());
         lock(&self.0.workers).push(Arc::clone(&counters));
-        WorkerMetrics { counters, single_writer: PhantomData }
+        WorkerMetrics { counters, observing: RefCell::default(), single_writer: PhantomData }
     }
 
     /// Counts uses of keys that the control side could not keep.
@@ -577,7 +428,7 @@ impl Metrics {
 }
 
 /// The lock, also where a thread panicked while it held it: numbers stay numbers.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -596,12 +447,6 @@ mod tests {
         for (at, door) in Door::ALL.into_iter().enumerate() {
             assert_eq!(door as usize, at);
         }
-        for (at, limit) in Limit::ALL.into_iter().enumerate() {
-            assert_eq!(limit as usize, at);
-        }
-        for (at, error) in UpstreamError::ALL.into_iter().enumerate() {
-            assert_eq!(error as usize, at);
-        }
     }
 
     #[test]
@@ -613,19 +458,6 @@ mod tests {
             assert_eq!(total.buckets.iter().position(|count| *count == 1), Some(bucket), "{us} µs");
             assert_eq!(total.sum_us, us);
         }
-    }
-
-    #[test]
-    fn upstream_cells_survive_a_reload_and_end_with_their_last_holder() {
-        let metrics =
-            Metrics::new(BuildInfo { version: "0", revision: "0", target: "t" }, Timestamp::UNIX_EPOCH);
-        let worker = metrics.worker();
-        let first = worker.upstream("api");
-        first.retries.add(1);
-        assert_eq!(worker.upstream("api").retries.get(), 1);
-        drop(first);
-        let _other = worker.upstream("other");
-        assert_eq!(worker.upstreams().len(), 1);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod json_line;
 mod log_writer;
 pub mod logging;
 pub mod metrics;
+mod named_cells;
 pub mod names;
 pub mod operator;
 pub mod outcome;

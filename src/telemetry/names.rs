@@ -1,7 +1,7 @@
 //! Every metric there is: its name, unit, kind, labels and help. No other module spells a metric name.
 //!
 //! A label never takes a value that a client chose, nor one per key or project: labels are closed lists of the code,
-//! or names that the operator gave to upstreams and sources.
+//! names that the operator gave to upstreams, plans and sources, or path patterns of the routes that observe.
 
 use prometheus_client::{metrics::MetricType, registry::Unit};
 
@@ -58,8 +58,8 @@ metrics! {
         "Requests by how they ended: forwarded, answered or, at a door, permitted with a status class, refused with a reason code, aborted by one side.";
     DOOR_REQUESTS = Counter "keygate_door_requests" {"door", "outcome", "code"}
         "Requests that other proxies asked about, by door and how that ended; each counts among all requests too.";
-    OBSERVED = Counter "keygate_observed" {"reason"}
-        "Requests that were forwarded, as nobody's, because their route observes, by the reason they would have been refused for.";
+    OBSERVED = Counter "keygate_observed" {"route", "reason"}
+        "Requests that were forwarded, as nobody's, because their route observes, by its path pattern and the reason they would have been refused for.";
     REQUEST_DURATION = Histogram "keygate_request_duration" [Seconds] {}
         "Time from the first byte of a request's head to the last byte of its answer; without upgraded connections.";
     RECEIVED = Counter "keygate_received" [Bytes] {}
@@ -149,7 +149,7 @@ mod tests {
     fn no_label_could_grow_with_keys_or_projects() {
         let allowed = [
             "version", "revision", "target", "outcome", "code", "upstream", "status", "kind", "state",
-            "cause", "source", "reason", "door", "plan", "limit",
+            "cause", "source", "reason", "door", "plan", "limit", "route",
         ];
         for metric in ALL {
             assert!(metric.labels.iter().all(|label| allowed.contains(label)), "{metric:?}");

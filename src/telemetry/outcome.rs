@@ -227,13 +227,16 @@ impl OutcomeGuard {
         self.outcome.needed = self.worker.needed(scopes);
     }
 
-    /// It is forwarded although it would be refused for `reason`: its route observes.
+    /// It is forwarded although it would be refused for `reason`: its route, which is stated next, observes.
     pub fn observed(&mut self, reason: Reason) {
         self.outcome.observed = Some(reason);
     }
 
     /// States the route's pattern and the project it names.
     pub fn routed(&mut self, route: &str, project: Option<&str>) {
+        if let Some(reason) = self.outcome.observed {
+            self.worker.metrics().count_observed(route, reason);
+        }
         if let Some(text) = &mut self.text {
             text.set_route(route, project);
         }
@@ -321,7 +324,7 @@ impl Drop for OutcomeGuard {
         if self.outcome.upgraded {
             self.worker.metrics().streams.fall();
         }
-        let upstream = self.upstream.as_ref().map(|upstream| upstream.name());
+        let upstream = self.upstream.as_ref().map(UpstreamMetrics::name);
         self.worker.emit(&self.outcome, ended, upstream, self.choice, self.text.take());
     }
 }

@@ -137,6 +137,11 @@ impl WorkerTelemetry {
         self.usage.borrow_mut().set_scopes(scopes);
     }
 
+    /// States the path patterns of the routes that say `observe` from now on; for when a config is taken into force.
+    pub fn set_observing<'p>(&self, patterns: impl Iterator<Item = &'p str>) {
+        self.metrics.set_observing(patterns);
+    }
+
     pub(super) fn needed(&self, scopes: ScopeSet) -> NeededScopes {
         self.usage.borrow().needed(scopes)
     }

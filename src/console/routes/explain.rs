@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use askama::Template;
 use axum::{http::StatusCode, response::Response};
 
-use super::{METHODS, RoutesPage, methods, table::RouteRow};
+use super::{METHODS, RoutesPage, methods, rows, table::RouteRow};
 use crate::{
     console::{
         answer::{Failure, html, html_as},
@@ -187,20 +187,21 @@ fn again(overseer: &Overseer, form: Form) -> Response {
         form,
         methods: methods(),
         revision: list.revision,
-        routes: list.routes.into_iter().map(RouteRow::from).collect(),
+        routes: rows(list.routes, overseer.now),
     };
     html_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
 }
 
 fn explained(overseer: &Overseer, typed: &Typed, request: String, decision: &Decision) -> Response {
     let index = decision.route.as_ref().map(|route| route.index);
-    let listed = RouteList::of(&overseer.published()).routes;
+    let mut listed = RouteList::of(&overseer.published()).routes;
+    listed.retain(|route| Some(route.index) == index);
     let page = ExplainPage {
         page: overseer.page("Explain", "routes"),
         form: typed.again(Vec::new()),
         methods: methods(),
         explained: Explained::new(request, decision),
-        routes: listed.into_iter().filter(|route| Some(route.index) == index).map(RouteRow::from).collect(),
+        routes: rows(listed, overseer.now),
     };
     html(&page)
 }

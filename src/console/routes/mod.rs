@@ -5,6 +5,7 @@ mod table;
 
 use askama::Template;
 use axum::{Router, response::Response, routing::get};
+use jiff::Timestamp;
 
 use self::table::RouteRow;
 use super::{
@@ -14,7 +15,10 @@ use super::{
     page::Page,
     parts::Choice,
 };
-use crate::{admin::state::AdminState, control::route_list::RouteList};
+use crate::{
+    admin::state::AdminState,
+    control::route_list::{ListedRoute, RouteList},
+};
 
 /// The methods that the form offers.
 const METHODS: [&str; 8] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"];
@@ -41,9 +45,13 @@ async fn show(overseer: Overseer) -> Result<Response, Failure> {
         form: Form::new([("method", "GET")]),
         methods: methods(),
         revision: list.revision,
-        routes: list.routes.into_iter().map(RouteRow::from).collect(),
+        routes: rows(list.routes, overseer.now),
     };
     Ok(html(&page))
+}
+
+fn rows(routes: Vec<ListedRoute>, now: Timestamp) -> Vec<RouteRow> {
+    routes.into_iter().map(|route| RouteRow::new(route, now)).collect()
 }
 
 fn methods() -> Vec<Choice> {

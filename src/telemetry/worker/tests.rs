@@ -76,6 +76,9 @@ fn every_metric_of_the_list_is_scraped() {
     api.idle.rise();
     let free = worker.plan("free");
     free.exceeded(Limit::Rate);
+    worker.set_observing(["/a/{*rest}"].into_iter());
+    worker.metrics().count_observed("/a/{*rest}", Reason::KeyMissing);
+    worker.metrics().count_observed("/enforces", Reason::KeyMissing);
     let metrics = telemetry.metrics();
     metrics.set_revision(7, KeyTally { active: 3, revoked: 1, ..KeyTally::default() });
     metrics.source_taken("keys.yaml", Timestamp::from_second(5).unwrap());
@@ -92,6 +95,7 @@ fn every_metric_of_the_list_is_scraped() {
         (r#"keygate_upstream_errors_total{upstream="a\"p\\i",kind="closed"}"#, 1),
         (r#"keygate_upstream_connections{upstream="a\"p\\i",state="idle"}"#, 1),
         (r#"keygate_rate_limited_total{plan="free",limit="rate"}"#, 1),
+        (r#"keygate_observed_total{route="/a/{*rest}",reason="key_missing"}"#, 1),
         ("keygate_revision", 7),
         (r#"keygate_keys{status="active"}"#, 3),
         (r#"keygate_reload_last_success_timestamp_seconds{source="keys.yaml"}"#, 5),

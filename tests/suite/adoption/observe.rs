@@ -185,8 +185,8 @@ fn who_would_be_refused_is_told_loudly() {
     assert!(line.contains("\"key_id\":\"dead\""), "{line}");
     let metrics = set_up.health("/metrics").text().to_owned();
     for expected in [
-        "keygate_observed_total{reason=\"key_missing\"} 1",
-        "keygate_observed_total{reason=\"key_revoked\"} 1",
+        "keygate_observed_total{route=\"/{*rest}\",reason=\"key_missing\"} 1",
+        "keygate_observed_total{route=\"/{*rest}\",reason=\"key_revoked\"} 1",
         "keygate_routes_observing 1",
     ] {
         assert!(metrics.contains(expected), "no {expected} in\n{metrics}");
