@@ -16,6 +16,7 @@ use super::{
 use crate::{
     keys::{
         digest::KeyDigest,
+        network::canonical,
         record::{
             KeyId, KeyRecord, KeyStatus, Name, OrganizationId, Person, PersonId, PlanName, PreviousSecret,
             Revocation,
@@ -272,7 +273,8 @@ fn widenings(rules: &KeyRules, before: &KeyRecord, after: &KeyRecord) -> Vec<Ref
         let reason = "the key stops before that; a key can only get less: create another, or rotate it";
         found.push(Refusal::of("expires_at", reason));
     }
-    let is_within = |net: &IpNet| before.addresses.iter().any(|had| had.contains(net));
+    let is_within =
+        |net: &IpNet| before.addresses.iter().any(|had| canonical(*had).contains(&canonical(*net)));
     let is_wider = after.addresses.is_empty() || !after.addresses.iter().all(is_within);
     if !before.addresses.is_empty() && is_wider {
         let reason = "the key may not be used from all of these; a key can only get less: create another";

@@ -9,6 +9,7 @@ use super::actor::Actor;
 use crate::{
     keys::{
         digest::KeyDigest,
+        network::any_contains,
         record::{KeyId, KeyRecord, KeyStatus, Person},
     },
     policy::scope::MANAGE,
@@ -86,7 +87,7 @@ pub fn secrets(key: &KeyRecord, now: Timestamp) -> impl Iterator<Item = KeyDiges
     [Some(key.digest), previous.map(|previous| previous.digest)].into_iter().flatten()
 }
 
-/// Whether `key` of `owner` manages at `now` from `address`, an IPv4 one in its own form; `None` is a Unix socket. That
+/// Whether `key` of `owner` manages at `now` from `address`; `None` is a Unix socket. That
 /// whoever shows the key knows its secret is for the caller to see: [`with_secret`], [`secrets`].
 ///
 /// # Errors
@@ -116,8 +117,7 @@ pub fn judge(
 
 /// A Unix socket has no address: it is within no network.
 fn is_used_from(key: &KeyRecord, address: Option<IpAddr>) -> bool {
-    key.addresses.is_empty()
-        || address.is_some_and(|address| key.addresses.iter().any(|network| network.contains(&address)))
+    key.addresses.is_empty() || address.is_some_and(|address| any_contains(&key.addresses, address))
 }
 
 #[cfg(test)]
@@ -207,6 +207,9 @@ mod tests {
             (&["192.0.2.0/24"], Some("192.0.2.7"), true),
             (&["192.0.2.0/24"], Some("192.0.3.7"), false),
             (&["192.0.2.0/24", "2001:db8::/32"], Some("2001:db8::7"), true),
+            (&["::ffff:192.0.2.0/120"], Some("192.0.2.7"), true),
+            (&["::ffff:192.0.2.0/120"], Some("192.0.3.7"), false),
+            (&["192.0.2.0/24"], Some("::ffff:192.0.2.7"), true),
         ];
         for (networks, address, is_here) in cases {
             let mut key = key(&[MANAGE], Some(&owner));

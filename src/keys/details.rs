@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::{
     digest::KeyDigest,
     grants::Grants,
+    network::canonical,
     plans::PlanNumber,
     record::{KeyId, own_id_text},
 };
@@ -109,23 +110,17 @@ fn write_addresses(arena: &mut Vec<u8>, networks: &[IpNet]) {
     let count = u8::try_from(networks.len()).unwrap_or(u8::MAX);
     arena.push(count);
     for network in &networks[..usize::from(count)] {
-        match (network.addr().to_canonical(), network) {
-            (IpAddr::V4(address), IpNet::V4(_)) => write_v4(arena, address, network.prefix_len()),
-            (IpAddr::V4(address), IpNet::V6(_)) if network.prefix_len() >= 96 => {
-                write_v4(arena, address, network.prefix_len() - 96);
+        match canonical(*network) {
+            IpNet::V4(network) => {
+                arena.extend_from_slice(&[4, network.prefix_len()]);
+                arena.extend_from_slice(&network.addr().octets());
             }
-            (_, IpNet::V6(network)) => {
+            IpNet::V6(network) => {
                 arena.extend_from_slice(&[6, network.prefix_len()]);
                 arena.extend_from_slice(&network.addr().octets());
             }
-            (IpAddr::V6(_), IpNet::V4(_)) => {}
         }
     }
-}
-
-fn write_v4(arena: &mut Vec<u8>, address: Ipv4Addr, prefix_length: u8) {
-    arena.extend_from_slice(&[4, prefix_length]);
-    arena.extend_from_slice(&address.octets());
 }
 
 /// The details of one entry, read in place.

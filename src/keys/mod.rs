@@ -12,6 +12,7 @@ mod directory;
 pub mod editor;
 pub mod grants;
 pub mod image;
+pub mod network;
 pub mod plans;
 pub mod problem;
 pub mod record;

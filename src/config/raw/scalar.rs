@@ -12,7 +12,7 @@ use crate::{
         address::ListenAddress,
         authority::{Authority, PublicUrl},
     },
-    keys::secret::Brand,
+    keys::{network::canonical, secret::Brand},
     store::database_url::DatabaseUrl,
 };
 
@@ -211,7 +211,7 @@ impl Written for IpNet {
             format!("{} is no network; write it as 10.0.0.0/8, fd00::/8 or 192.0.2.1", quoted(text))
         })?;
         if network.network() == network.addr() {
-            return Ok(network);
+            return Ok(canonical(network));
         }
         Err(format!("{network} has bits set behind its prefix; write {}", network.trunc()))
     }
