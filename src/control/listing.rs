@@ -15,7 +15,9 @@ use super::{
 use crate::{
     keys::{
         digest::KeyDigest,
-        record::{KeyId, KeyRecord, KeyStatus, Name, Organization, OrganizationId, Person, PersonId},
+        record::{
+            KeyId, KeyRecord, KeyStatus, Name, Organization, OrganizationId, Person, PersonId, PlanName,
+        },
     },
     policy::project::ProjectSet,
     store::{
@@ -47,6 +49,8 @@ pub struct KeyFilter {
     pub owner: Option<String>,
     /// Only those that were granted this project.
     pub project: Option<String>,
+    /// Only those that were given this plan.
+    pub plan: Option<String>,
     /// Only with this status.
     pub status: Option<KeyStatus>,
 }
@@ -56,6 +60,7 @@ impl KeyFilter {
         let owner_id = key.owner.as_ref().map(PersonId::as_str);
         self.owner.as_deref().is_none_or(|wanted| owner_id == Some(wanted))
             && self.project.as_deref().is_none_or(|project| key.projects.contains(project))
+            && self.plan.as_deref().is_none_or(|plan| key.plan.as_ref().map(PlanName::as_str) == Some(plan))
             && self.status.is_none_or(|wanted| key.status(now, owner) == wanted)
     }
 }

@@ -26,6 +26,8 @@ pub struct KeyQuery {
     pub owner: Option<PersonId>,
     /// Only those that were granted this project, or all.
     pub project: Option<String>,
+    /// Only those that were given this plan; one that names none has none, whatever the config says of it.
+    pub plan: Option<String>,
     /// Only with this status at `now`.
     pub status: Option<KeyStatus>,
     /// Only with this in their name, id, prefix or owner's id, in upper or lower case.

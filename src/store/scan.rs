@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::query::{KeyCursor, KeyQuery, Membership, OwnedKey, PersonQuery, SearchText};
 use crate::{
     keys::{
-        record::{KeyRecord, Name, Organization, OrganizationId, Person, PersonId},
+        record::{KeyRecord, Name, Organization, OrganizationId, Person, PersonId, PlanName},
         tally::KeyTally,
     },
     policy::project::ProjectSet,
@@ -74,6 +74,10 @@ impl<'r> Scan<'r> {
             membership.admits(key.organization.as_ref().or(of_owner))
                 && query.owner.as_ref().is_none_or(|wanted| key.owner.as_ref() == Some(wanted))
                 && query.project.as_deref().is_none_or(|project| key.projects.contains(project))
+                && query
+                    .plan
+                    .as_deref()
+                    .is_none_or(|plan| key.plan.as_ref().map(PlanName::as_str) == Some(plan))
                 && query.status.is_none_or(|wanted| key.status(query.now, *owner) == wanted)
                 && is_found(text.as_ref(), texts)
         })

@@ -363,6 +363,15 @@ fn a_plan_is_given_by_command_and_held_to_the_strictest_where_it_is_gone() {
     assert_eq!(ask().headers("ratelimit-policy"), ["\"wide\";q=500;w=1"]);
     let shown = keygate(&["keys", "show", id]).expect_success().stdout;
     assert!(shown.contains("plan") && shown.contains("wide"), "{shown}");
+    let none = create(&[]).expect_success().stdout;
+    let none: serde_json::Value = serde_json::from_str(&none).unwrap();
+    let listed = |more: &[&str]| keygate(&[&["keys", "list"][..], more].concat()).expect_success().stdout;
+    let row = |id: &str| listed(&[]).lines().find(|line| line.starts_with(id)).unwrap().to_owned();
+    assert!(row(id).split_whitespace().any(|word| word == "wide"), "{}", row(id));
+    assert!(!row(none["id"].as_str().unwrap()).contains("wide"));
+    let of_plan = listed(&["--plan", "wide"]);
+    assert!(of_plan.contains(id) && of_plan.lines().count() == 2, "{of_plan}");
+    assert_eq!(listed(&["--plan", "strict", "--output", "json"]).trim(), "[]");
     let explained = keygate(&["explain", "--key-id", id, "GET", "/any/thing"]).expect_success().stdout;
     assert!(explained.contains("wide"), "{explained}");
     // The config loses the plan that the key names.
@@ -398,6 +407,10 @@ fn owners_and_admins_choose_plans_in_the_console_and_members_take_what_there_is(
     assert_eq!(ada.post("/keys", &form("gold")).status(), 422);
     let made = ada.post("/keys", &form("pro"));
     assert_eq!(made.status(), 200, "{made:?}");
+    let lines = |page: String| page.matches("<a href=\"/keys/key_").count();
+    assert_eq!(lines(ada.page("/keys")), 2);
+    assert_eq!((lines(ada.page("/keys?plan=pro")), lines(ada.page("/keys?plan=free"))), (1, 0));
+    assert!(ada.page("/keys").contains("Any plan") && !mel.page("/keys").contains("Any plan"));
     let at = made.text().find("/keys/key_").unwrap();
     let page = made.text()[at..].split(['"', '?']).next().unwrap().trim_end_matches("/rotate").to_owned();
     assert!(ada.page(&page).contains("pro: 300/s, 300 after a pause; 9 under way at once"));

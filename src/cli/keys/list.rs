@@ -29,6 +29,9 @@ pub(super) struct List {
     /// Only keys that were granted this project.
     #[arg(long)]
     project: Option<String>,
+    /// Only keys that were given this plan.
+    #[arg(long)]
+    plan: Option<String>,
     /// Only keys with this status.
     #[arg(long, value_enum)]
     status: Option<StatusName>,
@@ -69,6 +72,7 @@ impl List {
         let filter = KeyFilter {
             owner: self.owner.clone(),
             project: self.project.clone(),
+            plan: self.plan.clone(),
             status: self.status.map(KeyStatus::from),
         };
         let limit = self.limit.of(&opened);
@@ -83,7 +87,7 @@ impl List {
         }
         if listing.has_more {
             tell(&format!(
-                "these are the first {limit}; --limit or --all shows more, --owner, --project and --status fewer"
+                "these are the first {limit}; --limit or --all shows more, --owner, --project, --plan and --status fewer"
             ));
         }
         Ok(tell_wrong(&work))
@@ -98,6 +102,7 @@ fn table(keys: &[KeyView]) -> String {
         "SCOPES",
         "PROJECTS",
         "OWNER",
+        "PLAN",
         "CREATED",
         "EXPIRES",
         "LAST USED",
@@ -112,6 +117,7 @@ fn table(keys: &[KeyView]) -> String {
             listed(&key.scopes),
             key.projects.joined(),
             or_dash(key.owner.as_ref()),
+            or_dash(key.plan.as_ref()),
             or_dash(key.created_at.as_ref()),
             key.expires_at.clone(),
             view::last_used(key),

@@ -58,6 +58,7 @@ struct KeysPage {
     statuses: Vec<Choice>,
     owners: Vec<Choice>,
     projects: Vec<Choice>,
+    plans: Vec<Choice>,
     may_create: bool,
     may_see_all: bool,
     filtered: bool,
@@ -106,6 +107,7 @@ pub(super) async fn show(visitor: Visitor, query: Query) -> Result<Response, Fai
         statuses: statuses(),
         owners: if may_see_all { owners(&mut work).await? } else { Vec::new() },
         projects: projects(&mut work).await?,
+        plans: if may_see_all { plans(&visitor) } else { Vec::new() },
         may_create,
         may_see_all,
         filtered: asked.is_filtered(),
@@ -124,7 +126,7 @@ pub(super) async fn search(visitor: Visitor, typed: Typed) -> Result<Response, F
     if let Some(id) = named(&mut work, text).await? {
         return Ok(see_other(&format!("/keys/{id}")));
     }
-    let fields = ["q", "status", "owner", "project"];
+    let fields = ["q", "status", "owner", "project", "plan"];
     if is_secret(text) || fields.iter().any(|name| visitor.holds_secret(typed.get(name))) {
         return Ok(see_other("/keys?missing=1"));
     }
@@ -159,6 +161,7 @@ struct Asked {
     status: String,
     owner: String,
     project: String,
+    plan: String,
     after: Option<String>,
     /// Where the pages before this one begin, but for the first.
     trail: Vec<String>,
@@ -191,6 +194,7 @@ impl Asked {
             status: text("status"),
             owner: text("owner"),
             project: text("project"),
+            plan: text("plan"),
             after: query.get("after").map(str::to_owned),
             trail: trail.take(TRAIL_MAX).map(str::to_owned).collect(),
         }
@@ -198,12 +202,18 @@ impl Asked {
 
     fn typed(typed: &Typed) -> Self {
         let text = |name| typed.get(name).trim().to_owned();
-        let (q, status, owner, project) = (text("q"), text("status"), text("owner"), text("project"));
-        Self { q, status, owner, project, ..Self::default() }
+        let (q, status, owner) = (text("q"), text("status"), text("owner"));
+        Self { q, status, owner, project: text("project"), plan: text("plan"), ..Self::default() }
     }
 
-    fn filters(&self) -> [(&'static str, &str); 4] {
-        [("q", &self.q), ("status", &self.status), ("owner", &self.owner), ("project", &self.project)]
+    fn filters(&self) -> [(&'static str, &str); 5] {
+        [
+            ("q", &self.q),
+            ("status", &self.status),
+            ("owner", &self.owner),
+            ("project", &self.project),
+            ("plan", &self.plan),
+        ]
     }
 
     fn is_filtered(&self) -> bool {
@@ -223,6 +233,7 @@ impl Asked {
                 .map(|id| PersonId::parse(&id).or_else(|_| PersonId::parse("-")))
                 .and_then(Result::ok),
             project: given(&self.project),
+            plan: given(&self.plan),
             status: status(&self.status),
             text: given(self.q.trim()),
             after: after.and_then(Place::cursor),
@@ -288,6 +299,10 @@ async fn owners(work: &mut Work<'_>) -> Result<Vec<Choice>, Failure> {
     let query = PersonQuery { organization, limit: CHOICES_MAX, ..PersonQuery::default() };
     let people = work.transaction.people_matching(&query).await?;
     Ok(people.iter().map(|person| Choice::plain(person.id.as_str())).collect())
+}
+
+fn plans(visitor: &Visitor) -> Vec<Choice> {
+    visitor.published().config.policy.plans.iter().map(|plan| Choice::plain(plan.name())).collect()
 }
 
 async fn projects(work: &mut Work<'_>) -> Result<Vec<Choice>, Failure> {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     keys::record::{KeyStatus, Organization, OrganizationId, Person, PersonId},
+    policy::plan::is_plan_name,
     store::{
         contract::{KeyQuery, KeyTally, OwnedKey, PersonQuery, StoreError},
         query::{Membership, SearchText},
@@ -174,6 +175,9 @@ impl<'q> Conditions<'q> {
         if let Some(project) = &query.project {
             conditions.project(project);
         }
+        if let Some(plan) = &query.plan {
+            conditions.plan(plan);
+        }
         if let Some(status) = query.status {
             conditions.has_status(status, query);
         }
@@ -262,6 +266,16 @@ impl<'q> Conditions<'q> {
                 return self.clauses.push(holds);
             }
             self.clauses.push(holds_not);
+        }
+    }
+
+    /// That the key was given `plan`.
+    fn plan(&mut self, plan: &'q str) {
+        // What is no name may be something that a database does not take.
+        if is_plan_name(plan) {
+            self.compare("keys.plan =", plan);
+        } else {
+            self.clauses.push("FALSE".to_owned());
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keygate::{
-    keys::record::{KeyRecord, KeyStatus, Organization, OrganizationId, Person, PersonId},
+    keys::record::{KeyRecord, KeyStatus, Organization, OrganizationId, Person, PersonId, PlanName},
     policy::project::ProjectSet,
     store::contract::{Access, Committed, KeyCursor, KeyQuery, KeyTally, OwnedKey, PersonQuery, Store},
 };
@@ -119,7 +119,7 @@ async fn keys_are_found(store: Arc<dyn Store>) {
         may(&[], ends(50, key(3))),
         KeyRecord { not_before: Some(instant(51)), ..may(&[], key(4)) },
         KeyRecord { revoked: Some(revocation(1)), ..may(&[], of("ada", ends(40, key(5)))) },
-        ends(70, key(6)),
+        KeyRecord { plan: PlanName::parse("small").ok(), ..ends(70, key(6)) },
     ];
     put(&*store, &[], &[person("ada", None), off.clone()], &keys).await;
     let owners: Vec<_> = found(&*store, &all()).await.into_iter().map(|owned| owned.owner).collect();
@@ -129,8 +129,15 @@ async fn keys_are_found(store: Arc<dyn Store>) {
     let with = |status| KeyQuery { status: Some(status), ..all() };
     let project = |project: &str| KeyQuery { project: Some(project.to_owned()), ..all() };
     let owner = |id: &str| KeyQuery { owner: Some(person_id(id)), ..all() };
+    let plan = |name: &str| KeyQuery { plan: Some(name.to_owned()), ..all() };
     for (query, expected) in [
         (all(), &[1, 2, 3, 4, 5, 6][..]),
+        (plan("small"), &[6]),
+        (plan("Small"), &[]),
+        (plan("large"), &[]),
+        (plan(""), &[]),
+        (plan("\0"), &[]),
+        (KeyQuery { status: Some(KeyStatus::Expired), ..plan("small") }, &[]),
         (with(KeyStatus::Active), &[1, 6]),
         (with(KeyStatus::OwnerDisabled), &[2]),
         (with(KeyStatus::Expired), &[3]),

@@ -28,6 +28,8 @@ pub(in crate::admin) struct Filter {
     owner: Option<String>,
     /// Only those that were granted this project, or all.
     project: Option<String>,
+    /// Only those that were given this plan.
+    plan: Option<String>,
     /// Only with this status.
     #[param(inline)]
     status: Option<Status>,
@@ -98,6 +100,7 @@ impl Filter {
             organization: None::<OrganizationId>,
             owner: owner.map_err(|_| wrong("owner must be the id of a person."))?,
             project: self.project,
+            plan: self.plan,
             status: self.status.map(KeyStatus::from),
             text: self.q.filter(|text| !text.trim().is_empty()),
             after: after
