@@ -8,22 +8,23 @@ use std::{
 };
 
 use axum::Router;
-use tokio::{runtime::Builder, task, time::timeout};
+use tokio::{runtime::Builder, task};
 
 use super::{
     guard::Guard,
     listener::{AdminService, serve},
 };
-use crate::net::{drain::Shutdown, listener::ListeningSocket, tls::CertificateStore};
+use crate::net::{
+    drain::{Phase, PhaseReceiver, Shutdown},
+    listener::ListeningSocket,
+    tls::CertificateStore,
+};
 
 /// Below the data path.
 const NICENESS: i32 = 10;
 
 /// How long work that a handler gave to other threads may go on after the last answer.
 const BLOCKING_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long a task that handlers gave work to may go on after the last answer.
-const TASK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the thread serves, but for the router.
 #[derive(Debug)]
@@ -47,8 +48,8 @@ pub struct AdminThreadParts {
 pub struct AdminThread(JoinHandle<()>);
 
 impl AdminThread {
-    /// Serves what `router` makes, and ends when that has ended and the task beside it, if there is one, which is given
-    /// a moment. It is called on the new thread, within its runtime, which database connections and timers of handlers
+    /// Serves what `router` makes, and ends when that has ended and the task beside it, if there is one, which goes on
+    /// until the shutdown is forced. It is called on the new thread, within its runtime, which database connections and timers of handlers
     /// then belong to.
     ///
     /// # Errors
@@ -68,7 +69,7 @@ impl AdminThread {
             let service = AdminService { router, guard, certificates, connections };
             serve(listener, service, shutdown.subscribe()).await;
             if let Some(beside) = beside {
-                let _ = timeout(TASK_PATIENCE, beside).await;
+                finish(beside, shutdown.subscribe()).await;
             }
         };
         let run = move || {
@@ -86,5 +87,64 @@ impl AdminThread {
     /// Where `router` panicked.
     pub fn join(self) -> thread::Result<()> {
         self.0.join()
+    }
+}
+
+/// Waits until `task` has done what it was given, or ends it when the shutdown is forced.
+async fn finish(mut task: task::JoinHandle<()>, mut phases: PhaseReceiver) {
+    tokio::select! {
+        _ = &mut task => return,
+        _ = phases.wait_for(|&phase| phase == Phase::Forced) => task.abort(),
+    }
+    let _ = task.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// Ends with what it is told, or with `ended` where it is dropped before.
+    async fn work(told: oneshot::Receiver<&'static str>, ended: oneshot::Sender<&'static str>) {
+        struct Ends(Option<oneshot::Sender<&'static str>>);
+        impl Drop for Ends {
+            fn drop(&mut self) {
+                let _ = self.0.take().map(|ended| ended.send("dropped"));
+            }
+        }
+        let mut ends = Ends(Some(ended));
+        if let Ok(told) = told.await {
+            let _ = ends.0.take().map(|ended| ended.send(told));
+        }
+    }
+
+    #[test]
+    fn what_was_taken_is_done_unless_the_shutdown_is_forced() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        for (is_forced, expected) in [(false, "done"), (true, "dropped")] {
+            let heard = runtime.block_on(async {
+                let shutdown = Shutdown::new();
+                let (tell, told) = oneshot::channel();
+                let (ended, heard) = oneshot::channel();
+                let finishing = finish(tokio::spawn(work(told, ended)), shutdown.subscribe());
+                let operator = async {
+                    shutdown.advance(Phase::Draining);
+                    // However often the task is looked at meanwhile.
+                    for _ in 0..100 {
+                        task::yield_now().await;
+                    }
+                    if is_forced {
+                        shutdown.advance(Phase::Forced);
+                    } else {
+                        tell.send("done").unwrap();
+                    }
+                    heard.await.unwrap()
+                };
+                let ((), heard) = tokio::join!(finishing, operator);
+                heard
+            });
+            assert_eq!(heard, expected);
+        }
     }
 }

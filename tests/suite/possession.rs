@@ -3,9 +3,12 @@
 use std::{fmt::Write as _, fs, thread, time::Instant};
 
 use keygate::keys::digest::KeyDigest;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, GUARD, Gateway, Message, Upstream, store_place::StorePlace};
+use crate::harness::{
+    Client, GUARD, Gateway, Message, Postgres, TcpProxy, Upstream, store_place::StorePlace,
+};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -183,11 +186,52 @@ fn who_reports_too_much_waits_and_others_do_not() {
 #[test]
 fn a_key_of_a_database_ends_on_every_replica() {
     let place = StorePlace::sqlite();
-    let create =
-        ["keys", "create", "--name", "CI", "--scope", "read", "--all-projects", "--expires", "never"];
-    let secret = place.run(&create).expect_success().stdout.trim().to_owned();
+    let url = place.url.clone().unwrap();
+    a_key_ends_on_every_replica(&place, &url);
+}
+
+/// As the guide tells: each command by the role that it is for, and gateways that are asked by `keygate_console`.
+#[test]
+fn a_key_of_postgresql_ends_on_every_replica_by_the_role_that_may() {
+    let server = Postgres::start();
+    let (place, database) = with_roles(&server);
+    a_key_ends_on_every_replica(&place, &server.url_as("keygate_console", &database));
+    // A gateway whose role may only read says so, and goes on.
+    let secret = create(&place);
     let upstream = Upstream::answering(OK);
-    let keys = format!("{{database: '{}'}}", place.url.clone().unwrap());
+    let keys = format!("{{database: '{}'}}", server.url_as("keygate_gateway", &database));
+    let gate = Gateway::start(&[("keygate.yaml", &config(&upstream.url(), &keys, ""))]);
+    assert_eq!(show(&gate, &secret).status(), 202);
+    let told = gate.wait_for_line("a key that somebody has shown could not be revoked");
+    assert!(told.contains("this role may not do that") && !told.contains(&secret), "{told}");
+    assert_eq!(verdict(&gate, &secret), "ok");
+}
+
+/// An empty database with the roles of the guide, and commands that run as `keygate_admin`.
+fn with_roles(server: &Postgres) -> (StorePlace, String) {
+    const ROLES: &str = include_str!("../../deploy/postgres/roles.sql");
+    let database = server.create_named_database();
+    let by = |role: &str| StorePlace {
+        folder: tempfile::tempdir().unwrap(),
+        url: Some(server.url_as(role, &database)),
+    };
+    server.psql(&database, ROLES);
+    by("keygate_owner").run(&["migrate"]).expect_success();
+    server.psql(&database, ROLES);
+    (by("keygate_admin"), database)
+}
+
+/// The secret of a new key; nobody waits for gateways, of which none may run.
+fn create(place: &StorePlace) -> String {
+    let what = ["--name", "CI", "--scope", "read", "--all-projects", "--expires", "never"];
+    let create = [&["keys", "create", "--wait", "0"][..], &what].concat();
+    place.run(&create).expect_success().stdout.trim().to_owned()
+}
+
+fn a_key_ends_on_every_replica(place: &StorePlace, url: &str) {
+    let secret = create(place);
+    let upstream = Upstream::answering(OK);
+    let keys = format!("{{database: '{url}'}}");
     let start = || Gateway::start(&[("keygate.yaml", &config(&upstream.url(), &keys, ""))]);
     let (first, second) = (start(), start());
     assert_eq!((&*verdict(&first, &secret), &*verdict(&second, &secret)), ("ok", "ok"));
@@ -199,6 +243,54 @@ fn a_key_of_a_database_ends_on_every_replica() {
         assert!(told.contains(expected), "{told}");
     }
     assert!(!told.contains(&secret));
+}
+
+/// `keygate serve` behind a network that the database is beyond, and a key that it serves.
+fn beyond_a_network(more: &str) -> (Postgres, StorePlace, TcpProxy, Gateway, Upstream, String) {
+    let server = Postgres::start();
+    let (place, database) = with_roles(&server);
+    let secret = create(&place);
+    let network = TcpProxy::before(server.address());
+    let url = format!("postgres://keygate_console@{}/{database}?sslmode=disable", network.address());
+    let upstream = Upstream::answering(OK);
+    let config = config(&upstream.url(), &format!("{{database: '{url}'}}"), more);
+    let gate = Gateway::start(&[("keygate.yaml", &config)]);
+    assert_eq!(verdict(&gate, &secret), "ok");
+    (server, place, network, gate, upstream, secret)
+}
+
+#[test]
+fn what_was_accepted_is_done_before_the_end_once_the_database_is_back() {
+    let (_server, place, network, mut gate, _upstream, secret) =
+        beyond_a_network("shutdown: {delay: 0s, deadline: 1h}");
+    network.refuse();
+    assert_eq!(show(&gate, &secret).status(), 202);
+    gate.signal(Signal::TERM);
+    gate.wait_for_line("stopping: not ready any more");
+    network.accept();
+    let (status, output) = gate.wait();
+    assert!(status.success(), "{output}");
+    let listed = place.run(&["keys", "list", "--status", "revoked"]).expect_success().stdout;
+    assert_eq!(listed.lines().count(), 2, "{listed}\n{output}");
+}
+
+#[test]
+fn what_is_not_done_at_the_deadline_is_told() {
+    let (_server, place, network, mut gate, _upstream, secret) =
+        beyond_a_network("shutdown: {delay: 0s, deadline: 1s}");
+    network.refuse();
+    let shown = format!("{secret}\n{}", secret.replace("live", "test"));
+    assert_eq!(show(&gate, &shown).status(), 202);
+    assert_eq!(show_from(&gate, "192.0.2.2", "", &secret).status(), 202);
+    gate.signal(Signal::TERM);
+    let (_, output) = gate.wait();
+    for (client, keys) in [("192.0.2.1", 2), ("192.0.2.2", 1)] {
+        let told = output.lines().find(|line| line.contains("was not revoked") && line.contains(client));
+        assert!(told.is_some_and(|line| line.contains(&format!("keys={keys}"))), "{output}");
+    }
+    assert!(!output.contains(&secret), "{output}");
+    let listed = place.run(&["keys", "list", "--status", "active"]).expect_success().stdout;
+    assert_eq!(listed.lines().count(), 2, "{listed}");
 }
 
 #[test]

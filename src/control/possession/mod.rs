@@ -8,6 +8,7 @@
 mod throttle;
 
 use std::{
+    iter,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -47,9 +48,13 @@ pub struct Possession {
     throttle: Mutex<Throttle>,
 }
 
-/// Reports that were taken, for whoever revokes.
+/// Reports that were taken, for whoever revokes. What is not done when it is dropped is told to the operator.
 #[derive(Debug)]
-pub struct Reports(mpsc::Receiver<Report>);
+pub struct Reports {
+    taken: mpsc::Receiver<Report>,
+    /// What is left of the report at hand.
+    at_hand: Option<Report>,
+}
 
 /// Keys that somebody has shown.
 #[derive(Debug)]
@@ -71,7 +76,7 @@ impl Possession {
     /// Takes reports, and gives them to the other half.
     pub fn new() -> (Self, Reports) {
         let (reports, taken) = mpsc::channel(WAITING_MAX);
-        (Self { reports, throttle: Mutex::default() }, Reports(taken))
+        (Self { reports, throttle: Mutex::default() }, Reports { taken, at_hand: None })
     }
 
     /// Takes the report of the keys with these digests from `address`. Never waits, and does the same whatever they are.
@@ -95,8 +100,11 @@ impl Reports {
     /// Revokes what is reported, one after the other, until nobody reports any more. While the store is away, what was
     /// taken waits, and soon no more is taken.
     pub async fn revoke_all(mut self, kept: Kept, live: Live, clock: Arc<dyn Clock>) {
-        while let Some(Report { digests, address }) = self.0.recv().await {
-            for digest in digests {
+        loop {
+            self.at_hand = self.taken.recv().await;
+            let Some(Report { digests, address }) = &mut self.at_hand else { return };
+            let address = *address;
+            while let Some(digest) = digests.last().copied() {
                 let config = &live.current().config;
                 let administration = Administration {
                     kept: kept.clone(),
@@ -107,6 +115,19 @@ impl Reports {
                     submission: None,
                 };
                 settle(&administration, digest, &*clock).await;
+                digests.pop();
+            }
+        }
+    }
+}
+
+impl Drop for Reports {
+    fn drop(&mut self) {
+        let waiting = iter::from_fn(|| self.taken.try_recv().ok());
+        for Report { digests, address } in self.at_hand.take().into_iter().chain(waiting) {
+            if !digests.is_empty() {
+                let keys = digests.len();
+                tracing::error!(keys, client = ?address, "what somebody has shown was not revoked before the end; ask them which keys it was");
             }
         }
     }
