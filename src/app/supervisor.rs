@@ -169,7 +169,16 @@ fn watchdog(microseconds: Option<String>, of: Option<String>, own: u32) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use std::{path::Path, sync::Arc};
+
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::{
+        app::BUILD,
+        config::{self, Surroundings},
+        live::Published,
+    };
 
     #[test]
     fn the_watchdog_is_ours_where_it_names_nobody_else() {
@@ -188,6 +197,54 @@ mod tests {
         ] {
             assert_eq!(watchdog(microseconds.clone(), of.clone(), 7), expected, "{microseconds:?} {of:?}");
         }
+    }
+
+    #[test]
+    fn nobody_hears_of_life_while_a_worker_hangs() {
+        let text = "version: 1\nlisten: {address: 127.0.0.1:8080}\nkeys: {file: keys.yaml}\n\
+                    upstreams: {api: {url: 'http://127.0.0.1:9000'}}\nroutes: [{path: /, access: public}]\n";
+        let surroundings = Surroundings::of_process("keygate");
+        let config = config::parse(Path::new("keygate.yaml"), text.as_bytes(), &surroundings).result.unwrap();
+        let live = Live::new(Published { revision: 1, config: Arc::new(config), keys: None });
+        let (ours, manager) = UnixDatagram::pair().unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let hear = || {
+            let mut buffer = [0; 100];
+            manager.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec())
+        };
+        let supervisor = Supervisor { socket: Some(ours), watchdog: Some(Duration::from_millis(3)) };
+        let (mut well, mut hanging) = (live.enforcer(), live.enforcer());
+        let metrics = Metrics::new(BUILD, Timestamp::UNIX_EPOCH);
+        let gateway = Gateway { live, metrics, shutdown: Shutdown::new() };
+        let answering = async {
+            loop {
+                let asked = well.next().await;
+                well.done(asked, 0);
+            }
+        };
+        let watching = async {
+            let mut look = every(Duration::from_millis(1));
+            for _ in 0..3 {
+                let asked = hanging.next().await;
+                // It hangs, for longer than the manager waits.
+                for _ in 0..20 {
+                    look.tick().await;
+                    assert_eq!(hear(), None);
+                }
+                hanging.done(asked, 0);
+                while hear().is_none() {
+                    look.tick().await;
+                }
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            tokio::select! {
+                () = supervisor.tell_life(&gateway) => panic!("it goes on for as long as the process"),
+                () = answering => panic!("the worker goes on"),
+                () = watching => {}
+            }
+        });
     }
 
     #[test]

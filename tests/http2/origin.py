@@ -84,6 +84,8 @@ class Connection:
         self.changed = threading.Condition(self.lock)
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
         self.requests, self.settings, self.goaways, self.pongs = {}, {}, [], 0
+        # Questions whether it is there, and whether it says so.
+        self.pings, self.answers_pings = 0, True
         self.window, self.initial_window, self.closed = 65535, 65535, False
         self.opens_windows = origin.opens_windows
 
@@ -150,7 +152,9 @@ class Connection:
                 if "ACK" in frame.flags:
                     self.pongs += 1
                 else:
-                    self.send(frames.PingFrame(0, opaque_data=frame.opaque_data, flags=["ACK"]))
+                    self.pings += 1
+                    if self.answers_pings:
+                        self.send(frames.PingFrame(0, opaque_data=frame.opaque_data, flags=["ACK"]))
             elif isinstance(frame, frames.WindowUpdateFrame):
                 if frame.stream_id == 0:
                     self.window += frame.window_increment

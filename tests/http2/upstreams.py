@@ -526,6 +526,35 @@ def late(world):
     world.serves()
 
 
+def frozen_acts():
+    def frozen(request):
+        # The first connection says nothing more.
+        if request.connection is not request.connection.origin.connections[0]:
+            request.whole().answer()
+
+    return {"/any/frozen": frozen}
+
+
+def frozen(world):
+    """Where an answer is owed and nothing comes, the upstream is asked whether it is there (PING, RFC 9113 §6.7). One that does not
+    say so is given up: a request that may be sent twice goes to another connection, another fails."""
+    world.serves()
+    connection = world.origin.connections[0]
+    connection.answers_pings = False
+    peer = world.peer()
+    once = peer.headers(head("/any/frozen", method="POST"))
+    again = peer.headers(head("/any/frozen"))
+    connection.until(lambda: connection.pings == 1)
+    assert not connection.closed
+    answer = peer.answer(once)
+    assert answer.status == 502, answer
+    answer = peer.answer(again)
+    assert (answer.status, bytes(answer.body)) == (200, b"ok"), answer
+    connection.until(lambda: connection.closed)
+    assert connection.pings == 1 and len(world.origin.connections) == 2
+    world.serves()
+
+
 def unready(world):
     """An upstream that says nothing at all is given up after `connect`, for everybody who waits for it."""
     peers = [world.peer() for _ in range(5)]
@@ -587,6 +616,7 @@ ACTS = {
     "ends": end_acts,
     "cut": end_acts,
     "late": end_acts,
+    "frozen": frozen_acts,
 }
 SETTINGS = {"crowd": {3: 5}}
 PROTOCOLS = {

@@ -78,6 +78,11 @@ fn silence_has_its_limits() {
 }
 
 #[test]
+fn an_upstream_that_does_not_say_that_it_is_there_is_given_up() {
+    clear("frozen", "timeouts: {first_byte: 10m, idle: 10m}");
+}
+
+#[test]
 fn an_upstream_that_is_wrong_harms_nobody() {
     wrong("hostile");
 }
@@ -107,7 +112,7 @@ fn a_server_of_node_is_understood_by_curl_in_both_versions() {
 /// Runs a scenario with an upstream that is spoken to in HTTP/2 without asking; `api` is what it has beside that.
 fn clear(scenario: &str, api: &str) {
     // Where it matters which connection is used again, there is one worker.
-    let workers = if ["retries", "leaving"].contains(&scenario) { 1 } else { 2 };
+    let workers = if ["retries", "leaving", "frozen"].contains(&scenario) { 1 } else { 2 };
     in_clear(Script::start("http2/upstreams.py", &[scenario]), api, workers);
 }
 
