@@ -9,7 +9,8 @@ import threading
 import hpack
 import hyperframe.frame as frames
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+from frame_reader import PREFACE, FrameReader
+
 GUARD = 30
 
 
@@ -75,14 +76,15 @@ class Request:
         self.connection.send(frames.RstStreamFrame(self.stream, error_code=code))
 
 
-class Connection:
+class Connection(FrameReader):
     """One connection of the gateway."""
 
     def __init__(self, origin, peer):
-        self.origin, self.socket = origin, peer
+        super().__init__(peer)
+        self.origin = origin
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
-        self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
+        self.encoder = hpack.Encoder()
         self.requests, self.settings, self.goaways, self.pongs = {}, {}, [], 0
         # Questions whether it is there, and whether it says so.
         self.pings, self.answers_pings = 0, True
@@ -184,33 +186,6 @@ class Connection:
             self.changed.notify_all()
         if begun:
             self.origin.begin(begun)
-
-    def read_block(self, frame):
-        block = bytes(frame.data)
-        while "END_HEADERS" not in frame.flags:
-            frame = self.read_frame()
-            block += frame.data
-        return [(str(name), str(value)) for name, value in self.decoder.decode(block)]
-
-    def read_frame(self):
-        head = self.read(9)
-        if head is None:
-            return None
-        frame, length = frames.Frame.parse_frame_header(memoryview(head))
-        body = self.read(length)
-        if body is None:
-            return None
-        frame.parse_body(memoryview(body))
-        return frame
-
-    def read(self, length):
-        data = b""
-        while len(data) < length:
-            received = self.socket.recv(length - len(data))
-            if not received:
-                return None
-            data += received
-        return data
 
 
 class Origin:

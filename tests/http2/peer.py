@@ -7,7 +7,7 @@ import ssl
 import hpack
 import hyperframe.frame as frames
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+from frame_reader import PREFACE, FrameReader
 
 
 @dataclasses.dataclass
@@ -23,25 +23,26 @@ class Answer:
     reset: int | None = None
 
 
-class Peer:
+class Peer(FrameReader):
     """A client. `window` is what each stream may receive ahead; windows are opened again unless `reads` is false."""
 
     def __init__(self, address, window=65535, reads=True, acknowledges=True, tls=False):
         host, port = address.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=20)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = socket.create_connection((host, int(port)), timeout=20)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             context.set_alpn_protocols(["h2"])
-            self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
-            assert self.socket.selected_alpn_protocol() == "h2"
-        self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
+            connection = context.wrap_socket(connection, server_hostname="localhost")
+            assert connection.selected_alpn_protocol() == "h2"
+        super().__init__(connection)
+        self.encoder = hpack.Encoder()
         self.reads, self.acknowledges = reads, acknowledges
         self.answers, self.settings, self.pongs = {}, {}, 0
         self.goaways, self.closed = [], False
         self.connection_window, self.windows, self.initial_window = 65535, {}, 65535
-        self.input, self.unanswered_pings, self.next_stream = b"", [], 1
+        self.unanswered_pings, self.next_stream = [], 1
         self.socket.sendall(PREFACE)
         self.send(frames.SettingsFrame(0, settings={4: window, 2: 0}))
 
@@ -146,36 +147,6 @@ class Peer:
             answer.interims.append((int(status), fields[1:]))
         else:
             answer.status, answer.fields = int(status), fields[1:]
-
-    def read_block(self, frame):
-        block = bytes(frame.data)
-        while "END_HEADERS" not in frame.flags:
-            frame = self.read_frame()
-            block += frame.data
-        return [(str(name), str(value)) for name, value in self.decoder.decode(block)]
-
-    def read_frame(self):
-        head = self.read(9)
-        if head is None:
-            return None
-        frame, length = frames.Frame.parse_frame_header(memoryview(head))
-        body = self.read(length)
-        if body is None:
-            return None
-        frame.parse_body(memoryview(body))
-        return frame
-
-    def read(self, length):
-        while len(self.input) < length:
-            try:
-                received = self.socket.recv(65536)
-            except ConnectionResetError:
-                received = b""
-            if not received:
-                return None
-            self.input += received
-        taken, self.input = self.input[:length], self.input[length:]
-        return taken
 
     def answer(self, stream):
         """What came on the stream, once it ended, was reset, or the connection closed."""
