@@ -81,6 +81,8 @@ pub struct AdminService {
     pub certificates: Option<Arc<CertificateStore>>,
     /// Connections at once.
     pub connections: usize,
+    /// What the log calls it.
+    pub name: &'static str,
 }
 
 /// [`CONNECTIONS_MAX`], or less where only `open_files` may be open: these come out of what clients leave free.
@@ -91,12 +93,13 @@ pub fn connections_within(open_files: usize) -> usize {
 /// Answers on `listener` until the phase is [`Phase::Draining`]; then requests under way end, until [`Phase::Forced`].
 /// A handler finds who asks as the extension [`Peer`](super::guard::Peer).
 pub async fn serve(mut listener: Listener, service: AdminService, mut phases: PhaseReceiver) {
-    let AdminService { router, guard, certificates, connections } = service;
+    let AdminService { router, guard, certificates, connections, name } = service;
     let door = Door {
         router: router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
         guard: Arc::new(guard),
         certificates,
         phases: phases.clone(),
+        name,
     };
     let mut tasks = JoinSet::new();
     let mut open = OpenConnections { most: connections, open: Vec::new() };
@@ -207,6 +210,7 @@ struct Door {
     guard: Arc<Guard>,
     certificates: Option<Arc<CertificateStore>>,
     phases: PhaseReceiver,
+    name: &'static str,
 }
 
 impl Door {
@@ -233,7 +237,9 @@ impl Door {
         match timeout(HEAD_TIMEOUT, self.secure(stream)).await {
             Ok(Ok(stream)) => self.speak(stream, Ends { peer, local }, activity).await,
             Ok(Err(error)) => LINES.speak(|suppressed| {
-                tracing::info!(suppressed, client = %peer, %error, "no TLS connection with a client of the admin listener");
+                tracing::info!(
+                    suppressed, client = %peer, %error, "no TLS connection with a client of the {} listener", self.name
+                );
             }),
             Err(_) => {}
         }
@@ -254,8 +260,13 @@ impl Door {
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES_MAX);
         let mut phases = self.phases.clone();
-        let requests =
-            Requests { router: self.router, guard: self.guard, ends, activity: Arc::clone(&activity) };
+        let requests = Requests {
+            router: self.router,
+            guard: self.guard,
+            ends,
+            activity: Arc::clone(&activity),
+            name: self.name,
+        };
         let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(requests));
         let mut connection = pin!(connection);
         let served = async {
@@ -279,6 +290,7 @@ struct Requests {
     guard: Arc<Guard>,
     ends: Ends,
     activity: Arc<Activity>,
+    name: &'static str,
 }
 
 impl<B> Service<Request<B>> for Requests
@@ -308,7 +320,7 @@ impl Requests {
         let answer = match self.guard.admit(&head, &self.ends) {
             Ok(peer) => {
                 head.extensions.insert(peer);
-                handle(self.router, head, body).await
+                handle(self.router, head, body, self.name).await
             }
             Err(problem) => Err(problem),
         };
@@ -319,7 +331,7 @@ impl Requests {
 }
 
 /// What the handler answers, in time and without a panic.
-async fn handle(router: Router, head: request::Parts, body: Body) -> Result<Response, Problem> {
+async fn handle(router: Router, head: request::Parts, body: Body, name: &str) -> Result<Response, Problem> {
     let (method, path) = (head.method.clone(), head.uri.path().to_owned());
     let patience = patience(head.uri.query());
     // Nothing that outlives the request is left half changed: what handlers share is behind locks and transactions.
@@ -327,11 +339,11 @@ async fn handle(router: Router, head: request::Parts, body: Body) -> Result<Resp
     match timeout(patience, handler).await {
         Ok(Ok(Ok(answer))) => Ok(answer),
         Ok(Err(_)) => {
-            tracing::error!(%method, path, "a request to the admin listener panicked; please report this");
+            tracing::error!(%method, path, "a request to the {name} listener panicked; please report this");
             Err(internal())
         }
         Err(_) => {
-            tracing::warn!(%method, path, ?patience, "a request to the admin listener took too long");
+            tracing::warn!(%method, path, ?patience, "a request to the {name} listener took too long");
             Err(too_slow())
         }
     }

@@ -30,6 +30,8 @@ const BLOCKING_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct AdminThreadParts {
     /// What the thread is called.
+    pub thread: &'static str,
+    /// What the log calls the listener.
     pub name: &'static str,
     /// Where it listens.
     pub socket: ListeningSocket,
@@ -58,7 +60,7 @@ impl AdminThread {
         parts: AdminThreadParts,
         router: impl FnOnce() -> (Router, Option<task::JoinHandle<()>>) + Send + 'static,
     ) -> io::Result<Self> {
-        let AdminThreadParts { name, socket, guard, certificates, connections, shutdown } = parts;
+        let AdminThreadParts { thread, name, socket, guard, certificates, connections, shutdown } = parts;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _entered = runtime.enter();
@@ -66,7 +68,7 @@ impl AdminThread {
         };
         let serve = async move {
             let (router, beside) = router();
-            let service = AdminService { router, guard, certificates, connections };
+            let service = AdminService { router, guard, certificates, connections, name };
             serve(listener, service, shutdown.subscribe()).await;
             if let Some(beside) = beside {
                 finish(beside, shutdown.subscribe()).await;
@@ -78,7 +80,7 @@ impl AdminThread {
             runtime.block_on(serve);
             runtime.shutdown_timeout(BLOCKING_PATIENCE);
         };
-        thread::Builder::new().name(name.to_owned()).spawn(run).map(Self)
+        thread::Builder::new().name(thread.to_owned()).spawn(run).map(Self)
     }
 
     /// Waits until every request has ended, or the shutdown is forced. An error is the panic of the thread.

@@ -76,8 +76,8 @@ impl AdminDoor {
     ) -> Result<AdminThread, StartError> {
         let guard = Guard::new(&self.config, &self.address);
         let connections = connections_within(open_files);
-        let (name, socket) = ("keygate-admin", self.socket);
-        let parts = AdminThreadParts { name, socket, guard, certificates, connections, shutdown };
+        let (thread, name, socket) = ("keygate-admin", "admin", self.socket);
+        let parts = AdminThreadParts { thread, name, socket, guard, certificates, connections, shutdown };
         let (kept, accounts) = kept(&sources)?;
         let SessionLifetimes { idle, absolute } = self.config.sessions;
         let signed = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);

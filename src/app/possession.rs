@@ -47,8 +47,8 @@ impl PossessionDoor {
         let Self { config, socket, .. } = self;
         let guard = Guard::open(config.tls.is_some(), config.trusted_proxies);
         let connections = connections_within(open_files);
-        let name = "keygate-revoke";
-        let parts = AdminThreadParts { name, socket, guard, certificates, connections, shutdown };
+        let (thread, name) = ("keygate-revoke", "revocation");
+        let parts = AdminThreadParts { thread, name, socket, guard, certificates, connections, shutdown };
         let (kept, _) = kept(sources)?;
         let live = sources.live.clone();
         let router = move || {

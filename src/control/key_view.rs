@@ -54,6 +54,9 @@ pub struct KeyView {
     pub revoked_by: Option<String>,
     /// Why.
     pub revoked_reason: Option<String>,
+    /// The file that says so, where the key file does not yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation_kept_in: Option<String>,
     /// Until when the secret before the last rotation works, while it does.
     pub previous_secret_until: Option<String>,
     /// What it may do now: nothing unless its status is active.
@@ -133,6 +136,7 @@ impl KeyView {
             key.organization.as_ref().or(owner.as_ref().and_then(|owner| owner.organization.as_ref()));
         let only = Some(&work.organizations[..]).filter(|all| all.len() == 1).and_then(<[_]>::first);
         let previous = key.previous.as_ref().map(|previous| previous.until).filter(|until| *until > now);
+        let kept_in = work.transaction.revocation_kept_in(&key.id);
         Self {
             id: key.id.to_string(),
             name: key.name.as_ref().map(ToString::to_string),
@@ -155,6 +159,7 @@ impl KeyView {
                 .as_ref()
                 .and_then(|revoked| revoked.reason.as_ref())
                 .map(ToString::to_string),
+            revocation_kept_in: kept_in.map(|path| path.display().to_string()),
             previous_secret_until: previous.map(instant),
             effective: effective(listed, status, work, rules),
             uses: usage.map(|usage| uses(key, usage)),

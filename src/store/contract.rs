@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 pub use super::limit_claims::{CLAIMS_READ, FleetLimits, LIVE_WITHIN, LimitClaim};
 pub use super::query::{KeyCursor, KeyQuery, OwnedKey, PersonQuery, Remembered, Submission};
+pub use super::right::Right;
 use super::{accounts::Accounts, file::FileProblem};
 pub use crate::keys::tally::KeyTally;
 use crate::{
@@ -97,6 +98,11 @@ pub enum Access {
 
 /// A look at the records, or a change of them. Dropped without commit, it never was.
 pub trait Transaction: Send + fmt::Debug {
+    /// The file that says that the key `id` is revoked, where its record alone does not. Then the key is shown as revoked.
+    fn revocation_kept_in(&self, _: &KeyId) -> Option<Arc<Path>> {
+        None
+    }
+
     /// What is wrong with key files, so that records of them may be missing and only revocations are taken. A
     /// database is never wrong.
     fn wrong_files(&self) -> Vec<FileProblem> {
@@ -341,6 +347,9 @@ pub trait Database: Store {
 
     /// Where it stands.
     fn head(&self) -> Task<'_, Head>;
+
+    /// That it can be reached and gives this process `right`. Changes nothing and waits for no writer.
+    fn demand_right(&self, right: Right) -> Task<'_, ()>;
 
     /// Gives every record to `intake`, as of one revision: organizations, then people, then keys in any order.
     fn load<'a>(&'a self, intake: &'a mut (dyn Intake + Send)) -> Task<'a, Head>;

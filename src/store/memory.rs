@@ -18,8 +18,8 @@ use super::{
     contract::{
         Access, Acknowledgement, AuditCursor, AuditFilter, AuditFrom, AuditPage, AuditRecord, Changes,
         Checksum, Committed, Database, Feed, FleetLimits, Head, Heartbeat, Intake, KeyQuery, KeyTally,
-        LimitClaim, OwnedKey, PersonQuery, Remembered, Replica, RevokedBefore, ScopeUse, Signals, Since,
-        Store, StoreError, Submission, Taken, Task, Transaction, UsageRow,
+        LimitClaim, OwnedKey, PersonQuery, Remembered, Replica, RevokedBefore, Right, ScopeUse, Signals,
+        Since, Store, StoreError, Submission, Taken, Task, Transaction, UsageRow,
     },
     memory_accounts::MemoryAccounts,
     query::Membership,
@@ -472,6 +472,10 @@ impl Database for MemoryDatabase {
 
     fn head(&self) -> Task<'_, Head> {
         done(self.records().head())
+    }
+
+    fn demand_right(&self, _: Right) -> Task<'_, ()> {
+        done(())
     }
 
     fn load<'a>(&'a self, intake: &'a mut (dyn Intake + Send)) -> Task<'a, Head> {

@@ -29,6 +29,7 @@ pub mod read;
 pub mod record_yaml;
 pub mod records_in_force;
 pub mod replace;
+pub mod right;
 mod scan;
 pub mod snapshot_file;
 pub mod sql;

@@ -90,16 +90,33 @@ impl StateFolder {
     /// Where the file cannot be read or any other line is not one of ours: then none is forgotten in silence.
     pub fn load_revocations(&self) -> Result<SeenRevocations, StateError> {
         let _lock = self.lock().map_err(|error| self.error(LOCK, &error))?;
-        let text = match std::fs::read(self.path.join(REVOCATIONS)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SeenRevocations::new()),
-            Err(error) => return Err(self.error(REVOCATIONS, &error)),
-        };
-        let lines = self.parse_revocations(&text)?;
+        let lines = self.read_lines()?;
         if lines.is_torn || lines.count > lines.seen.len() {
             self.compact(&lines.seen)?;
         }
         Ok(lines.seen)
+    }
+
+    /// As [`StateFolder::load_revocations`], for those who only read: nothing is created, mended or waited for. A line that is being
+    /// appended is not seen yet.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_revocations(&self) -> Result<SeenRevocations, StateError> {
+        Ok(self.read_lines()?.seen)
+    }
+
+    /// Where revocations are.
+    pub fn revocations_path(&self) -> PathBuf {
+        self.path.join(REVOCATIONS)
+    }
+
+    fn read_lines(&self) -> Result<Lines, StateError> {
+        match std::fs::read(self.revocations_path()) {
+            Ok(text) => self.parse_revocations(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Lines::default()),
+            Err(error) => Err(self.error(REVOCATIONS, &error)),
+        }
     }
 
     fn compact(&self, seen: &SeenRevocations) -> Result<(), StateError> {
@@ -152,7 +169,7 @@ impl StateFolder {
     /// Whether the lines were appended: not to a file that ends within a line.
     fn append(&self, lines: &str) -> io::Result<bool> {
         let _lock = self.lock()?;
-        let path = self.path.join(REVOCATIONS);
+        let path = self.revocations_path();
         let is_new = !path.exists();
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
         let length = file.metadata()?.len();

@@ -450,7 +450,8 @@ impl Admin {
         let ListenAddress::Tcp(address) = bound.address else { panic!("asked for TCP") };
         let shutdown = Shutdown::new();
         let parts = AdminThreadParts {
-            name: "keygate-admin",
+            thread: "keygate-admin",
+            name: "admin",
             socket: bound.sockets.pop().unwrap(),
             guard,
             certificates: None,

@@ -5,6 +5,7 @@ mod comparison;
 mod management;
 mod observation;
 mod openapi;
+mod rights;
 mod undone;
 
 use std::path::PathBuf;
@@ -99,6 +100,7 @@ impl Check {
             warnings.extend(undone::since_seen(deployment));
             warnings.extend(management::without_effect(deployment));
             warnings.extend(observation::of(deployment));
+            warnings.extend(rights::missing(deployment));
         }
         if let Some(old) = &self.against {
             let Reading { deployment: before, problems: wrong, .. } = Reading::of(old);

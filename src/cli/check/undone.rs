@@ -32,10 +32,8 @@ pub(super) fn since(before: &Deployment, after: &Deployment) -> Vec<Finding> {
 
 /// The revocations that gateways saw, as the `state:` folder keeps them, and that the key files take back.
 pub(super) fn since_seen(deployment: &Deployment) -> Vec<Finding> {
-    let Some(path) = deployment.config.state.as_deref().filter(|path| path.is_dir()) else {
-        return Vec::new();
-    };
-    let seen = match StateFolder::open(path).and_then(|folder| folder.load_revocations()) {
+    let Some(path) = deployment.config.state.as_deref() else { return Vec::new() };
+    let seen = match StateFolder::to_read(path).read_revocations() {
         Ok(seen) => seen,
         Err(error) => {
             let message = format!("{}; {}", error.message, error.remedy);

@@ -85,12 +85,26 @@ impl List {
             Output::Json => answer_json(&keys),
             Output::Table => answer(&table(&keys)),
         }
+        tell_unwritten(&keys);
         if listing.has_more {
             tell(&format!(
                 "these are the first {limit}; --limit or --all shows more, --owner, --project, --plan and --status fewer"
             ));
         }
         Ok(tell_wrong(&work))
+    }
+}
+
+/// Tells which keys are shown as revoked although their file does not say so.
+fn tell_unwritten(keys: &[KeyView]) {
+    let unwritten = keys.iter().filter_map(|key| Some((&key.id, key.revocation_kept_in.as_ref()?)));
+    let (ids, files): (Vec<_>, Vec<_>) = unwritten.unzip();
+    if let Some(file) = files.first() {
+        let ids: Vec<_> = ids.into_iter().map(String::as_str).collect();
+        tell(&format!(
+            "revoked by {file}, not yet by the key file: {}; write it there by `keygate keys revoke ID`",
+            ids.join(", ")
+        ));
     }
 }
 

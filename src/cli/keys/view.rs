@@ -48,6 +48,7 @@ pub(super) fn fields(view: &KeyView) -> String {
         ("revoked", view.revoked_at.clone()),
         ("revoked by", view.revoked_by.clone()),
         ("reason", view.revoked_reason.clone()),
+        ("known from", view.revocation_kept_in.as_ref().map(|file| format!("{file}, not yet the key file"))),
         ("old secret until", view.previous_secret_until.clone()),
         ("last used", used),
         ("uses", count(view).map(|count| count.to_string())),

@@ -10,7 +10,7 @@ use crate::{
     yaml::{Field, OneOrMany},
 };
 
-/// The listener where whoever shows a whole key ends it. A change needs a restart.
+/// The listener where whoever shows a whole key ends it; with key files it needs `state:`. A change needs a restart.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Possession {

@@ -15,6 +15,7 @@ mod upstream;
 
 use std::{num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
+use self::possession::{Keeps, possession};
 pub use self::upstream::is_link_local;
 use super::{
     address::ListenAddress,
@@ -48,11 +49,13 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
     let health = listen::health(&raw.health, &listeners, findings);
     let admin = admin::admin(&raw.admin, &listeners, health, folder, findings);
 
+    let keys = keys(&raw.keys, folder, findings);
     let possession = {
         let health = health.map(ListenAddress::Tcp);
         let addresses = listeners.iter().map(|listener| &listener.address);
         let taken = addresses.chain(&health).chain(admin.as_ref().map(|admin| &admin.address));
-        possession::possession(raw.revocation_by_possession.as_ref(), taken, folder, findings)
+        let keeps = Keeps::of(raw.state.is_some(), keys.as_ref());
+        possession(raw.revocation_by_possession.as_ref(), taken, keeps, folder, findings)
     };
 
     let credentials = credentials(raw.credential.as_ref(), findings);
@@ -85,7 +88,6 @@ pub(super) fn resolve(raw: &File, folder: &Folder<'_>, findings: &mut Findings<'
     }
 
     let brand = brand(raw);
-    let keys = keys(&raw.keys, folder, findings);
     let error_templates = answer::error_templates(raw.errors.as_ref(), findings);
     let access_log = answer::access_log(raw.access_log.as_deref(), folder, findings);
     let shutdown = shutdown(raw.shutdown.as_deref(), findings);

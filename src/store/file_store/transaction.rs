@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    path::Path,
     sync::Arc,
 };
 
@@ -10,7 +11,7 @@ use super::{
     difference::{self, FieldChange, ProjectsChange, patch},
     done,
     list_edit::{extend, items_called},
-    records::{digests, find_person, right, sorted, told, wrong_files},
+    records::{digests, find_person, recall, right, sorted, told, wrong_files},
     rules_of,
     served::aside,
 };
@@ -33,6 +34,7 @@ use crate::{
         record_yaml,
         replace::ReplaceError,
         scan::Scan,
+        state::StateFolder,
     },
     yaml::{
         Limits, Node,
@@ -62,6 +64,8 @@ pub(super) struct FileTransaction {
     keys: Vec<KeyRecord>,
     /// Those that no file holds yet.
     new: NewRecords,
+    /// Keys that only the `state:` folder says are revoked.
+    recalled: HashSet<KeyId>,
     edit: Option<FileEdit>,
 }
 
@@ -95,6 +99,7 @@ impl FileTransaction {
             people: sorted(right(&files).flat_map(|file| &file.people), |one| &one.id),
             keys: sorted(right(&files).flat_map(|file| &file.keys), |one| &one.id),
             new: NewRecords::default(),
+            recalled: HashSet::new(),
             edit: None,
             options,
             files,
@@ -106,6 +111,8 @@ impl FileTransaction {
             transaction.wrong =
                 together.into_iter().map(|problem| FileProblem::of_file(&path, problem, "")).collect();
         }
+        let Self { options, keys, wrong, .. } = &mut transaction;
+        transaction.recalled = recall(options.state.as_deref(), keys, wrong);
         Ok(transaction)
     }
 
@@ -322,8 +329,11 @@ impl FileTransaction {
         let known = self.keys.binary_search_by_key(id, |key| key.id).ok();
         if !self.new.keys.contains(id) {
             let Some(file) = self.file_with("keys", id.as_str()) else { return self.none() };
-            if let Some(before) = self.write_revocation(file, id, revocation)? {
-                return Ok(Some(RevokedBefore(Some(before))));
+            let since = known.and_then(|at| self.keys[at].revoked.as_ref()).map(|known| known.at);
+            let revocation = Revocation { at: since.unwrap_or(revocation.at), ..revocation.clone() };
+            let before = self.write_revocation(file, id, &revocation)?;
+            if before.is_some() || self.recalled.remove(id) {
+                return Ok(Some(RevokedBefore(before)));
             }
         }
         let Some(key) = known.and_then(|at| self.keys.get_mut(at)) else {
@@ -450,6 +460,11 @@ impl FileTransaction {
 impl Transaction for FileTransaction {
     fn wrong_files(&self) -> Vec<FileProblem> {
         self.wrong.clone()
+    }
+
+    fn revocation_kept_in(&self, id: &KeyId) -> Option<Arc<Path>> {
+        let folder = self.options.state.as_deref().filter(|_| self.recalled.contains(id))?;
+        Some(StateFolder::to_read(folder).revocations_path().into())
     }
 
     fn organizations(&mut self) -> Task<'_, Vec<Organization>> {

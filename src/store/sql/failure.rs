@@ -74,7 +74,7 @@ fn of_sqlite(name: &str, code: &str, error: &dyn DatabaseError) -> StoreError {
     match code.parse::<u32>().unwrap_or(0) & 0xff {
         1 if said.starts_with("no such table") || said.starts_with("no such column") => no_tables(name),
         5 | 6 => StoreError::Unavailable(format!("{name}: another process is writing to it; try again")),
-        8 => StoreError::Failed(format!("{name}: {said}; it and its folder must be writable")),
+        8 => StoreError::NotPermitted(format!("{name}: {said}; it and its folder must be writable")),
         10 => StoreError::Unavailable(format!("{name}: {said}; see whether its disk is sound")),
         13 => StoreError::Unavailable(format!("{name}: {said}; make room on its disk")),
         14 => {

@@ -22,6 +22,7 @@ mod limits;
 mod query;
 mod record_row;
 mod replicas;
+mod rights;
 mod schema;
 mod session;
 mod signals;
@@ -45,7 +46,7 @@ use super::{
     accounts::Accounts,
     contract::{
         Access, Acknowledgement, AuditFilter, AuditPage, Checksum, Database, Feed, FleetLimits, Head,
-        Heartbeat, Intake, LimitClaim, Replica, ScopeUse, Signals, Since, Store, StoreError, Task,
+        Heartbeat, Intake, LimitClaim, Replica, Right, ScopeUse, Signals, Since, Store, StoreError, Task,
         Transaction, UsageRow,
     },
     database_url::{DatabaseUrl, PostgresUrl},
@@ -129,6 +130,13 @@ impl Database for SqlDatabase {
 
     fn head(&self) -> Task<'_, Head> {
         Box::pin(self.head_now())
+    }
+
+    fn demand_right(&self, right: Right) -> Task<'_, ()> {
+        Box::pin(async move {
+            let mut session = self.sessions.begin(Begin::Read).await?;
+            rights::demand(session.connection()?, right).await
+        })
     }
 
     fn load<'a>(&'a self, intake: &'a mut (dyn Intake + Send)) -> Task<'a, Head> {

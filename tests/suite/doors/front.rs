@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::harness::{Client, GUARD, Message, run};
 
 /// A running proxy. Dropping it ends the process, and shows what it wrote where the test has failed.
-pub(super) struct Front {
+pub(crate) struct Front {
     process: Child,
     address: SocketAddr,
     folder: TempDir,
@@ -47,6 +47,17 @@ impl Front {
         let site = with_address(&deployed("nginx/keygate.conf"), "127.0.0.1:8080", address);
         let site = with_address(&site, "127.0.0.1:8090", between.door);
         let site = adjust(with_address(&site, "127.0.0.1:9000", between.api));
+        Self::nginx_of(&site, address, folder)
+    }
+
+    /// nginx with `location` as all that it serves, where it names `upstream` as `written`.
+    pub(crate) fn nginx_with(location: &str, written: &str, upstream: SocketAddr) -> Self {
+        let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
+        let location = with_address(location, written, upstream);
+        Self::nginx_of(&format!("server {{ listen {address}; {location} }}"), address, folder)
+    }
+
+    fn nginx_of(site: &str, address: SocketAddr, folder: TempDir) -> Self {
         let at = folder.path().display();
         // Where the tests run as root, its workers too, for the sockets of the tests; elsewhere `user` says nothing.
         let config = format!(
@@ -148,7 +159,7 @@ impl Front {
     }
 
     /// `http://…` of it.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 

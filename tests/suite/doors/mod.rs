@@ -9,5 +9,5 @@ mod deployment;
 mod differences;
 mod ext_authz;
 mod forward_auth;
-mod front;
+pub(crate) mod front;
 mod grpc;
