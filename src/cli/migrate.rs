@@ -21,7 +21,8 @@ use crate::{
 /// Holds the URL of the database. It may hold a password, so it is no argument, which everybody could see.
 const VARIABLE: &str = "KEYGATE_DATABASE";
 
-/// Make the tables of a database, or bring them up to date. Nothing else does that.
+/// Make the tables of a database, or bring them up to date. `keygate serve` does that for SQLite by itself,
+/// never for PostgreSQL.
 #[derive(Debug, Args)]
 #[command(
     after_help = "The environment variable KEYGATE_DATABASE names another database, or another role in it, than \

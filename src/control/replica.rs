@@ -512,15 +512,17 @@ impl Replica {
     fn tell_outage(&self, error: &StoreError) {
         let now = clock::boot();
         let mut outage = self.outage.borrow_mut();
+        let has_keys = self.keys.position().is_some();
         if outage.is_none() {
-            tracing::error!(database = self.database.name(), %error, "the database is away; what is in force stays");
+            let in_force = if has_keys { "what is in force stays" } else { "nothing is in force yet" };
+            tracing::error!(database = self.database.name(), %error, "{}; {in_force}", what_ails(error));
         }
         let outage = outage.get_or_insert(Outage { since: now, is_stale: false });
         let Staleness { max, then } = self.staleness();
-        if !outage.is_stale && now.saturating_sub(self.contacted.get()) >= max {
+        if has_keys && !outage.is_stale && now.saturating_sub(self.contacted.get()) >= max {
             outage.is_stale = true;
             tracing::error!(
-                "keys are stale: {} s without the database; `staleness` says to {}",
+                "keys are stale: the database was not heard of for {} s or longer; `staleness` says to {}",
                 max.as_secs(),
                 then.as_str()
             );
@@ -542,6 +544,18 @@ impl Replica {
                 stored = head.revision,
                 "too much changed: everything is loaded anew"
             );
+        }
+    }
+}
+
+/// What `error` says of the database: one that answers is not away.
+fn what_ails(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Unavailable(_) => "the database is away",
+        StoreError::NotPermitted(_) => "the database does not let this gateway in, or not do what it has to",
+        StoreError::WrongSchema(_) => "the database has other tables than this gateway knows",
+        StoreError::Refused(_) | StoreError::WrongFiles(_) | StoreError::Failed(_) => {
+            "the database answers, but cannot be used"
         }
     }
 }

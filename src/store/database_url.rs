@@ -8,6 +8,16 @@ use std::{
 
 use sqlx::postgres::PgConnectOptions;
 
+const UNKNOWN_KIND: &str = "this is no database that is known, which are those of SQLite and PostgreSQL; write sqlite:PATH \
+                            or postgres://USER:PASSWORD@HOST/DATABASE";
+
+const NO_POSTGRES_URL: &str = "this is no URL of PostgreSQL; write \
+                               postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full, with % for special \
+                               characters in the password: %40 for @, %2F for /, %3F for ?, %23 for #, %25 for %";
+
+const LOOSE_AT: &str = "an @ stands behind the first /, ? or #, as where one of these is in a password; write them \
+                        there as %40 for @, %2F for /, %3F for ?, %23 for #, %25 for %";
+
 /// Where a database is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
@@ -33,9 +43,7 @@ impl DatabaseUrl {
         match text.split_once(':') {
             Some(("sqlite", path)) => sqlite(path),
             Some(("postgres" | "postgresql", _)) => PostgresUrl::parse(text).map(Self::Postgres),
-            Some(_) | None => Err("this is no database that is known; write sqlite:PATH or \
-                 postgres://USER:PASSWORD@HOST/DATABASE"
-                .to_owned()),
+            Some(_) | None => Err(UNKNOWN_KIND.to_owned()),
         }
     }
 
@@ -64,12 +72,13 @@ impl PostgresUrl {
     /// # Errors
     /// As [`DatabaseUrl::parse`].
     pub fn parse(text: &str) -> Result<Self, String> {
+        let Some((_, behind_scheme)) = text.split_once("://") else { return Err(NO_POSTGRES_URL.to_owned()) };
+        // The rest of the password would be taken for the name of the database, and shown.
+        if behind_scheme.find(['/', '?', '#']).is_some_and(|end| behind_scheme[end..].contains('@')) {
+            return Err(LOOSE_AT.to_owned());
+        }
         // The cause may quote a part of the password: it is not told.
-        let options = PgConnectOptions::from_str(text).map_err(|_| {
-            "this is no URL of PostgreSQL; write postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full, \
-             with % for special characters in the password"
-                .to_owned()
-        })?;
+        let options = PgConnectOptions::from_str(text).map_err(|_| NO_POSTGRES_URL.to_owned())?;
         let database = options.get_database().unwrap_or_else(|| options.get_username());
         let host = options.get_socket().map_or_else(
             || format!("{}:{}", options.get_host(), options.get_port()),
@@ -139,9 +148,19 @@ mod tests {
             "keys.yaml",
             "postgres://ada:s3cret@host:port/x",
             "postgres://h/d?sslmode=maybe-s3cret",
+            "postgres://ada:p@s3cret/w@127.0.0.1/keygate",
+            "postgres://ada:5432/s3cret@127.0.0.1/keygate",
+            "postgres://ada:5432?s3cret@127.0.0.1/keygate",
+            "postgres://ada:5432#s3cret@127.0.0.1/keygate",
+            "postgres:///ada:s3cret@127.0.0.1/keygate",
+            "postgres:ada:s3cret@127.0.0.1/keygate",
+            "postgres:/ada:s3cret@127.0.0.1/keygate",
         ] {
             let problem = DatabaseUrl::parse(wrong).unwrap_err();
             assert!(problem.contains("; ") && !problem.contains("s3cret"), "{wrong}: {problem}");
+            if wrong.ends_with("@127.0.0.1/keygate") {
+                assert!(problem.contains("%40 for @"), "{wrong}: {problem}");
+            }
         }
     }
 }

@@ -20,7 +20,11 @@ pub struct Operator {
 impl Operator {
     /// The real user of this process.
     pub fn of_process() -> Self {
-        let uid = rustix::process::getuid().as_raw();
+        Self::with_id(rustix::process::getuid().as_raw())
+    }
+
+    /// The user with this id.
+    pub fn with_id(uid: u32) -> Self {
         Self { uid, user: name_of(uid) }
     }
 

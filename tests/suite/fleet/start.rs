@@ -84,3 +84,30 @@ fn gateways_that_start_at_once_on_no_file_share_one_database() {
         assert_eq!(ask(gateway, LOST.1), 401);
     }
 }
+
+#[test]
+fn a_role_that_is_missing_is_told_with_its_remedy() {
+    let server = Postgres::start();
+    let name = server.create_named_database();
+    let folder = tempfile::tempdir().unwrap();
+    let migrated = format!("{{database: '{}'}}", server.url_as("postgres", &name));
+    fs::write(folder.path().join("keygate.yaml"), config("http://127.0.0.1:9", 8080, &migrated, "")).unwrap();
+    run::keygate(folder.path(), &["migrate"], "").expect_success();
+    let keys = format!("{{database: '{}'}}", server.url_as("late_comer", &name));
+    let gateway = Gateway::spawn(
+        &[("keygate.yaml", &config("http://127.0.0.1:9", quiet_port(), &keys, ""))],
+        |command| command,
+    );
+    let told = gateway.wait_for_line("nothing is in force yet");
+    assert!(
+        told.contains("role \"late_comer\" does not exist")
+            && told.contains("deploy/postgres/roles.sql")
+            && told.contains("the database does not let this gateway in")
+            && !told.contains("away"),
+        "{told}"
+    );
+    server.psql(&name, "CREATE ROLE late_comer LOGIN SUPERUSER");
+    gateway.wait_for_line("the database answers again");
+    let output = gateway.output();
+    assert!(!output.contains("stale"), "{output}");
+}
