@@ -22,7 +22,11 @@ class Verifier:
         self.audience = audience
 
     def who_asks(self, assertion):
-        """The claims of the `X-Auth-Assertion` of a request; raises jwt.PyJWTError where there is nothing to believe."""
+        """The claims of the `X-Auth-Assertion` of a request.
+
+        Raises jwt.PyJWKClientConnectionError where the public keys cannot be had, so that nothing can be said (503 rather
+        than 401), and another jwt.PyJWTError where there is nothing to believe.
+        """
         key = self.keys.get_signing_key_from_jwt(assertion)
         return jwt.decode(
             assertion,
@@ -37,13 +41,26 @@ class Verifier:
         )
 
 
+def reason(verifier, assertion, refused):
+    """Why, for a log; of claims, only those of a token whose signature is good are looked at before."""
+    why = str(refused)
+    if isinstance(refused, (jwt.InvalidAudienceError, jwt.InvalidIssuerError)):
+        claims = jwt.decode(assertion, options={"verify_signature": False})
+        wanted = {"aud": verifier.audience, "iss": verifier.issuer}
+        why += "".join(f"; {name} is {claims.get(name)!r}, not {value!r}" for name, value in wanted.items() if claims.get(name) != value)
+    return f"{type(refused).__name__}: {why}"
+
+
 def main():
     verifier = Verifier(*sys.argv[1:])
     for line in sys.stdin:
+        assertion = line.strip()
         try:
-            print(json.dumps(verifier.who_asks(line.strip()), sort_keys=True))
+            print(json.dumps(verifier.who_asks(assertion), sort_keys=True))
+        except jwt.PyJWKClientConnectionError as unreachable:
+            print(f"not verified, as there are no public keys: {unreachable}")
         except jwt.PyJWTError as refused:
-            print(f"refused: {type(refused).__name__}")
+            print(f"refused: {reason(verifier, assertion, refused)}")
 
 
 if __name__ == "__main__":

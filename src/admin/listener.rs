@@ -343,7 +343,7 @@ async fn handle(router: Router, head: request::Parts, body: Body, name: &str) ->
             Err(internal())
         }
         Err(_) => {
-            tracing::warn!(%method, path, ?patience, "a request to the {name} listener took too long");
+            tracing::warn!(%method, path, patience_s = patience.as_secs(), "a request to the {name} listener took too long");
             Err(too_slow())
         }
     }

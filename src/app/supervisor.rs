@@ -50,7 +50,7 @@ impl Supervisor {
         let socket = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()).and_then(|name| {
             let connected = connect(&name);
             if let Err(error) = &connected {
-                tracing::warn!(?name, %error, "the service manager cannot be told anything");
+                tracing::warn!(socket = %name.display(), %error, "the service manager cannot be told anything");
             }
             connected.ok()
         });

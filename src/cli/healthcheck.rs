@@ -1,6 +1,6 @@
 //! `keygate healthcheck`: whether the gateway on this machine is ready, for container engines.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
 
@@ -13,7 +13,7 @@ use crate::admin::health::healthcheck;
 #[command(after_help = "Example: keygate healthcheck --address 127.0.0.1:8082")]
 pub(super) struct Healthcheck {
     /// The `health.address` of the config; an unspecified address means this machine.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082", value_parser = address)]
     address: SocketAddr,
 }
 
@@ -28,4 +28,11 @@ impl Healthcheck {
             }
         }
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| match text.parse::<IpAddr>() {
+        Ok(ip) => format!("the port is missing; write {}", SocketAddr::new(ip, 8082)),
+        Err(_) => "write an IP address and a port, as health.address has them: 127.0.0.1:8082".to_owned(),
+    })
 }

@@ -65,6 +65,9 @@ pub(super) struct KeyStore {
     /// Do it as this person, within what their role permits, instead of as the operator, who may do everything.
     #[arg(long = "as", value_name = "PERSON")]
     acting_as: Option<String>,
+    /// Whether the command takes these options, so that it can be told to use them.
+    #[arg(skip = true)]
+    is_chosen: bool,
 }
 
 /// What a command works on.
@@ -79,7 +82,7 @@ pub(super) struct Opened {
 impl KeyStore {
     /// That of the configuration at `path`, as the operator.
     pub(super) fn of_configuration(path: &Path) -> Self {
-        Self { config: Some(path.to_owned()), file: None, database: None, acting_as: None }
+        Self { config: Some(path.to_owned()), file: None, database: None, acting_as: None, is_chosen: false }
     }
 
     /// What the command works on.
@@ -88,7 +91,7 @@ impl KeyStore {
     /// Where the arguments or the config are wrong, which has been told.
     pub(super) async fn open(&self) -> Result<Opened, Stopped> {
         if let Some(url) = self.database_url()? {
-            let settings = self.config.as_deref().map(settings).transpose()?;
+            let settings = self.config.as_deref().map(|path| settings(path, false)).transpose()?;
             return self.of_database(&url, settings.as_ref()).await;
         }
         let config = match (&self.config, &self.file) {
@@ -135,7 +138,7 @@ impl KeyStore {
     }
 
     async fn of_config(&self, path: &Path, file: Option<&Path>) -> Result<Opened, Stopped> {
-        let settings = settings(path)?;
+        let settings = settings(path, self.is_chosen && file.is_none())?;
         let location = match (&settings.keys, file) {
             (KeySource::Database(source), None) => {
                 return self.of_database(&source.url, Some(&settings)).await;
@@ -282,17 +285,20 @@ pub(super) struct Settings {
     console: Option<String>,
 }
 
-/// What the configuration at `path` says.
+/// What the configuration at `path` says; where it is wrong and its keys are in files, `offers_file` says whether these can be
+/// named instead.
 ///
 /// # Errors
 /// Where it is wrong, which has been told.
-pub(super) fn settings(path: &Path) -> Result<Settings, Stopped> {
+pub(super) fn settings(path: &Path, offers_file: bool) -> Result<Settings, Stopped> {
     let loaded = config::load(path, &Surroundings::of_process("keygate"));
     let config = loaded.result.map_err(|problems| {
         for problem in &problems {
             tell(&problem.to_string());
         }
-        tell("to edit a key file whatever the configuration, name it by --file alone");
+        if offers_file && loaded.names_key_files {
+            tell("to work on a key file whatever the configuration, name it by --file alone");
+        }
         Exit::WrongInput
     })?;
     let rules = config.key_rules();

@@ -16,6 +16,7 @@ mod invite;
 mod key_store;
 mod keys;
 mod migrate;
+mod misuse;
 mod openapi;
 mod organizations;
 mod output;
@@ -101,7 +102,7 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| misuse::hinted(error).exit());
     match arguments.command {
         Command::Serve(serve) => serve.run(),
         Command::Demo(demo) => demo.run(),

@@ -75,6 +75,8 @@ pub struct Loaded {
     pub result: Result<Config, Vec<Problem>>,
     /// What is permitted and probably not meant, in the order of the file.
     pub warnings: Vec<Problem>,
+    /// Whether it says that keys are in files, even if it is wrong elsewhere.
+    pub names_key_files: bool,
     /// The files that were read for it, there or not (`${file:…}`, authorities of upstreams): a change of one changes the
     /// configuration.
     pub included: Vec<PathBuf>,
@@ -89,7 +91,7 @@ pub fn load(path: &Path, surroundings: &Surroundings<'_>) -> Loaded {
             let (message, remedy) = unreadable(&error);
             let mut findings = Findings::new(path);
             findings.wrong(Place::default(), message, remedy);
-            finish(None, findings, Vec::new())
+            finish(None, findings, false, Vec::new())
         }
     }
 }
@@ -103,7 +105,7 @@ pub fn parse(path: &Path, text: &[u8], surroundings: &Surroundings<'_>) -> Loade
     let workers = environment_workers(surroundings, &mut findings);
     let folder = Folder { base, surroundings: *surroundings, workers, included: RefCell::default() };
     let Some(read) = read(text, &folder, &mut findings) else {
-        return finish(None, findings, folder.included.into_inner());
+        return finish(None, findings, false, folder.included.into_inner());
     };
     let mut meaning = Findings::new(path);
     let config = resolve::resolve(&read.file, &folder, &mut meaning);
@@ -111,7 +113,8 @@ pub fn parse(path: &Path, text: &[u8], surroundings: &Surroundings<'_>) -> Loade
         None => findings.extend(meaning),
         Some(untrue) => findings.extend_from_salvage(meaning, &untrue),
     }
-    finish(config, findings, folder.included.into_inner())
+    let names_key_files = read.file.keys.file.is_some() || read.file.keys.directory.is_some();
+    finish(config, findings, names_key_files, folder.included.into_inner())
 }
 
 /// The folder of a configuration, and what was read from it.
@@ -190,13 +193,18 @@ fn included_text(bytes: Vec<u8>) -> Result<String, String> {
     Ok(text)
 }
 
-fn finish(config: Option<Config>, findings: Findings<'_>, included: Vec<PathBuf>) -> Loaded {
+fn finish(
+    config: Option<Config>,
+    findings: Findings<'_>,
+    names_key_files: bool,
+    included: Vec<PathBuf>,
+) -> Loaded {
     let (problems, warnings) = findings.into_parts();
     let result = match config {
         Some(config) if problems.is_empty() => Ok(config),
         Some(_) | None => Err(problems),
     };
-    Loaded { result, warnings, included }
+    Loaded { result, warnings, names_key_files, included }
 }
 
 /// The most worker threads.

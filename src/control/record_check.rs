@@ -10,7 +10,7 @@ use super::{
 use crate::{
     keys::{
         digest::KeyDigest,
-        problem::{BuildProblem, Fault, Subject},
+        problem::{BuildProblem, Fault, RecordField, Subject},
         record::{KeyId, KeyRecord, Person, PersonId, check_new_id},
         rules::KeyRules,
         snapshot::KeySnapshot,
@@ -34,10 +34,8 @@ pub(super) async fn problems_of_key(
     let owner = owners.iter().find(|owner| Some(&owner.id) == key.owner.as_ref());
     let mut problems = excesses_of(work, rules, owner, key);
     let found = contradictions(work, rules, std::slice::from_ref(key), &owners, &[]).await?;
-    problems.extend(found.into_iter().map(|(at, reason)| match at {
-        Some(_) => Refusal::from(format!("key {}: {reason}", key.id)),
-        None => Refusal::from(reason),
-    }));
+    // The key that somebody asks for has an id that nobody has seen.
+    problems.extend(found.into_iter().map(|(_, refusal)| refusal));
     Ok(problems)
 }
 
@@ -67,7 +65,7 @@ pub(super) async fn contradictions(
     keys: &[KeyRecord],
     people: &[Person],
     places: &[String],
-) -> Result<Vec<(Option<usize>, String)>, AdminError> {
+) -> Result<Vec<(Option<usize>, Refusal)>, AdminError> {
     let built = KeySnapshot::build(keys, people, &work.organizations, &rules.policy());
     let built = built.err().unwrap_or_default();
     let mut found: Vec<_> = built.iter().map(|problem| told(problem, places)).collect();
@@ -103,8 +101,8 @@ pub(super) async fn owners(
 }
 
 /// What is wrong with a record, where a list is named by the place in it.
-fn told(problem: &BuildProblem, places: &[String]) -> (Option<usize>, String) {
-    let Subject::Key(at, _) = problem.subject else { return (None, problem.to_string()) };
+fn told(problem: &BuildProblem, places: &[String]) -> (Option<usize>, Refusal) {
+    let Subject::Key(at, _) = problem.subject else { return (None, problem.to_string().into()) };
     let reason = match &problem.fault {
         Fault::DuplicateDigest { first, .. } if places.get(*first).is_some() => {
             format!("it has the same secret as {}", places[*first])
@@ -114,11 +112,25 @@ fn told(problem: &BuildProblem, places: &[String]) -> (Option<usize>, String) {
         }
         fault => fault.to_string(),
     };
-    (Some(at), reason)
+    (Some(at), Refusal { field: field_of_key(problem.field), reason })
+}
+
+/// What a field of a key is called by whoever asks for one; `None` for what nobody chooses.
+fn field_of_key(field: RecordField) -> Option<&'static str> {
+    match field {
+        RecordField::Id | RecordField::Digest | RecordField::PreviousDigest => None,
+        RecordField::Scopes => Some("scopes"),
+        RecordField::Projects => Some("projects"),
+        RecordField::Owner => Some("owner"),
+        RecordField::Organization => Some("organization"),
+        RecordField::NotBefore => Some("not_before"),
+        RecordField::Addresses => Some("addresses"),
+        RecordField::Plan => Some("plan"),
+    }
 }
 
 /// Ids and digests that belong to keys which are there.
-async fn taken(work: &mut Work<'_>, keys: &[KeyRecord]) -> Result<Vec<(Option<usize>, String)>, AdminError> {
+async fn taken(work: &mut Work<'_>, keys: &[KeyRecord]) -> Result<Vec<(Option<usize>, Refusal)>, AdminError> {
     let ids: Vec<KeyId> = keys.iter().map(|key| key.id).collect();
     let digests_of = |key: &KeyRecord| {
         [Some(key.digest), key.previous.as_ref().map(|previous| previous.digest)].into_iter().flatten()
@@ -130,10 +142,10 @@ async fn taken(work: &mut Work<'_>, keys: &[KeyRecord]) -> Result<Vec<(Option<us
     let mut problems = Vec::new();
     for (at, key) in keys.iter().enumerate() {
         if ids.contains(&key.id) {
-            problems.push((Some(at), Fault::DuplicateId { first: 0 }.to_string()));
+            problems.push((Some(at), Fault::DuplicateId { first: 0 }.to_string().into()));
         }
         let others = digests_of(key).filter_map(|digest| owners.get(&digest));
-        let same = |id: &KeyId| (Some(at), Fault::DuplicateDigest { first: 0, id: *id }.to_string());
+        let same = |id: &KeyId| (Some(at), Fault::DuplicateDigest { first: 0, id: *id }.to_string().into());
         problems.extend(others.map(same));
     }
     Ok(problems)

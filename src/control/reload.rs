@@ -405,7 +405,17 @@ impl Reloader {
                 self.recorder.metrics.source_taken(source, now.wall);
             }
             self.recorder.record(&AuditEvent::ReloadApplied { source, revision, changes: *changes });
-            tracing::info!(source, revision, ?changes, "revision {revision} in force");
+            let KeyChanges { keys, added, changed, removed, revoked } = *changes;
+            tracing::info!(
+                source,
+                revision,
+                keys,
+                added,
+                changed,
+                removed,
+                revoked,
+                "revision {revision} in force"
+            );
         }
         report.taken = taken;
     }

@@ -27,11 +27,23 @@ pub fn expiry(text: &str, now: Timestamp) -> Result<Option<Timestamp>, String> {
     }
     let at = match duration(text) {
         Ok(duration) => after(now, duration)?,
-        Err(_) => instant(text).map_err(
-            |_| "this is no expiry; write never, a duration such as 30d, or a date such as 2026-11-21",
-        )?,
+        Err(_) => instant(text).map_err(|_| {
+            format!(
+                "this is no expiry; write never, a duration such as 30d, or a date such as {}",
+                to_come(now)
+            )
+        })?,
     };
-    if at <= now { Err("this expiry is in the past; choose a later one".to_owned()) } else { Ok(Some(at)) }
+    if at <= now {
+        return Err(format!("this expiry is in the past; choose a later one, such as {}", to_come(now)));
+    }
+    Ok(Some(at))
+}
+
+/// A day to come, as an example.
+fn to_come(now: Timestamp) -> Date {
+    let later = now.checked_add(SignedDuration::from_hours(90 * 24)).unwrap_or(Timestamp::MAX);
+    later.to_zoned(TimeZone::UTC).date()
 }
 
 /// A duration such as `0`, `1h` or `7d`.
@@ -94,6 +106,11 @@ mod tests {
         for wrong in ["", "0", "-1d", "30", "2026-11-21", "2025-01-01", "2026-13-01", "tomorrow", "99999999d"]
         {
             assert!(at(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["tomorrow", "2026-11-21"] {
+            let problem = at(wrong).unwrap_err();
+            let offered = problem.rsplit(' ').next().unwrap();
+            assert!(at(offered).is_ok(), "{problem}");
         }
     }
 }

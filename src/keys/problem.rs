@@ -60,9 +60,14 @@ impl Problems {
         }
     }
 
+    /// Whether what is found next is told with what would be right.
+    pub(super) fn suggests(&self) -> bool {
+        self.count < SUGGESTIONS
+    }
+
     /// The known name that `name` is probably a slip for, looked for among the first thousand.
     pub(super) fn nearest<'n>(&self, name: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
-        if self.count >= SUGGESTIONS {
+        if !self.suggests() {
             return None;
         }
         let slips_allowed = (name.chars().count() / 3).max(1);
@@ -141,6 +146,8 @@ pub enum Fault {
         name: String,
         /// The defined name it is closest to, if one is close.
         nearest: Option<String>,
+        /// All that are defined; not said of the later ones of many problems.
+        defined: Option<Vec<String>>,
     },
     /// No person has this id.
     UnknownOwner {
@@ -210,9 +217,13 @@ impl fmt::Display for Fault {
                 write!(f, "no scope is called {name:?}")?;
                 did_you_mean(f, nearest.as_deref())
             }
-            Self::UnknownPlan { name, nearest } => {
+            Self::UnknownPlan { name, nearest, defined } => {
                 write!(f, "no plan is called {name:?}")?;
-                did_you_mean(f, nearest.as_deref())
+                match (nearest, defined.as_deref()) {
+                    (None, Some([])) => f.write_str("; limits.plans of the configuration defines none"),
+                    (None, Some(defined)) => write!(f, "; defined are {}", defined.join(", ")),
+                    (nearest, _) => did_you_mean(f, nearest.as_deref()),
+                }
             }
             Self::UnknownOwner { id, nearest } => {
                 write!(f, "no person has the id {:?}", id.as_str())?;

@@ -254,7 +254,9 @@ impl Register {
         let name = key.plan.as_ref()?.as_str();
         if !self.plans.is_known(name) {
             let nearest = teller.problems.nearest(name, self.plans.iter().map(Plan::name));
-            let fault = Fault::UnknownPlan { name: name.to_owned(), nearest };
+            let names = || self.plans.iter().map(|plan| plan.name().to_owned()).collect();
+            let defined = teller.problems.suggests().then(names);
+            let fault = Fault::UnknownPlan { name: name.to_owned(), nearest, defined };
             teller.tell(RecordField::Plan, None, fault);
         }
         let found = self.directory.plans.find(name);

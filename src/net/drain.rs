@@ -76,7 +76,8 @@ impl Shutdown {
     pub async fn conduct(&self, times: ShutdownTimes, mut stop_requested: impl AsyncFnMut()) {
         stop_requested().await;
         self.advance(Phase::Leaving);
-        tracing::info!(delay = ?times.delay, deadline = ?times.deadline, "stopping: not ready any more");
+        let (delay_s, deadline_s) = (times.delay.as_secs_f64(), times.deadline.as_secs_f64());
+        tracing::info!(delay_s, deadline_s, "stopping: not ready any more");
         tokio::select! {
             () = stop_requested() => tracing::warn!("asked to stop again: stopping at once"),
             () = self.drain_in_time(times) => tracing::warn!("the deadline has passed: closing what is still open"),

@@ -8,7 +8,7 @@ use super::{
     security::{extension, requirements},
     server::{Server, first_server},
 };
-use crate::yaml::{self, Node, Place, Problem, Shape};
+use crate::yaml::{self, Node, Place, Problem, Shape, nearest};
 
 /// The methods of a path item (OpenAPI 3.1 §4.8.9), and `query` of 3.2.
 const METHODS: [(&str, &str); 9] = [
@@ -200,16 +200,26 @@ impl<'d> Reader<'d, '_> {
             let name_text = name.text().unwrap_or_default();
             let method = METHODS.iter().find(|(known, _)| *known == name_text).map(|(_, method)| *method);
             match method {
-                Some(method) if is_mapping(value) => self.operation(&path, name, method, value),
+                Some(method) if is_mapping(value) => {
+                    // OpenAPI has no references here, but people write them.
+                    let operation = match resolve(self.root, value, self.found) {
+                        Resolved::Node(operation) => operation,
+                        Resolved::External | Resolved::Nowhere => value,
+                    };
+                    self.operation(&path, name, method, operation);
+                }
                 Some(_) => {
                     self.found.wrong(value, "an operation is no mapping", "write {responses: …} there");
                 }
                 None if PATH_FIELDS.contains(&name_text) || name_text.starts_with("x-") => {}
-                None => self.found.wrong(
-                    name,
-                    "this is no method of a path",
-                    "write it in lower case: get, put, post, …",
-                ),
+                None => {
+                    let known: Vec<_> = METHODS.iter().map(|(name, _)| *name).chain(PATH_FIELDS).collect();
+                    let remedy = nearest(name_text, &known).map_or_else(
+                        || "write a method in lower case: get, put, post, …".to_owned(),
+                        |meant| format!("did you mean `{meant}`?"),
+                    );
+                    self.found.wrong(name, "this is no method of a path", remedy);
+                }
             }
         }
     }

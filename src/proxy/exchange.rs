@@ -329,6 +329,9 @@ impl<'e, C: Client> Exchange<'e, C> {
                 self.answer_head(&head)?;
                 Some(length)
             }
+            Err(_) if begins_http2(&input) => {
+                return Err(Failure::UpstreamProtocol("it speaks HTTP/2; write `http: 2` at the upstream"));
+            }
             Err(_) => return Err(Failure::UpstreamProtocol("its head is malformed")),
         };
         if let Some(length) = taken {
@@ -458,4 +461,9 @@ impl<'e, C: Client> Exchange<'e, C> {
             || self.passing.payload > 0
             || (self.sending == Sending::Body && self.upstream.unsent() == 0 && !self.course.committed)
     }
+}
+
+/// Whether `input` begins as a server of HTTP/2 does: SETTINGS, of six bytes each, on stream 0 (RFC 9113 §3.4, §6.5).
+fn begins_http2(input: &[u8]) -> bool {
+    matches!(input, [0, high, low, 4, 0, 0, 0, 0, 0, ..] if u16::from_be_bytes([*high, *low]) % 6 == 0)
 }

@@ -26,7 +26,7 @@ mod syntax;
 pub use decode::{Field, Items, List, Map, OneOrMany, StringOr, decode, decode_node};
 pub use document::{Document, Node, Shape, Style};
 pub use interpolate::Interpolation;
-pub use problem::{Place, Problem, is_invisible};
+pub use problem::{Place, Problem, is_invisible, nearest};
 pub use read::{Limits, parse};
 pub use scalar::Value;
 

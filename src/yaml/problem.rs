@@ -121,7 +121,7 @@ pub fn is_invisible(character: char) -> bool {
 }
 
 /// The name of `known` that is nearest to `name`, if one is near enough to be meant.
-pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     const NAME_MAX: usize = 64;
     if name.len() > NAME_MAX {
         return None;

@@ -278,3 +278,26 @@ fn schemas_and_completions_are_printed() {
         assert!(keygate(&["completions", shell]).contains("explain"), "{shell}");
     }
 }
+
+#[test]
+fn arguments_that_nobody_takes_are_told_what_was_meant() {
+    let set_up = SetUp::new();
+    set_up.write("wrong.yaml", &CONFIG.replace("methods: {GET: admin}", "methods: {GET: amdin}"));
+    set_up.write("scanned", "nothing");
+    let file_alone = "name it by --file alone";
+    for (arguments, told, untold) in [
+        (&["serve", "keygate.yaml"][..], "a configuration is named by '--config keygate.yaml'", "\u{1b}"),
+        (&["keys", "list", "keygate.yaml"], "a configuration is named by '--config keygate.yaml'", "\u{1b}"),
+        (&["healthcheck", "keygate.yaml"], "unexpected argument", "--config"),
+        (&["healthcheck", "--address", "127.0.0.1"], "the port is missing; write 127.0.0.1:8082", "syntax"),
+        (&["healthcheck", "--address", "http://a/"], "write an IP address and a port", "syntax"),
+        (&["keys", "list", "--config", "wrong.yaml"], file_alone, "\u{1b}"),
+        (&["keys", "list", "--config", "wrong.yaml", "--database", "sqlite:keys.db"], "amdin", file_alone),
+        (&["scan", "--config", "wrong.yaml", "scanned"], "amdin", file_alone),
+        (&["keys", "create", "--name", "a", "--scope", "read"], "--all-projects", "\u{1b}"),
+    ] {
+        let run = set_up.keygate(arguments);
+        assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains(told) && !run.stderr.contains(untold), "{arguments:?}: {}", run.stderr);
+    }
+}

@@ -192,15 +192,25 @@ fn what_would_be_wrong_is_refused() {
         let create = ["keys", "create", "--name", "x"];
         let long = "x".repeat(10_000);
         let table: &[(&[&str], &str)] = &[
-            (&["--scope", "wriet", "--all-projects"], "did you mean \"write\"?"),
-            (&["--scope", "read", "--all-projects", "--owner", "adda"], "did you mean \"ada\"?"),
+            (
+                &["--scope", "wriet", "--all-projects"],
+                "--scope: no scope is called \"wriet\"; did you mean \"write\"?",
+            ),
+            (
+                &["--scope", "read", "--all-projects", "--owner", "adda"],
+                "--owner: no person has the id \"adda\"; did you mean \"ada\"?",
+            ),
+            (&["--scope", "read"], "<--project <PROJECT>|--all-projects>"),
             (
                 &["--scope", "write", "--project", "alpha", "--owner", "bob"],
                 "bob is viewer, whose keys have at most read",
             ),
             (&["--scope", "read", "--all-projects", "--owner", "bob"], "bob has alpha"),
             (&["--scope", "read", "--project", "gamma"], "declares no project \"gamma\""),
-            (&["--scope", "read", "--all-projects", "--organization", "acme"], "no organization has the id"),
+            (
+                &["--scope", "read", "--all-projects", "--organization", "acme"],
+                "--organization: no organization has the id",
+            ),
             (&["--scope", "read", "--all-projects", "--owner", &long], "--owner must be"),
             (&["--scope", &long, "--all-projects"], "no scope is called"),
             (&["--scope", "read", "--project", &long], "no project"),
@@ -322,7 +332,11 @@ fn an_unreachable_database_changes_nothing_and_says_so() {
         assert!(failed.stderr.contains("nothing was done"), "{}", failed.stderr);
         assert!(!failed.stderr.contains("s3cret") && failed.stdout.is_empty());
     }
-    for url in ["mysql://ada:s3cret@x/y", "postgres://ada:s3cret@h:port/d"] {
+    for url in [
+        "mysql://ada:s3cret@x/y",
+        "postgres://ada:s3cret@h:port/d",
+        "postgres://ada:p@s3cret/w@127.0.0.1/keygate",
+    ] {
         let wrong = place.run(&["keys", "list", "--database", url]);
         assert_eq!(wrong.code, Some(2), "{}", wrong.stderr);
         assert!(

@@ -236,6 +236,13 @@ fn what_an_upstream_may_not_say_is_a_bad_gateway() {
             "{answer:?}"
         );
     }
+    let settings = Upstream::start(|talk| {
+        talk.request()?;
+        talk.send([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 100])
+    });
+    let gate = gateway(&settings);
+    assert_eq!(gate.connect().exchange(request("GET /any/a", &[], "")).status(), 502);
+    gate.wait_for_line("it speaks HTTP/2; write `http: 2` at the upstream");
     let flood = Upstream::start(|talk| {
         talk.request()?;
         talk.send("HTTP/1.1 200 OK\r\n")?;

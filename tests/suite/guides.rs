@@ -250,6 +250,10 @@ fn keys_are_found_where_none_should_be() {
     let scanned = scan(everywhere[0].lines().next().unwrap());
     assert_eq!(scanned.code, Some(4), "{}", told(&scanned));
     assert_eq!(scan(everywhere[0].lines().nth(1).unwrap()).code, Some(4));
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/finding-keys.md")).unwrap();
+    let committed = page.split('`').find(|line| line.contains("git checkout-index")).unwrap();
+    assert_eq!(scan(committed).code, Some(4), "{committed}");
     let known = scan(&everywhere[1]);
     assert!(
         known.code == Some(4) && known.stdout.contains(&id) && known.stdout.contains("active"),
@@ -258,7 +262,9 @@ fn keys_are_found_where_none_should_be() {
     );
     fs::write(folder.path().join("staged"), &secret).unwrap();
     run(&mut shell("git add staged", folder.path()), "").expect_success();
-    assert_eq!(scan(&only_block("finding-keys.md", "## In every commit")).code, Some(4));
+    scan(&only_block("finding-keys.md", "## In every commit")).expect_success();
+    let stopped = run(&mut shell("git commit -q -m staged", folder.path()), "");
+    assert!(stopped.code == Some(1) && told(&stopped).contains("acme_live_"), "{}", told(&stopped));
     scan(&only_block("finding-keys.md", "## With the scanner that you have")).expect_success();
     assert!(fs::read_to_string(folder.path().join(".gitleaks.toml")).unwrap().contains("acme_live_"));
 }

@@ -354,7 +354,12 @@ fn a_plan_is_given_by_command_and_held_to_the_strictest_where_it_is_gone() {
     };
     let unknown = create(&["--plan", "wid"]);
     assert_eq!(unknown.code, Some(2), "{unknown:?}");
-    assert!(unknown.stderr.contains("no plan is called \"wid\"; did you mean \"wide\"?"), "{unknown:?}");
+    assert!(
+        unknown.stderr.contains("--plan: no plan is called \"wid\"; did you mean \"wide\"?"),
+        "{unknown:?}"
+    );
+    let unknown = create(&["--plan", "gold"]);
+    assert!(unknown.stderr.contains("no plan is called \"gold\"; defined are strict, wide"), "{unknown:?}");
     let made = create(&["--plan", "wide", "--wait", "30s"]).expect_success();
     let made: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
     let (id, secret) = (made["id"].as_str().unwrap(), made["secret"].as_str().unwrap());

@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
 };
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use ipnet::IpNet;
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -19,6 +19,7 @@ use crate::{
     },
     clock::{Clock as _, SystemClock},
     control::{
+        administration::{AdminError, Refusal},
         key_admin::{self, Issued, NewKey},
         term,
     },
@@ -35,6 +36,7 @@ use crate::{
 /// it works once that is in force.
 #[derive(Debug, Args)]
 #[command(
+    group = ArgGroup::new("which projects").args(["projects", "all_projects"]).required(true),
     after_help = "Example: keygate keys create --name 'GitHub Actions' --owner ada --scope write --project alpha"
 )]
 pub(super) struct Create {
@@ -53,10 +55,10 @@ pub(super) struct Create {
     #[arg(long = "scope", value_name = "SCOPE", required = true)]
     scopes: Vec<String>,
     /// A project it is granted; may be given several times.
-    #[arg(long = "project", value_name = "PROJECT", required_unless_present = "all_projects")]
+    #[arg(long = "project", value_name = "PROJECT")]
     projects: Vec<String>,
     /// Grant every project of its owner and organization, also those to come.
-    #[arg(long, conflicts_with = "projects")]
+    #[arg(long)]
     all_projects: bool,
     /// When it stops working: a duration, a date (from its first instant in UTC on), or never.
     #[arg(long, value_name = "WHEN", default_value = "90d")]
@@ -109,7 +111,7 @@ impl Create {
         let told = told(&new);
         let opened = self.store.open().await?;
         let issued =
-            key_admin::create(&opened.administration, new, now).await.map_err(|error| not_changed(&error))?;
+            key_admin::create(&opened.administration, new, now).await.map_err(|error| not_created(&error))?;
         let exit = self.after.tell(&issued.committed, &format!("key {} was created", issued.id));
         tell(&told);
         if let Some(failed) = show_secret(&issued, self.output) {
@@ -147,6 +149,33 @@ impl Create {
             addresses: self.addresses.clone(),
             plan: parsed_if("--plan", self.plan.as_ref(), PlanName::parse)?,
         })
+    }
+}
+
+/// As [`not_changed`]; what is wrong with an option begins with its name.
+fn not_created(error: &AdminError) -> Stopped {
+    let AdminError::Refused(refusals) = error else { return not_changed(error) };
+    for Refusal { field, reason } in refusals {
+        match field.and_then(option) {
+            Some(option) => tell(&format!("{option}: {reason}")),
+            None => tell(reason),
+        }
+    }
+    Exit::WrongInput
+}
+
+/// The option that says the field of a new key.
+fn option(field: &str) -> Option<&'static str> {
+    match field {
+        "owner" => Some("--owner"),
+        "organization" => Some("--organization"),
+        "scopes" => Some("--scope"),
+        "projects" => Some("--project"),
+        "not_before" => Some("--not-before"),
+        "expires_at" => Some("--expires"),
+        "addresses" => Some("--address"),
+        "plan" => Some("--plan"),
+        _ => None,
     }
 }
 

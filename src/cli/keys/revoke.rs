@@ -17,7 +17,9 @@ use crate::{
 
 /// Revoke a key, at once and for good. Its entry stays, so that its holder is told why.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: keygate keys revoke key_01kba2 --reason 'printed by a build'")]
+#[command(
+    after_help = "Example: keygate keys revoke key_01kba2x7m4n0p5q6r8s9tavbwc --reason 'printed by a build'"
+)]
 pub(super) struct Revoke {
     #[command(flatten)]
     store: KeyStore,

@@ -19,7 +19,7 @@ use crate::{
 ///
 /// Id, name, scopes, projects and expiry stay. The old secret works on for the overlap, never past the expiry.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: keygate keys rotate key_01kba2 --overlap 7d")]
+#[command(after_help = "Example: keygate keys rotate key_01kba2x7m4n0p5q6r8s9tavbwc --overlap 7d")]
 pub(super) struct Rotate {
     #[command(flatten)]
     store: KeyStore,
@@ -50,7 +50,11 @@ impl Rotate {
                 .await
                 .map_err(|error| not_changed(&error))?;
         let exit = self.after.tell(&rotated.issued.committed, &format!("key {id} was rotated"));
-        tell(&format!("the old secret works until {}", record_yaml::instant(rotated.old_until)));
+        tell(&if overlap.is_zero() {
+            "the old secret is refused from now on".to_owned()
+        } else {
+            format!("the old secret works until {}", record_yaml::instant(rotated.old_until))
+        });
         if let Some(ended) = rotated.ended {
             let ended = record_yaml::instant(ended);
             tell(&format!(

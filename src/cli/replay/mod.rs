@@ -92,7 +92,7 @@ impl Replay {
         }
         let report = replayed.report(&self.logs, &config.policy.scopes);
         if report.requests == 0 {
-            tell("no line of the log could be read as a request; --format says how they are written");
+            tell(&self.nothing_read(report.first_unreadable.as_deref()));
             return Exit::WrongInput;
         }
         if report.without_host > 0 && config.policy.routes.uses_hosts() {
@@ -105,6 +105,17 @@ impl Replay {
             Output::Table => answer(&told::report(&report)),
         }
         if report.refused.iter().any(|group| group.answered > 0) { Exit::Failed } else { Exit::Done }
+    }
+
+    /// Why there is nothing to tell, where the first line that is no request is at `first`, if there is any line.
+    fn nothing_read(&self, first: Option<&str>) -> String {
+        let hint = match (first, self.format) {
+            (None, _) => return "there is no line to read: what was given is empty".to_owned(),
+            (Some(_), Format::Auto) => "; --format says how they are written",
+            (Some(_), Format::Combined) => "; they are not as --format combined says",
+            (Some(_), Format::Json) => "; they are not as --format json says",
+        };
+        format!("no line could be read as a request, the first is {}{hint}", first.unwrap_or_default())
     }
 
     fn read(&self, log: usize, path: &Path, config: &Config, replayed: &mut Replayed) -> io::Result<()> {

@@ -11,6 +11,7 @@ use crate::{
         finding::{Finding, tell_all},
         output::answer,
     },
+    clock::{Clock as _, SystemClock},
     config::raw::{scalar::DayOrInstant, text::Written as _},
     openapi::{FragmentOptions, ProposalOptions, propose, write_fragment},
 };
@@ -40,7 +41,7 @@ pub(super) struct Import {
     /// The upstream of the routes, where the configuration has several.
     #[arg(long, value_name = "NAME")]
     upstream: Option<String>,
-    /// Let the routes observe until this day: what they would refuse is forwarded and recorded.
+    /// Let the routes observe until this day, which is to come: what they would refuse is forwarded and recorded.
     #[arg(long, value_name = "DATE", value_parser = date)]
     observe_until: Option<String>,
 }
@@ -81,7 +82,12 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// A date that the field `until` takes.
+/// A date to come that the field `until` takes.
 fn date(text: &str) -> Result<String, String> {
-    DayOrInstant::read(text).map(|_| text.to_owned())
+    let DayOrInstant(until) = DayOrInstant::read(text)?;
+    if until <= SystemClock.now() {
+        return Err("this date is past, so that the routes would refuse at once; name one to come, or leave the option out"
+            .to_owned());
+    }
+    Ok(text.to_owned())
 }

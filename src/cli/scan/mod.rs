@@ -149,8 +149,12 @@ impl Scan {
 impl Brands {
     /// Those that are named, else that of the configuration, else none.
     fn named(&self) -> Result<Vec<Brand>, Stopped> {
-        let of_config =
-            self.config.as_deref().map(settings).transpose()?.map(|settings| settings.rules.brand);
+        let of_config = self
+            .config
+            .as_deref()
+            .map(|path| settings(path, false))
+            .transpose()?
+            .map(|settings| settings.rules.brand);
         if self.brands.is_empty() {
             return Ok(of_config.into_iter().collect());
         }

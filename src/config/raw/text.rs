@@ -21,8 +21,11 @@ pub trait Written: Sized {
     /// # Errors
     /// As for [`Written::read`].
     fn read_number(number: u64) -> Result<Self, String> {
-        let _ = number;
-        Err(format!("expected {}, found a number; put it in quotes if it is meant so", Self::EXPECTED))
+        let found = format!("expected {}, found a number", Self::EXPECTED);
+        match Self::read(&number.to_string()) {
+            Ok(_) => Err(format!("{found}; put it in quotes if it is meant so")),
+            Err(_) => Err(format!("{found}; write {}", Self::EXPECTED)),
+        }
     }
 
     /// The JSON Schema of the text.

@@ -270,7 +270,8 @@ impl<'a> Import<'a> {
             }
         }
         let Listed { keys, places, .. } = &self.listed;
-        found.extend(contradictions(&mut self.work, &self.rules, keys, &people, places).await?);
+        let contradictions = contradictions(&mut self.work, &self.rules, keys, &people, places).await?;
+        found.extend(contradictions.into_iter().map(|(at, refusal)| (at, refusal.reason)));
         let refused = found.into_iter().map(|(at, reason)| self.listed.refused(at, reason));
         let refused: Vec<_> = refused.collect();
         self.listed.refused.extend(refused);

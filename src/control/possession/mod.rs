@@ -188,19 +188,19 @@ async fn keep_looking(kept: &Kept, ability: &watch::Sender<Ability>) {
 
 /// Revokes the key whose secret has this digest, if there is one.
 async fn settle(administration: &Administration, digest: KeyDigest, clock: &dyn Clock) {
-    let client = administration.address;
+    let client = administration.address.map(tracing::field::display);
     loop {
         match revoke(administration, digest, clock).await {
             Ok(None) => return,
             Ok(Some(key)) => {
-                tracing::warn!(%key, ?client, "a key was revoked: somebody has shown it");
+                tracing::warn!(%key, client, "a key was revoked: somebody has shown it");
                 return;
             }
             Err(AdminError::Store(error) | AdminError::Commit(error)) if may_pass(&error) => {
                 tokio::time::sleep(PAUSE).await;
             }
             Err(error) => {
-                tracing::error!(?client, %error, "a key that somebody has shown could not be revoked");
+                tracing::error!(client, %error, "a key that somebody has shown could not be revoked");
                 return;
             }
         }

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-use serde::de::{self, Unexpected};
+use serde::de::{self, Deserialize, Unexpected};
 
 use crate::yaml::document::{Node, Shape};
 use crate::yaml::problem::{Problem, listed, nearest, shown};
@@ -16,7 +16,15 @@ thread_local! {
 
 struct Missing {
     latest: Cell<Option<&'static str>>,
-    excused: RefCell<Vec<&'static str>>,
+    excused: RefCell<Vec<Absent>>,
+}
+
+/// A field that is not there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Absent {
+    name: &'static str,
+    /// What it may be, where that is one of a few names.
+    values: &'static [&'static str],
 }
 
 /// Forgets a missing field that nobody excused.
@@ -24,15 +32,46 @@ pub(super) fn forget_missing() {
     MISSING.with(|missing| missing.latest.set(None));
 }
 
-/// Whether a field was just found missing. Then it is for the struct's decoder to tell, and the struct goes on.
-pub(super) fn excuse_missing() -> bool {
-    MISSING.with(|missing| match missing.latest.take() {
-        Some(name) => {
-            missing.excused.borrow_mut().push(name);
-            true
-        }
-        None => false,
-    })
+/// Whether a field, which would be a `T`, was just found missing. Then it is for the struct's decoder to tell, and the
+/// struct goes on.
+pub(super) fn excuse_missing<'de, T: Deserialize<'de>>() -> bool {
+    let Some(name) = MISSING.with(|missing| missing.latest.take()) else { return false };
+    let absent = Absent { name, values: names_of::<T>() };
+    MISSING.with(|missing| missing.excused.borrow_mut().push(absent));
+    true
+}
+
+/// What a `T` is called, where it is one of a few names.
+fn names_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    let names = Cell::new(&[][..]);
+    let _ = T::deserialize(Names(&names));
+    names.get()
+}
+
+/// Holds no value, and hears by which names a type would know one.
+struct Names<'n>(&'n Cell<&'static [&'static str]>);
+
+impl<'de> de::Deserializer<'de> for Names<'_> {
+    type Error = Error;
+
+    fn deserialize_any<V: de::Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+        Err(Error::Recorded)
+    }
+
+    fn deserialize_enum<V: de::Visitor<'de>>(
+        self,
+        _: &'static str,
+        names: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Error> {
+        self.0.set(names);
+        Err(Error::Recorded)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
 }
 
 /// How many excused fields were not told yet.
@@ -41,7 +80,7 @@ pub(super) fn excused_count() -> usize {
 }
 
 /// The excused fields from `start` on, to be told now.
-pub(super) fn take_excused(start: usize) -> Vec<&'static str> {
+pub(super) fn take_excused(start: usize) -> Vec<Absent> {
     MISSING.with(|missing| {
         let mut excused = missing.excused.borrow_mut();
         let start = start.min(excused.len());
@@ -156,7 +195,7 @@ pub(super) fn describe(error: Error, node: Node<'_>, key: Option<Node<'_>>) -> P
         }
         Error::UnknownVariant(known) => unknown_name("value", named(node), known),
         Error::UnknownField(known) => unknown_name("field", named(node), known),
-        Error::MissingField(name) => missing_field(node, name),
+        Error::MissingField(name) => missing_field(node, Absent { name, values: &[] }),
         Error::Recorded => Problem::new(place, "a value inside is wrong", valid_value(key)),
     }
 }
@@ -169,8 +208,12 @@ fn named(node: Node<'_>) -> Node<'_> {
     }
 }
 
-pub(super) fn missing_field(mapping: Node<'_>, name: &str) -> Problem {
-    Problem::new(mapping.place(), format!("missing field `{name}`"), format!("add `{name}: …`"))
+pub(super) fn missing_field(mapping: Node<'_>, Absent { name, values }: Absent) -> Problem {
+    let remedy = match values {
+        [] => format!("add `{name}: …`"),
+        values => format!("add `{name}: …`, one of {}", listed(values)),
+    };
+    Problem::new(mapping.place(), format!("missing field `{name}`"), remedy)
 }
 
 pub(super) fn unknown_field(key: Node<'_>, known: &[&str]) -> Problem {

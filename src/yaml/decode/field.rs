@@ -89,7 +89,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         forget_missing();
         match deserializer.deserialize_newtype_struct(FIELD, FieldVisitor(PhantomData)) {
-            Err(_) if excuse_missing() => {
+            Err(_) if excuse_missing::<T>() => {
                 Ok(Self { place: Place::default(), interpolated: false, value: None })
             }
             result => result,

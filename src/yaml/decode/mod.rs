@@ -79,8 +79,8 @@ impl Context {
 
     /// Records the fields that `mapping` was found to lack since `start`.
     fn tell_missing(&self, start: Start, mapping: Node<'_>) {
-        for name in take_excused(start.excused) {
-            self.record(missing_field(mapping, name));
+        for absent in take_excused(start.excused) {
+            self.record(missing_field(mapping, absent));
         }
     }
 

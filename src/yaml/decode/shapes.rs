@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::error::{excuse_missing, forget_missing};
 use super::field::Field;
@@ -23,7 +23,7 @@ pub(super) const STRING_OR: &str = "$keygate::yaml::StringOr";
 fn unless_missing<T: Default, E>(decode: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     forget_missing();
     match decode() {
-        Err(_) if excuse_missing() => Ok(T::default()),
+        Err(_) if excuse_missing::<IgnoredAny>() => Ok(T::default()),
         result => result,
     }
 }

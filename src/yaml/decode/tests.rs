@@ -229,6 +229,16 @@ fn a_list_of_the_wrong_length_has_a_remedy() {
 
 #[test]
 fn all_missing_fields_are_told_with_the_place_of_their_mapping() {
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only what is missing is looked at")]
+    struct Door {
+        #[serde(rename = "opens")]
+        access: Field<Access>,
+    }
+    assert_eq!(
+        refusals::<Door>("{}"),
+        ["1:1: missing field `opens`; add `opens: …`, one of `public`, `key`, `limited`, `named`"]
+    );
     assert_eq!(refusals::<Upstream>("# nothing\nweight: 1\n"), ["2:1: missing field `url`; add `url: …`"]);
     assert_eq!(
         refusals::<Config>("state: x\n"),

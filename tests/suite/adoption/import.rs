@@ -131,7 +131,7 @@ fn options_say_what_the_description_cannot() {
     assert!(!entry(&run.stdout, "/user/login").contains("observe"));
     let check = checked(&run.stdout);
     assert_holds(&check.stderr, &["forwards what it would refuse"]);
-    for wrong in [["--observe-until", "soon"], ["--base-path", "v1"]] {
+    for wrong in [["--observe-until", "soon"], ["--observe-until", "2020-01-01"], ["--base-path", "v1"]] {
         assert_eq!(import("petstore.yaml", &wrong).code, Some(2));
     }
 }
@@ -173,6 +173,9 @@ fn what_is_no_description_is_told() {
         ("openapi: 4.0.0\n", "this version of OpenAPI is not known"),
         ("- a list\n", "this is no OpenAPI description"),
         ("openapi: 3.0.0\n", "there are no paths"),
+        ("openapi: 3.0.0\npaths: {/a: {pots: {}}}\n", "did you mean `post`?"),
+        ("openapi: 3.0.0\npaths: {/a: {GET: {}}}\n", "did you mean `get`?"),
+        ("openapi: 3.0.0\npaths: {/a: {connect: {}}}\n", "write a method in lower case"),
         ("openapi: 3.0.0\npaths: [\n", "-:"),
         ("", "-:"),
     ] {
@@ -181,6 +184,9 @@ fn what_is_no_description_is_told() {
         assert!(run.stderr.contains(part), "{text}: {}", run.stderr);
     }
     assert_eq!(folder.keygate(&["routes", "import", "gone.yaml"], "").code, Some(2));
+    let elsewhere = "openapi: 3.0.0\npaths: {/a: {get: {$ref: 'other.yaml#/get'}}}\n";
+    let run = folder.keygate(&["routes", "import", "-"], elsewhere).expect_success();
+    assert!(run.stderr.contains("note: -:2:") && run.stderr.contains("is not followed"), "{}", run.stderr);
     let json =
         r#"{"openapi": "3.1.0", "paths": {"/a": {"get": {"responses": {"200": {"description": "é"}}}}}}"#;
     let run = folder.keygate(&["routes", "import", "-"], json).expect_success();

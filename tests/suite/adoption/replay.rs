@@ -69,10 +69,15 @@ fn people_read_tables_and_programs_exit_codes() {
     let fine = "192.0.2.7 - - [t] \"GET /api/v1/projects/alpha/x HTTP/1.1\" 200 0\n\
                 192.0.2.7 - - [t] \"GET /favicon.ico HTTP/1.1\" 404 0\n";
     assert_eq!(folder.keygate(&["replay", "-"], fine).code, Some(0), "the API had refused it itself");
-    for (arguments, input) in
-        [(&["replay", "-"][..], "no log\n"), (&["replay", "-"], ""), (&["replay", "gone.log"], "")]
-    {
-        assert_eq!(folder.keygate(arguments, input).code, Some(2), "{arguments:?}");
+    for (arguments, input, told) in [
+        (&["replay", "-"][..], "\n\nno log\n", "the first is -:3; --format says how they are written"),
+        (&["replay", "--format", "json", "-"], "no log\n", "-:1; they are not as --format json says"),
+        (&["replay", "-"], "", "what was given is empty"),
+        (&["replay", "gone.log"], "", "gone.log: the log cannot be read"),
+    ] {
+        let run = folder.keygate(arguments, input);
+        assert_eq!(run.code, Some(2), "{arguments:?}");
+        assert!(run.stderr.contains(told), "{arguments:?}: {}", run.stderr);
     }
 }
 
