@@ -55,14 +55,19 @@ pub fn describe<'b>(
     family: HeaderFamily,
     limits: &HeadLimits,
 ) -> Result<RequestHead<'b>, AskError> {
-    let (said, other) = match family {
-        HeaderFamily::XOriginal => (&X_ORIGINAL, &X_FORWARDED),
-        HeaderFamily::XForwarded => (&X_FORWARDED, &X_ORIGINAL),
+    let (said, other, other_family) = match family {
+        HeaderFamily::XOriginal => (&X_ORIGINAL, &X_FORWARDED, HeaderFamily::XForwarded),
+        HeaderFamily::XForwarded => (&X_FORWARDED, &X_ORIGINAL, HeaderFamily::XOriginal),
     };
     if may_have_body(ask) {
         return Err(Unclear::Body.into());
     }
-    let method = required(ask, said.method)?;
+    let method = required(ask, said.method).map_err(|unclear| match unclear {
+        Unclear::Missing(name) if required(ask, other.method).and(required(ask, other.target)).is_ok() => {
+            Unclear::OtherFamily(name, other_family)
+        }
+        unclear => unclear,
+    })?;
     let target = required(ask, said.target)?;
     let host = required(ask, said.host)?;
     let scheme = required(ask, said.scheme)?;
@@ -214,6 +219,18 @@ mod tests {
                     assert_eq!(told("GET", &twice, family), Err(Unclear::Repeated(name).into()));
                 }
             }
+            assert_eq!(
+                told("GET", other, family),
+                Err(Unclear::OtherFamily(
+                    lines[1].0,
+                    if family == HeaderFamily::XOriginal {
+                        HeaderFamily::XForwarded
+                    } else {
+                        HeaderFamily::XOriginal
+                    }
+                )
+                .into())
+            );
             let both: Vec<_> = [lines, &other[1..5]].concat();
             assert!(told("GET", &both, family).is_ok(), "two families that agree");
             for differing in &other[1..4] {

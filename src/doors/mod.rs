@@ -11,6 +11,7 @@ use std::{fmt, sync::LazyLock};
 
 use crate::{
     config::model::Config,
+    config::model::HeaderFamily,
     gate::Denial,
     http1::{
         framing::{BodyLength, declared_length},
@@ -25,6 +26,8 @@ use crate::{
 pub enum Unclear {
     /// This header, which describes the request, is not there.
     Missing(&'static str),
+    /// This header is not there, and those of the other family, which the door does not read, are.
+    OtherFamily(&'static str, HeaderFamily),
     /// It stands more than once.
     Repeated(&'static str),
     /// It holds what such a header cannot hold.
@@ -39,6 +42,13 @@ impl fmt::Display for Unclear {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(what) => write!(formatter, "{what} is missing"),
+            Self::OtherFamily(what, asked) => {
+                let (names, headers) = match asked {
+                    HeaderFamily::XOriginal => ("X-Original-*", "x-original"),
+                    HeaderFamily::XForwarded => ("X-Forwarded-*", "x-forwarded"),
+                };
+                write!(formatter, "{what} is missing; it was asked with {names}: write headers: {headers}")
+            }
             Self::Repeated(what) => write!(formatter, "{what} is there more than once"),
             Self::Malformed(what) => write!(formatter, "{what} is malformed"),
             Self::Contradicting(what) => write!(formatter, "{what} contradicts something else"),

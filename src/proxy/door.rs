@@ -145,7 +145,7 @@ impl Gateway {
         context.form = form_of(&ask);
         context.identify(&ask, outcome);
         outcome.request(ask.method, ask.target, context.peer.address);
-        if context.peer.is_trusted() { Ok((context, ask)) } else { Err(context.refuse_stranger()) }
+        if context.peer.is_trusted() { Ok((context, ask)) } else { Err(context.refuse_stranger(outcome)) }
     }
 
     /// Judges a request that a proxy described, and got from its peer `source`.
@@ -328,29 +328,31 @@ impl Context<'_> {
     }
 
     /// Refuses an ask that describes no request.
-    fn refuse_ask(&self, error: AskError) -> Refusal {
+    fn refuse_ask(&self, error: AskError, outcome: &mut OutcomeGuard) -> Refusal {
         match error {
             AskError::Head(error) => self.refuse(&Denial::malformed_head(error)),
-            AskError::Unclear(Unclear::Body) => self.refuse_unclear(Unclear::Body).closing(),
-            AskError::Unclear(unclear) => self.refuse_unclear(unclear),
+            AskError::Unclear(Unclear::Body) => self.refuse_unclear(Unclear::Body, outcome).closing(),
+            AskError::Unclear(unclear) => self.refuse_unclear(unclear, outcome),
         }
     }
 
-    fn refuse_stranger(&self) -> Refusal {
+    fn refuse_stranger(&self, outcome: &mut OutcomeGuard) -> Refusal {
         static LINES: Throttle = Throttle::new();
         let (peer, door) = (self.peer.address, &self.peer.listener.address);
         LINES.speak(|suppressed| {
             tracing::warn!(suppressed, %peer, %door, "a door was asked by a peer that is not in its trusted_proxies");
         });
+        outcome.has_problem(&"the peer is not in trusted_proxies of the door");
         self.refuse(&Denial::outside_table(Reason::DoorRefused, "This door is not for you."))
     }
 
-    fn refuse_unclear(&self, unclear: Unclear) -> Refusal {
+    fn refuse_unclear(&self, unclear: Unclear, outcome: &mut OutcomeGuard) -> Refusal {
         static LINES: Throttle = Throttle::new();
         let (peer, door) = (self.peer.address, &self.peer.listener.address);
         LINES.speak(|suppressed| {
-            tracing::warn!(suppressed, %peer, %door, problem = %unclear, "a door was asked without exactly one request");
+            tracing::warn!(suppressed, %peer, %door, "the proxy that asked at a door did not describe its client's request: {unclear}");
         });
+        outcome.has_problem(&unclear);
         let detail = "The proxy in front of the gateway has not described the request.";
         self.refuse(&Denial::outside_table(Reason::DoorRefused, detail))
     }

@@ -5,7 +5,7 @@
 //! written, about 0.65 µs of its worker (`benches/telemetry.rs`). The query of a target is never logged, and what looks like a key is masked.
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
     fs::{File, OpenOptions},
     io::{self, Write},
     net::IpAddr,
@@ -259,6 +259,7 @@ pub(super) struct LineText {
     path_cut: bool,
     route: String,
     project: Option<ArrayString<128>>,
+    problem: ArrayString<256>,
 }
 
 impl LineText {
@@ -277,6 +278,12 @@ impl LineText {
         self.project = project.and_then(|project| ArrayString::from(project).ok());
     }
 
+    /// More than fits is left out.
+    pub(super) fn set_problem(&mut self, problem: &dyn fmt::Display) {
+        self.problem.clear();
+        let _ = write!(self.problem, "{problem}");
+    }
+
     /// Bytes of memory behind it.
     pub(super) fn capacity(&self) -> usize {
         self.path.capacity() + self.route.capacity()
@@ -288,6 +295,7 @@ impl LineText {
         self.path_cut = false;
         self.route.clear();
         self.project = None;
+        self.problem.clear();
     }
 }
 
@@ -457,6 +465,9 @@ fn write_line(
     }
     if let Some(reason) = outcome.observed {
         line.text("observed", reason.code());
+    }
+    if !text.problem.is_empty() {
+        line.text("problem", &text.problem);
     }
     line.number("status", outcome.status);
     if let Some(upstream) = upstream {

@@ -1,6 +1,7 @@
 //! One record per request, emitted exactly once: when its guard goes, however that comes about.
 
 use std::{
+    fmt::Display,
     net::{IpAddr, Ipv4Addr},
     rc::Rc,
     time::{Duration, Instant},
@@ -230,6 +231,13 @@ impl OutcomeGuard {
     /// It is forwarded although it would be refused for `reason`: its route, which is stated next, observes.
     pub fn observed(&mut self, reason: Reason) {
         self.outcome.observed = Some(reason);
+    }
+
+    /// States what is wrong with it, for its line alone.
+    pub fn has_problem(&mut self, problem: &dyn Display) {
+        if let Some(text) = &mut self.text {
+            text.set_problem(problem);
+        }
     }
 
     /// States the route's pattern and the project it names.

@@ -44,6 +44,7 @@ pub(super) fn compare(api: &Api, file: &Path, deployment: &Deployment) -> Compar
     let coverage = coverage(api, &policy.routes);
     let mut warnings: Vec<Finding> = api.doubts.iter().map(|doubt| Finding::of_text(file, doubt)).collect();
     let (mut operations, mut unserved) = (Vec::new(), Vec::new());
+    let is_apart = coverage.operations.iter().all(|covered| matches!(covered.reach, Reach::NoRoute));
     for covered in &coverage.operations {
         let operation = covered.operation;
         let name = format!("{} {}", operation.method, operation.path);
@@ -57,7 +58,12 @@ pub(super) fn compare(api: &Api, file: &Path, deployment: &Deployment) -> Compar
                 (Some(route), None, Some((message, "map the method, or remove the operation")))
             }
             Reach::NoRoute => {
-                (None, None, Some((format!("no route has {name}: 404"), "add one, or remove the operation")))
+                let remedy = if is_apart {
+                    "add one; where its paths begin otherwise at the gateway, say how by --base-path (/ for none)"
+                } else {
+                    "add one, or remove the operation"
+                };
+                (None, None, Some((format!("no route has {name}: 404"), remedy)))
             }
             Reach::NeverServed => {
                 (None, None, Some((format!("{name} is never served: 405"), "remove the operation")))

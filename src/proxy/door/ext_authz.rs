@@ -71,11 +71,11 @@ impl Gateway {
         };
         let head = match describe_http(&ask) {
             Ok(head) => head,
-            Err(error) => return context.refuse_ask(error).into(),
+            Err(error) => return context.refuse_ask(error, outcome).into(),
         };
         // Without it the client's address would be that of Envoy.
         if head.fields.all("x-forwarded-for").all(<[u8]>::is_empty) {
-            return context.refuse_unclear(Unclear::Missing("X-Forwarded-For")).into();
+            return context.refuse_unclear(Unclear::Missing("X-Forwarded-For"), outcome).into();
         }
         let finding = self.find(&context, &head, context.peer.address, check_joined, outcome);
         context.tell_over_http(finding, &head)
@@ -122,7 +122,7 @@ impl Gateway {
         if is_call {
             Ok(context.request_id)
         } else {
-            Err(context.refuse_unclear(Unclear::Missing("the call of Check")))
+            Err(context.refuse_unclear(Unclear::Missing("the call of Check"), outcome))
         }
     }
 
@@ -142,11 +142,11 @@ impl Gateway {
         let check = message.and_then(|message| Check::decode(&message));
         let (source, check) = match check.and_then(|check| Ok((check.source()?, check))) {
             Ok(told) => told,
-            Err(unclear) => return denied(&context.refuse_unclear(unclear)),
+            Err(unclear) => return denied(&context.refuse_unclear(unclear, outcome)),
         };
         let head = match check.describe(&peer.listener.limits.head) {
             Ok(head) => head,
-            Err(error) => return denied(&context.refuse_ask(error)),
+            Err(error) => return denied(&context.refuse_ask(error, outcome)),
         };
         // The answer goes into a message, whatever the client's method is.
         context.form = Form { is_head: false, ..Form::of(head.method, &head.fields) };

@@ -52,7 +52,7 @@ impl Gateway {
         };
         let head = match forward_auth::describe(&ask, family, &context.peer.listener.limits.head) {
             Ok(head) => head,
-            Err(error) => return context.refuse_ask(error).for_family(family),
+            Err(error) => return context.refuse_ask(error, outcome).for_family(family),
         };
         let finding = self.find(&context, &head, context.peer.address, check_removable, outcome);
         match family {

@@ -99,3 +99,14 @@ fn a_broken_description_is_wrong_input() {
     );
     assert_eq!(folder.keygate(&["check", "--base-path", "/v1"], "").code, Some(2), "of no use alone");
 }
+
+#[test]
+fn a_description_that_begins_otherwise_is_told_of_its_base_path() {
+    let folder = Folder::with_routes("routes: [{path: /a, methods: {GET: read}}]\n");
+    let text = "openapi: 3.0.0\nservers: [{url: 'https://api.example/v1'}]\npaths: {/a: {get: {}}}\n";
+    let hint = "say how by --base-path (/ for none)";
+    let told = folder.keygate(&["check", "--openapi", "-"], text);
+    assert!(told.stderr.contains(hint), "{}", told.stderr);
+    let told = folder.keygate(&["check", "--openapi", "-", "--base-path", "/"], text);
+    assert!(!told.stderr.contains(hint) && told.stdout.contains("/a"), "{told:?}");
+}

@@ -176,7 +176,7 @@ fn what_is_no_call_of_check_is_never_a_yes() {
         "POST /public HTTP/1.1\r\nHost: api.example\r\nX-Forwarded-For: ::1\r\nContent-Length: 2\r\n\r\nhi";
     let body = Client::connect(gateway.address("ext_authz:http")).exchange(body);
     assert_eq!((body.status(), body.json()["code"].as_str()), (403, Some("door_refused")));
-    gateway.wait_for_line("a door was asked without exactly one request");
+    gateway.wait_for_line("the proxy that asked at a door did not describe its client's request: ");
 }
 
 #[test]

@@ -255,8 +255,12 @@ fn a_question_that_is_not_exactly_one_request_is_refused_and_counted() {
     assert_eq!(client.exchange(caddy_asks("GET", "/a", &bearer(""))).status(), 200);
     let other = client.exchange(&plain);
     assert_eq!((other.status(), other.json()["code"].as_str()), (403, Some("door_refused")));
-    let line = doors.gateway.wait_for_line("a door was asked without exactly one request");
+    let line =
+        doors.gateway.wait_for_line("the proxy that asked at a door did not describe its client's request: ");
     assert!(line.contains("X-Original-Method is missing"), "{line}");
+    doors.gateway.wait_for_line(
+        "\"problem\":\"X-Forwarded-Method is missing; it was asked with X-Original-*: write headers: x-original\"",
+    );
     let row =
         "keygate_door_requests_total{door=\"forward_auth\",outcome=\"refused\",code=\"door_refused\"} 18";
     doors.wait_for_metric(row);
