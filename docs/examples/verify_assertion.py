@@ -42,12 +42,13 @@ class Verifier:
 
 
 def reason(verifier, assertion, refused):
-    """Why, for a log; of claims, only those of a token whose signature is good are looked at before."""
+    """Why, for a log. Audience and issuer are looked at only once the signature is good."""
     why = str(refused)
     if isinstance(refused, (jwt.InvalidAudienceError, jwt.InvalidIssuerError)):
         claims = jwt.decode(assertion, options={"verify_signature": False})
-        wanted = {"aud": verifier.audience, "iss": verifier.issuer}
-        why += "".join(f"; {name} is {claims.get(name)!r}, not {value!r}" for name, value in wanted.items() if claims.get(name) != value)
+        for name, wanted in [("iss", verifier.issuer), ("aud", verifier.audience)]:
+            if claims.get(name) != wanted:
+                why += f"; {name} is {claims.get(name)!r}, not {wanted!r}"
     return f"{type(refused).__name__}: {why}"
 
 
