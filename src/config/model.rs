@@ -383,7 +383,7 @@ pub struct Forwarding {
     pub body_bytes: Option<u64>,
     /// Whether WebSocket upgrades are forwarded; default no.
     pub websocket: bool,
-    /// Whether request trailers are forwarded to others than gRPC; default no.
+    /// Whether request trailers are forwarded; those of gRPC go to upstreams of HTTP/2 anyway. Default no.
     pub request_trailers: bool,
 }
 

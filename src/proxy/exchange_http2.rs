@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use http::{HeaderMap, Response};
 
@@ -62,6 +62,11 @@ struct Download {
     stream: RecvStream,
     /// What of it is not on its way to the client yet; the upstream may send as much again once it is.
     piece: Bytes,
+    /// What came behind it while the client took nothing, at most a stream's window: many small pieces would use up what
+    /// the transport holds for all streams of the connection.
+    gathered: BytesMut,
+    /// How it ended, once that came.
+    ended: Option<HeaderMap>,
     /// What is to come, where that was announced.
     left: Option<u64>,
 }
@@ -130,9 +135,12 @@ impl<'e, C: Client> Http2Exchange<'e, C> {
 
     /// The answer is whole: what the upstream has not been sent by now, it has no use for (RFC 9113 §8.1).
     fn finish(&mut self) -> Finished {
-        self.upload.stream.send_reset(Reason::NO_ERROR);
+        let is_sent = self.sending == Sending::Whole && self.upload.is_empty();
+        if !is_sent {
+            self.upload.stream.send_reset(Reason::NO_ERROR);
+        }
         Finished {
-            upstream: AfterUse::Keep,
+            upstream: if is_sent { AfterUse::Keep } else { AfterUse::Close },
             close_client: self.course.close_client || self.sending != Sending::Whole,
         }
     }
@@ -172,9 +180,10 @@ impl<'e, C: Client> Http2Exchange<'e, C> {
 
     fn end_body(&mut self) {
         let outgoing = self.course.outgoing;
-        let goes_on = |field: &&Field<'_>| {
-            outgoing.forwards_trailers && trailer_goes_on(field, &outgoing.site.config, outgoing.upstream())
-        };
+        // A client's word that this is gRPC counts for HTTP/2 only, where trailers never get among the header fields.
+        let go_on = outgoing.forwards_trailers || outgoing.form.is_grpc;
+        let goes_on =
+            |field: &&Field<'_>| go_on && trailer_goes_on(field, &outgoing.site.config, outgoing.upstream());
         let mut trailers = HeaderMap::new();
         for field in self.course.client.trailers().iter().filter(goes_on) {
             append(&mut trailers, field.name, field.value);
@@ -256,7 +265,8 @@ impl<'e, C: Client> Http2Exchange<'e, C> {
             ResponseLength::Known(length) => Some(length),
             ResponseLength::Nothing | ResponseLength::Announced(_) | ResponseLength::Streamed => None,
         };
-        self.receiving = Receiving::Body(Download { stream, piece: Bytes::new(), left });
+        let (piece, gathered) = (Bytes::new(), BytesMut::new());
+        self.receiving = Receiving::Body(Download { stream, piece, gathered, ended: None, left });
         if body.is_empty() || has_ended {
             self.end_answer(&HeaderMap::new());
         }
@@ -267,23 +277,23 @@ impl<'e, C: Client> Http2Exchange<'e, C> {
     fn read_body(&mut self, cx: &mut Context<'_>) -> Result<bool, Failure> {
         let Receiving::Body(body) = &mut self.receiving else { return Ok(false) };
         if self.course.client.unsent() >= OUTPUT_BYTES_MAX {
-            return Ok(false);
+            return body.gather(cx).map(|()| false).map_err(|broken| self.broken(&broken));
         }
         if body.piece.is_empty() {
             return match body.poll_next(cx) {
                 Poll::Pending => Ok(false),
-                Poll::Ready(Ok(None)) => Ok(true),
-                Poll::Ready(Ok(Some(trailers))) => {
+                Poll::Ready(Ok(Part::Data(piece))) => {
+                    body.piece = piece;
+                    Ok(true)
+                }
+                Poll::Ready(Ok(Part::End(trailers))) => {
                     if are_trailers_too_large(&trailers) {
                         return Err(Failure::UpstreamProtocol("the trailers of its answer are too large"));
                     }
                     self.end_answer(&trailers);
                     Ok(true)
                 }
-                Poll::Ready(Err(Broken::Length)) => {
-                    Err(Failure::UpstreamProtocol("its answer is not as long as announced"))
-                }
-                Poll::Ready(Err(Broken::Transport(error))) => Err(self.failure(&error)),
+                Poll::Ready(Err(broken)) => Err(self.broken(&broken)),
             };
         }
         let passed = self.course.client.pass(cx, &body.piece).map_err(|_| Failure::ClientGone)?;
@@ -291,6 +301,9 @@ impl<'e, C: Client> Http2Exchange<'e, C> {
         body.piece.advance(passed);
         // Only now may the upstream send as much again. On a stream that has ended it may not: no error to speak of.
         let _ = body.stream.flow_control().release_capacity(passed);
+        if passed == 0 {
+            body.gather(cx).map_err(|broken| self.broken(&broken))?;
+        }
         Ok(passed > 0)
     }
 
@@ -300,6 +313,13 @@ impl<'e, C: Client> Http2Exchange<'e, C> {
         let has_cors = outgoing.cors.is_some();
         let goes_on = |field: &Field<'_>| !is_response_stripped(field, &outgoing.site.config, has_cors);
         self.course.client.end(&fields(trailers).iter().copied().filter(goes_on).collect());
+    }
+
+    fn broken(&self, broken: &Broken) -> Failure {
+        match broken {
+            Broken::Length => Failure::UpstreamProtocol("its answer is not as long as announced"),
+            Broken::Transport(error) => self.failure(error),
+        }
     }
 
     /// What an error of the stream or its connection means for the exchange.
@@ -328,6 +348,13 @@ impl<'e, C: Client> Http2Exchange<'e, C> {
     }
 }
 
+/// A part of the body of an answer.
+enum Part {
+    Data(Bytes),
+    /// There is no more; the trailers, possibly none.
+    End(HeaderMap),
+}
+
 /// What is wrong with a body.
 enum Broken {
     /// It is not as long as was announced.
@@ -343,24 +370,52 @@ impl From<h2::Error> for Broken {
 }
 
 impl Download {
-    /// Takes the next piece. Ready with the trailers, possibly none, when there is no more.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, Broken>> {
+    /// What comes next of it.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Broken>> {
+        if !self.gathered.is_empty() {
+            return Poll::Ready(Ok(Part::Data(self.gathered.split().freeze())));
+        }
+        match self.ended.take() {
+            Some(trailers) => Poll::Ready(Ok(Part::End(trailers))),
+            None => self.poll_receive(cx),
+        }
+    }
+
+    /// Takes over what came, so that the transport holds nothing of it.
+    fn gather(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
+        while self.ended.is_none()
+            && let Poll::Ready(part) = self.poll_receive(cx)
+        {
+            match part? {
+                Part::Data(piece) => self.gathered.extend_from_slice(&piece),
+                Part::End(trailers) => self.ended = Some(trailers),
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Broken>> {
         let Some(data) = ready!(self.stream.poll_data(cx)) else {
             let trailers = ready!(self.stream.poll_trailers(cx))?.unwrap_or_default();
             let is_whole = self.left.is_none_or(|left| left == 0);
-            return Poll::Ready(if is_whole { Ok(Some(trailers)) } else { Err(Broken::Length) });
+            return Poll::Ready(if is_whole { Ok(Part::End(trailers)) } else { Err(Broken::Length) });
         };
-        self.piece = data?;
+        let piece = data?;
         if let Some(left) = &mut self.left {
-            *left = left.checked_sub(self.piece.len() as u64).ok_or(Broken::Length)?;
+            *left = left.checked_sub(piece.len() as u64).ok_or(Broken::Length)?;
         }
-        Poll::Ready(Ok(None))
+        Poll::Ready(Ok(Part::Data(piece)))
     }
 }
 
 impl Upload {
     fn unsent(&self) -> usize {
         self.gathered.len() + self.leaving.len()
+    }
+
+    /// Whether nothing is left to be said to the upstream.
+    fn is_empty(&self) -> bool {
+        self.unsent() == 0 && self.ending.is_none()
     }
 
     fn has_room(&self) -> bool {

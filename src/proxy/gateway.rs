@@ -75,6 +75,7 @@ pub(super) struct Outgoing {
     pub(super) expects_continue: bool,
     pub(super) upgrade: bool,
     pub(super) body_bytes_max: u64,
+    /// Whether the route says that request trailers go on.
     pub(super) forwards_trailers: bool,
     pub(super) cors: Option<CorsFields>,
     pub(super) request_id: RequestId,
@@ -502,7 +503,7 @@ impl Context<'_> {
             expects_continue: request.expects_continue,
             upgrade,
             body_bytes_max,
-            forwards_trailers: forwarding.request_trailers || self.form.is_grpc,
+            forwards_trailers: forwarding.request_trailers,
             cors: cors.map(|cors| CorsFields::of_answer(cors, sent_origin)),
             request_id: self.request_id,
             site: Rc::clone(self.site),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::message::Fields;
 
-/// The media types of gRPC begin so.
+/// The media types of gRPC are this, alone or with `+` and a format, and with parameters.
 const MEDIA_TYPE: &[u8] = b"application/grpc";
 /// How much later than its deadline a call is given up: the upstream knows the deadline too, and says so better.
 const GRACE: Duration = Duration::from_secs(1);
@@ -13,9 +13,13 @@ const TIMEOUT_MAX: Duration = Duration::from_hours(1);
 
 /// Whether the client speaks gRPC.
 pub(super) fn is_grpc(fields: &Fields<'_>) -> bool {
-    fields
-        .all("content-type")
-        .any(|value| value.get(..MEDIA_TYPE.len()).is_some_and(|head| head.eq_ignore_ascii_case(MEDIA_TYPE)))
+    fields.all("content-type").any(is_media_type)
+}
+
+fn is_media_type(value: &[u8]) -> bool {
+    value.split_at_checked(MEDIA_TYPE.len()).is_some_and(|(head, rest)| {
+        head.eq_ignore_ascii_case(MEDIA_TYPE) && matches!(rest.first(), None | Some(b'+' | b';'))
+    })
 }
 
 /// How long an answer is waited for, by the call's own `grpc-timeout`: at most eight digits and a unit.
@@ -41,6 +45,21 @@ pub(super) fn timeout(fields: &Fields<'_>) -> Option<Duration> {
 mod tests {
     use super::*;
     use crate::message::Field;
+
+    #[test]
+    fn a_call_is_known_by_its_media_type() {
+        for (said, expected) in [
+            ("application/grpc", true),
+            ("Application/GRPC+proto", true),
+            ("application/grpc;a=b", true),
+            ("application/grpcfoo", false),
+            ("application/grpc-web", false),
+            ("application/grp", false),
+            ("", false),
+        ] {
+            assert_eq!(is_media_type(said.as_bytes()), expected, "{said}");
+        }
+    }
 
     #[test]
     fn a_deadline_is_read_and_bounded() {

@@ -16,6 +16,7 @@ use crate::{
     config::model::{Config, Cors, UpstreamConfig, UpstreamHost},
     gate::{Allowance, Denial, Request, identity::write_identity},
     http1::{
+        body::may_be_trailer,
         encode::{HEAD_END, write_chunked_coding, write_content_length, write_request_line},
         framing::{BodyLength, connection_tokens},
     },
@@ -110,14 +111,16 @@ static FORWARDED_NAMES: LazyLock<ManagedNames> = LazyLock::new(|| {
 /// What of the above a trusted proxy is believed, beside the address.
 const BELIEVED_NAMES: [&str; 3] = ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"];
 
-/// Whether a request trailer may go on: nothing that would be stripped from the header section, whoever sent it.
+/// Whether a request trailer may go on: nothing that is no trailer (RFC 9110 §6.5.1), and nothing that would be stripped from
+/// the header section, whoever sent it.
 pub(super) fn trailer_goes_on(field: &Field<'_>, config: &Config, upstream: &UpstreamConfig) -> bool {
     let policy = &config.policy;
     let names_project = |route: &Route| match &route.project {
         Some(ProjectSource::Header(name)) => folds_to(field.name, name),
         Some(ProjectSource::Path(_) | ProjectSource::Query(_) | ProjectSource::HostLabel(_)) | None => false,
     };
-    !is_hop_by_hop(field)
+    may_be_trailer(field.name)
+        && !is_hop_by_hop(field)
         && !is_regenerated(field)
         && is_plain_name(field.name)
         && !policy.credentials.include(field)

@@ -1,7 +1,8 @@
 //! Ways to upstreams: a pool of connections per worker, and limits that hold across all workers.
 //!
 //! What an upstream's `max_connections` counts is permits: in HTTP/1.1 each connection has one, also while it idles; in HTTP/2
-//! each request has one, whichever connection carries it.
+//! each request has one, whichever connection carries it, and there are no more connections than that either: each has a
+//! slot from before it is dialled until it has closed.
 
 mod dial;
 mod link;
@@ -34,13 +35,16 @@ use crate::{
 
 use self::{
     dial::Dialer,
-    link::{Connecting, Links},
+    link::{Connecting, Link, Links},
 };
 pub(super) use self::{dial::UpstreamSecurity, link::Place};
 use super::{buffered::Buffered, failure::Failure};
 
 /// How long a connection rests after an answer that had no body by its kind.
 const RESTING: Duration = Duration::from_millis(20);
+
+/// How often a worker that needs a connection asks the others to close what idles.
+const WANTED_AGAIN: Duration = Duration::from_millis(100);
 
 /// The limits of every upstream, shared by all workers.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +62,8 @@ struct UpstreamLimits {
 #[derive(Debug)]
 struct Shared {
     connections: Arc<Semaphore>,
+    /// What connections of HTTP/2 take beside the permits of the requests on them.
+    slots: Arc<Semaphore>,
     pending: AtomicUsize,
     pending_max: usize,
     /// Rung when somebody waits while connections idle in the pools of others.
@@ -74,8 +80,10 @@ impl Upstreams {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|known, shared| *known == limits || Arc::strong_count(shared) > 1);
         let shared = all.entry(limits).or_insert_with(|| {
+            let limit = || Arc::new(Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS)));
             Arc::new(Shared {
-                connections: Arc::new(Semaphore::new(config.connections.min(Semaphore::MAX_PERMITS))),
+                connections: limit(),
+                slots: limit(),
                 pending: AtomicUsize::new(0),
                 pending_max: config.pending,
                 wanted: Notify::new(),
@@ -176,7 +184,7 @@ impl Way {
     pub(super) fn release(self, after: AfterUse) {
         match self {
             Self::Http1(connection) => connection.release(after),
-            Self::Http2(place) => drop(place),
+            Self::Http2(place) => place.release(after),
         }
     }
 
@@ -195,6 +203,14 @@ enum Turn {
     Connection(Connection),
     /// The right to one.
     Permit(OwnedSemaphorePermit),
+}
+
+/// Where a request that no connection of HTTP/2 had room for may go.
+enum Room {
+    /// On one that has room now.
+    Link(Rc<Link>),
+    /// On a new one.
+    Slot(OwnedSemaphorePermit),
 }
 
 #[derive(Debug)]
@@ -291,7 +307,7 @@ pub(super) enum AfterUse {
     Keep,
     /// It may, once it was silent for a while: of an answer that has no body by its kind, a sloppy upstream sends one.
     Rest,
-    /// It must close.
+    /// It must close; where it is a place on one that others use too, its request ended early, and that one stays open.
     Close,
 }
 
@@ -370,7 +386,12 @@ impl Pool {
                 break Way::Http2(link.place(permit));
             }
             if let Some(connecting) = self.links.connect() {
-                let made = timeout_at(deadline, self.make(&connecting, permit));
+                let room = timeout_at(deadline, self.room()).await.map_err(|_| Unreachable::Full)?;
+                let slot = match room {
+                    Room::Link(link) => break Way::Http2(link.place(permit)),
+                    Room::Slot(slot) => slot,
+                };
+                let made = timeout_at(deadline, self.make(&connecting, permit, slot));
                 break made.await.map_err(|_| Unreachable::Late)??;
             }
             timeout_at(deadline, self.links.changed()).await.map_err(|_| Unreachable::Late)?;
@@ -379,11 +400,32 @@ impl Pool {
         Ok(way)
     }
 
+    /// The right to one more connection of HTTP/2, or a connection that has got room while there was none.
+    async fn room(&self) -> Room {
+        loop {
+            if let Ok(slot) = Arc::clone(&self.shared.slots).try_acquire_owned() {
+                return Room::Slot(slot);
+            }
+            // Again and again, since a worker that is busy does not hear it.
+            self.shared.wanted.notify_waiters();
+            tokio::select! {
+                biased;
+                Ok(slot) = Arc::clone(&self.shared.slots).acquire_owned() => return Room::Slot(slot),
+                () = self.links.changed() => {}
+                () = tokio::time::sleep(WANTED_AGAIN) => {}
+            }
+            if let Some(link) = self.links.with_room() {
+                return Room::Link(link);
+            }
+        }
+    }
+
     /// A new connection, in the version that the upstream chooses.
     async fn make(
         self: &Rc<Self>,
         connecting: &Connecting<'_>,
         permit: OwnedSemaphorePermit,
+        slot: OwnedSemaphorePermit,
     ) -> Result<Way, Unreachable> {
         let began = Instant::now();
         let stream = self.dialer.dial(&self.config, self.offer).await?;
@@ -392,7 +434,7 @@ impl Pool {
             return Err(Unreachable::Tls(io::Error::other("it does not agree to HTTP/2 (ALPN)")));
         }
         if agreed || self.offer == Offer::Http2 {
-            let link = connecting.share(stream, &self.config.timeouts, &self.metrics).await?;
+            let link = connecting.share(stream, slot, &self.config.timeouts, &self.metrics).await?;
             self.metrics.connect.observe(began.elapsed());
             return Ok(Way::Http2(link.place(permit)));
         }
@@ -488,7 +530,7 @@ impl Pool {
 
     fn close_expired(&self, all: bool) {
         let now = Instant::now();
-        self.links.close_expired(now);
+        self.links.close_unused(all && self.shared.slots.available_permits() == 0);
         self.idle.borrow_mut().retain(|idle| {
             let keeps = !all && idle.until > now;
             if !keeps {

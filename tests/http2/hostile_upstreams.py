@@ -3,9 +3,10 @@
 import re
 import struct
 import sys
+import threading
 
 import hyperframe.frame as frames
-from world import code, main
+from world import code, head, main, until
 
 
 def hostile_acts():
@@ -148,6 +149,44 @@ def hostile(world):
                 else:
                     assert not whole or status == 502, (name, client, status, whole)
                 world.serves()
+
+
+def shut(world):
+    """`max_connections` is 20, and holds: an upstream that takes no more requests, by whatever it says, keeps no connection."""
+    say_no = {
+        "settings": lambda one: one.connection.send(frames.SettingsFrame(0, settings={3: 0})),
+        "goaway": lambda one: one.connection.goaway(one.stream),
+        "goaway-in-time": lambda one: one.connection.goaway(0x7FFFFFFF),
+    }
+    for how, say in say_no.items():
+        world.origin.acts[f"/any/{how}"] = lambda one, say=say: (say(one), one.answer())
+    for how in say_no:
+        for _ in range(60):
+            assert world.get(f"/any/{how}").status == 200, how
+            assert open_connections(world) <= 20, how
+        world.serves()
+        until(lambda: open_connections(world) <= 4, how)
+    for state, most in [("idle", 2), ("in_use", 0)]:
+        name = f'keygate_upstream_connections{{upstream="api",state="{state}"}}'
+        until(lambda: world.metric(name) <= most, name)
+
+
+def narrow(world):
+    """`max_connections` is 20 for all workers together, where each request needs a connection of its own and they idle."""
+    world.origin.settings = {3: 1}
+    for number in range(8):
+        path, release = f"/any/hold-{number}", threading.Event()
+        world.origin.acts[path] = lambda request, release=release: (release.wait(30), request.answer())
+        peer = world.peer()
+        streams = [peer.headers(head(path)) for _ in range(20)]
+        world.origin.until(lambda: len(world.origin.seen(path)) == 20)
+        until(lambda: open_connections(world) <= 20, "no more than 20")
+        release.set()
+        assert [peer.answer(stream).status for stream in streams] == [200] * 20
+
+
+def open_connections(world):
+    return sum(not connection.closed for connection in world.origin.connections)
 
 
 def no_http2(world):

@@ -147,6 +147,7 @@ def lengths(address):
 def forwarded(address):
     peer = Peer(address)
     fields = [("b", "2"), ("cookie", "a=1"), ("a", "1"), ("cookie", "b=2"), ("b", "3"), ("te", "trailers")]
+    fields.append(("http2-settings", "AAMAAABkAAQCAAAAAAIAAAAA"))
     answer = peer.answer(peer.headers(head(*fields, path="/api/x?y=%7E")))
     assert answer.status == 200, answer
     stream = peer.headers(head(method="PUT"), end=False)
@@ -373,11 +374,12 @@ def trailers(address):
     answer = peer.answer(stream)
     assert (answer.status, bytes(answer.body)) == (200, b"reply"), answer
     assert answer.trailers == [("grpc-status", "0"), ("grpc-message", "fine")], answer.trailers
-    # Others than gRPC keep their trailers to themselves.
-    stream = peer.headers(head(method="POST", path="/api/trailers"), end=False)
-    peer.data(stream, b"message")
-    peer.headers([("secret", "7")], stream=stream)
-    assert peer.answer(stream).status == 200
+    # Clients keep their trailers to themselves, whatever they say of them, unless the route lets them go on.
+    for path, more in [("/api/trailers", []), ("/api/open-trailers", []), ("/api/open-trailers", fields)]:
+        stream = peer.headers(head(*more, method="POST", path=path), end=False)
+        peer.data(stream, b"message")
+        peer.headers([("checksum", "7"), ("cookie", "a=1")], stream=stream)
+        assert peer.answer(stream).status == 200
 
 
 def interim(address):

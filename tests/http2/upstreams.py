@@ -15,6 +15,8 @@ NO_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL = 0, 2, 7, 8
 OTHER_KEY = "another-key-for-the-tests-of-http2-0123456789"
 HOST = "api.example"
 STREAM_WINDOW = 256 * 1024
+# More pieces of ten bytes than fit into the windows and buffers of a client that does not read.
+TICKS = 60_000
 
 
 # What is forwarded, and what comes back.
@@ -55,10 +57,14 @@ def requests(world):
         ("/any/x", [], []),
         ("/open/x", [], [("checksum", "7")]),
         ("/any/g", [("content-type", "application/grpc")], [("checksum", "7")]),
+        ("/any/p", [("content-type", "Application/gRPC+proto; a=b")], [("checksum", "7")]),
+        ("/any/f", [("content-type", "application/grpcfoo")], []),
     ]:
         stream = peer.headers(head(path, *fields, method="POST"), end=False)
         peer.data(stream, b"body")
         trailers = [("checksum", "7"), ("x-auth-user", "me"), ("content-length", "9"), ("authorization", "Bearer x")]
+        never = "cookie set-cookie content-type content-encoding range if-match cache-control via x-forwarded-for"
+        trailers += [(name, "x") for name in never.split()]
         peer.headers(trailers, stream=stream)
         assert peer.answer(stream).status == 200
         assert world.origin.request(path).trailers == expected, world.origin.request(path).trailers
@@ -298,7 +304,30 @@ def body_acts():
             if request.ended and done == len(request.body):
                 return request.send(b"", end=True)
 
+    held_back = {}
+
+    def ticks(request):
+        """Small pieces, as a stream of small messages has them, for as long as there is room."""
+        request.head(200)
+        frame = frames.DataFrame(request.stream, data=bytes(range(10))).serialize()
+        left, connection = TICKS, request.connection
+        while left:
+            with connection.changed:
+                while min(request.window, connection.window) < 10:
+                    held_back[request.stream] = held_back.get(request.stream, 0) + 1
+                    connection.changed.wait(0.2)
+                    if connection.closed:
+                        return
+                count = min(left, request.window // 10, connection.window // 10, 500)
+                request.window -= 10 * count
+                connection.window -= 10 * count
+            connection.send_bytes(frame * count)
+            left -= count
+        request.send(b"", end=True)
+
     return {
+        "held back": held_back,
+        "/any/ticks": ticks,
         "/any/echo": echo,
         "/any/slow": slow,
         "/any/down": lambda request: request.answer(b"d" * 20_000_000),
@@ -346,10 +375,30 @@ def slow_readers(world):
     in_flight = 65535 + STREAM_WINDOW + 3 * 64 * 1024 + 100_000
     assert sent["/any/slow"] <= 20 * in_flight, sent
     assert len(world.origin.connections) <= 2
+    assert not any(connection.goaways for connection in world.origin.connections)
     for peer, stream in zip(slow[:2], streams):
         peer.reads = True
         peer.send(frames.WindowUpdateFrame(0, window_increment=65535), frames.WindowUpdateFrame(stream, window_increment=65535))
         assert len(peer.answer(stream).body) == 20_000_000
+
+
+def small_messages(world):
+    """Clients that do not read what comes in small pieces hold back nobody else either; there is one worker."""
+    slow = [world.peer(reads=False) for _ in range(8)]
+    streams = [peer.headers(head("/any/ticks")) for peer in slow]
+    for number in range(8):
+        request = world.origin.request("/any/ticks", number)
+        request.until(lambda one: one.connection.origin.acts["held back"].get(one.stream, 0) > 2)
+    world.serves()
+    assert len(world.origin.connections) == 1 and not world.origin.connections[0].closed
+    for peer, stream in zip(slow, streams):
+        peer.reads = True
+        peer.send(
+            frames.WindowUpdateFrame(0, window_increment=10_000_000),
+            frames.WindowUpdateFrame(stream, window_increment=10_000_000),
+        )
+        answer = peer.answer(stream)
+        assert answer.ended and answer.body == bytes(range(10)) * TICKS, (answer.ended, len(answer.body), answer.reset)
 
 
 def unread_upload(world):
@@ -503,6 +552,46 @@ def cut(world):
     assert [one.reset for one in still] == [None]
 
 
+def abandoning_acts():
+    def overtaken(request):
+        """The answer was on its way when the request was given up."""
+        request.until(lambda one: one.reset is not None)
+        request.head(200)
+        request.send(b"too")
+        request.send(b"late", end=True)
+
+    def lasting(request):
+        request.head(200)
+        request.send(b"begun")
+        request.until(lambda one: one.connection.origin.acts["go"].is_set())
+        request.send(b", done", end=True)
+
+    return {"/any/overtaken": overtaken, "/any/lasting": lasting, "go": threading.Event()}
+
+
+def abandoning(world):
+    """Clients that give up request after request end nobody else's, whose connections they share; there is one worker."""
+    patient = world.peer()
+    stream = patient.headers(head("/any/lasting"))
+    while not patient.answers[stream].body:
+        assert patient.step()
+    abandoned = world.origin.seen("/any/overtaken")
+    for number in range(16):
+        peer = world.peer()
+        streams = [peer.headers(head("/any/overtaken")) for _ in range(100)]
+        world.origin.request("/any/overtaken", 100 * number + 99)
+        peer.send(*[frames.RstStreamFrame(one, error_code=CANCEL) for one in streams])
+        for request in (abandoned := world.origin.seen("/any/overtaken"))[100 * number :]:
+            request.until(lambda one: one.reset is not None)
+        world.serves()
+    assert {request.reset for request in abandoned} == {CANCEL}
+    world.origin.acts["go"].set()
+    answer = patient.answer(stream)
+    assert (answer.body, answer.ended) == (b"begun, done", True), answer
+    goaways = [reason for connection in world.origin.connections for reason, _ in connection.goaways]
+    assert set(goaways) <= {NO_ERROR}, goaways
+
+
 # Time.
 
 
@@ -612,9 +701,11 @@ ACTS = {
     "leaving": leaving_acts,
     "bodies": body_acts,
     "slow_readers": body_acts,
+    "small_messages": body_acts,
     "unread_upload": body_acts,
     "ends": end_acts,
     "cut": end_acts,
+    "abandoning": abandoning_acts,
     "late": end_acts,
     "frozen": frozen_acts,
 }

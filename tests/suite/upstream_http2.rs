@@ -57,6 +57,16 @@ fn clients_that_do_not_read_hold_back_nobody_else() {
 }
 
 #[test]
+fn what_comes_in_small_pieces_is_held_back_no_worse() {
+    clear("small_messages", "");
+}
+
+#[test]
+fn requests_that_are_given_up_end_no_others() {
+    clear("abandoning", "");
+}
+
+#[test]
 fn an_upstream_that_takes_nothing_holds_its_client_back() {
     clear("unread_upload", "");
 }
@@ -84,12 +94,18 @@ fn an_upstream_that_does_not_say_that_it_is_there_is_given_up() {
 
 #[test]
 fn an_upstream_that_is_wrong_harms_nobody() {
-    wrong("hostile");
+    wrong("hostile", "");
 }
 
 #[test]
 fn an_upstream_that_speaks_no_http2_is_told_apart() {
-    wrong("no_http2");
+    wrong("no_http2", "");
+}
+
+#[test]
+fn connections_are_limited_whatever_the_upstream_says() {
+    wrong("shut", "max_connections: 20");
+    wrong("narrow", "max_connections: 20");
 }
 
 #[test]
@@ -112,13 +128,17 @@ fn a_server_of_node_is_understood_by_curl_in_both_versions() {
 /// Runs a scenario with an upstream that is spoken to in HTTP/2 without asking; `api` is what it has beside that.
 fn clear(scenario: &str, api: &str) {
     // Where it matters which connection is used again, there is one worker.
-    let workers = if ["retries", "leaving", "frozen"].contains(&scenario) { 1 } else { 2 };
+    let workers = if ["retries", "leaving", "frozen", "abandoning", "small_messages"].contains(&scenario) {
+        1
+    } else {
+        2
+    };
     in_clear(Script::start("http2/upstreams.py", &[scenario]), api, workers);
 }
 
-/// Runs a scenario with an upstream that is wrong.
-fn wrong(scenario: &str) {
-    in_clear(Script::start("http2/hostile_upstreams.py", &[scenario]), "", 2);
+/// Runs a scenario with an upstream that is wrong; `api` is what it has beside that.
+fn wrong(scenario: &str, api: &str) {
+    in_clear(Script::start("http2/hostile_upstreams.py", &[scenario]), api, 2);
 }
 
 fn in_clear(script: Script, api: &str, workers: u32) {

@@ -58,7 +58,7 @@ pub struct Route {
     /// Whether WebSocket upgrades are forwarded. Default: false.
     #[serde(default)]
     pub websocket: Option<Field<bool>>,
-    /// Whether request trailers are forwarded to others than gRPC. Default: false.
+    /// Whether request trailers are forwarded; those of gRPC go to upstreams of HTTP/2 anyway. Default: false.
     #[serde(default)]
     pub request_trailers: Option<Field<bool>>,
     /// Whether the path with `/` at its end is the same route. Default: strict.

@@ -40,7 +40,7 @@ pub struct Upstream {
     #[serde(default)]
     pub http: Option<Field<Text<UpstreamHttp>>>,
     /// Requests at once that the upstream gets: over HTTP/1.1 each has a connection, and idle connections count too; over HTTP/2
-    /// they share a few. Default: 1024.
+    /// they share connections, of which there are no more than that either. Default: 1024.
     #[serde(default)]
     pub max_connections: Option<Field<u64>>,
     /// Requests that may wait for their turn; more are answered 503. Default: 1024.

@@ -91,7 +91,10 @@ impl Possession {
     pub fn new() -> (Self, Reports) {
         let (reports, taken) = mpsc::channel(WAITING_MAX);
         let (told, ability) = watch::channel(Ability::Unknown);
-        (Self { reports, throttle: Mutex::default(), ability }, Reports { taken, at_hand: None, ability: told })
+        (
+            Self { reports, throttle: Mutex::default(), ability },
+            Reports { taken, at_hand: None, ability: told },
+        )
     }
 
     /// Takes the report of the keys with these digests from `address`. Does the same whatever they are, and waits for nothing but

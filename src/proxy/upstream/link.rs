@@ -37,14 +37,21 @@ use crate::{
     telemetry::{metrics::UpstreamMetrics, throttle::Throttle},
 };
 
-use super::Unreachable;
+use super::{AfterUse, Unreachable};
 
 /// The most requests at once on one connection, whatever the upstream permits.
 const STREAMS_MAX: usize = 100;
+/// With so many requests given up a connection takes no new ones. Servers close connections whose streams are reset again and
+/// again (CVE-2023-44487), and the transport does where it no longer knows what is still answered: either would end the
+/// requests of others.
+const GIVEN_UP_MAX: usize = 100;
 /// What the upstream may send ahead on one stream.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// What it may send ahead on one connection: room for every stream, so that clients that read slowly never hold up others.
 const CONNECTION_WINDOW: u32 = 100 * STREAM_WINDOW;
+/// What small DATA frames may use up of the transport's memory before they are read, which is at once; by default a flood of them
+/// between two reads would end the connection for everybody. One of n bytes counts 256 - n.
+const SMALL_FRAMES_BYTES: usize = 64 * 1024 * 1024;
 /// What the head of an answer may measure, as in HTTP/1.1.
 const HEADER_LIST_BYTES: u32 = 64 * 1024;
 /// The header of the frame that every upstream begins with (RFC 9113 §3.4).
@@ -71,10 +78,9 @@ pub(super) struct Links {
 impl Links {
     /// A connection that has room.
     pub(super) fn with_room(&self) -> Option<Rc<Link>> {
-        let mut open = self.open.borrow_mut();
-        open.retain(|link| link.takes_requests());
+        self.close_unused(false);
         let now = Instant::now();
-        open.iter().find(|link| link.has_room(now)).cloned()
+        self.open.borrow().iter().find(|link| link.has_room(now)).cloned()
     }
 
     /// The right to make a connection; `None` while somebody else makes one that may have room.
@@ -96,9 +102,13 @@ impl Links {
         self.changed.notify_one();
     }
 
-    /// Closes connections that carried no request for too long.
-    pub(super) fn close_expired(&self, now: Instant) {
-        self.open.borrow_mut().retain(|link| link.takes_requests() && !link.is_expired(now));
+    /// Closes connections that carry no request and take none, or carried none for too long, or `all` that carry none. What
+    /// takes none any more but carries some is closed behind the last one.
+    pub(super) fn close_unused(&self, all: bool) {
+        let now = Instant::now();
+        self.open
+            .borrow_mut()
+            .retain(|link| link.takes_requests() && (link.is_busy() || (!all && link.has_room(now))));
     }
 }
 
@@ -110,10 +120,11 @@ impl Connecting<'_> {
     pub(super) async fn share(
         &self,
         stream: Stream,
+        slot: OwnedSemaphorePermit,
         timeouts: &UpstreamTimeouts,
         metrics: &UpstreamMetrics,
     ) -> Result<Rc<Link>, Unreachable> {
-        let link = Link::begin(stream, timeouts, metrics, &self.0.changed).await?;
+        let link = Link::begin(stream, slot, timeouts, metrics, &self.0.changed).await?;
         self.0.is_shared_in_vain.set(false);
         self.0.open.borrow_mut().push(Rc::clone(&link));
         Ok(link)
@@ -153,6 +164,8 @@ struct State {
     limit: Cell<usize>,
     /// Since when it has carried some.
     busy_since: Cell<Instant>,
+    /// How many of its requests were given up.
+    given_up: Cell<usize>,
     /// It takes no more requests.
     is_over: Cell<bool>,
     /// Whether it has carried a request before.
@@ -170,6 +183,7 @@ impl Link {
     /// Speaks HTTP/2 on `stream`; a connection is one when the upstream's SETTINGS came.
     async fn begin(
         stream: Stream,
+        slot: OwnedSemaphorePermit,
         timeouts: &UpstreamTimeouts,
         metrics: &UpstreamMetrics,
         changed: &Rc<Notify>,
@@ -183,11 +197,13 @@ impl Link {
             streams: Cell::new(0),
             limit: Cell::new(0),
             busy_since: Cell::new(now),
+            given_up: Cell::new(0),
             is_over: Cell::new(false),
             is_reused: Cell::new(false),
             heard,
         });
         let mut driver = Driver {
+            _slot: slot,
             pings: transport.ping_pong(),
             transport,
             state: Rc::clone(&state),
@@ -214,18 +230,23 @@ impl Link {
         }))
     }
 
-    /// Whether it is open and the upstream did not say that it goes (GOAWAY, RFC 9113 §6.8).
+    /// Whether it is open, the upstream did not say that it goes (GOAWAY, RFC 9113 §6.8), and few of its requests were
+    /// given up.
     fn takes_requests(&self) -> bool {
+        if self.state.given_up.get() >= GIVEN_UP_MAX {
+            return false;
+        }
         let ready = || self.requests.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
         !self.state.is_over.get() && matches!(ready(), Poll::Ready(Ok(())))
     }
 
     fn has_room(&self, now: Instant) -> bool {
-        self.state.streams.get() < self.state.limit.get().min(STREAMS_MAX) && !self.is_expired(now)
+        let is_expired = !self.is_busy() && self.idle_until.get() <= now;
+        self.state.streams.get() < self.state.limit.get().min(STREAMS_MAX) && !is_expired
     }
 
-    fn is_expired(&self, now: Instant) -> bool {
-        self.state.streams.get() == 0 && self.idle_until.get() <= now
+    fn is_busy(&self) -> bool {
+        self.state.streams.get() > 0
     }
 
     /// A place for the request that `permit` is for.
@@ -238,7 +259,13 @@ impl Link {
         }
         self.state.streams.set(streams + 1);
         let is_reused = self.state.is_reused.replace(true);
-        Place { heard_bytes: self.state.heard.bytes(), link: self, is_reused, _permit: permit }
+        Place {
+            heard_bytes: self.state.heard.bytes(),
+            link: self,
+            is_reused,
+            is_done: false,
+            _permit: permit,
+        }
     }
 
     fn leave(&self) {
@@ -267,6 +294,8 @@ pub(in crate::proxy) struct Place {
     /// What the connection had brought before.
     heard_bytes: u64,
     is_reused: bool,
+    /// Whether both sides said all that they had to say.
+    is_done: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -288,6 +317,14 @@ impl Place {
         self.is_reused
     }
 
+    /// Gives it up after an exchange that ended well.
+    pub(super) fn release(mut self, after: AfterUse) {
+        self.is_done = match after {
+            AfterUse::Keep | AfterUse::Rest => true,
+            AfterUse::Close => false,
+        };
+    }
+
     /// Notes how the exchange failed: a connection that was silent for all of a timeout is probably dead, and gets no more
     /// requests.
     pub(in crate::proxy) fn note(&self, failure: &Failure) {
@@ -299,6 +336,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if !self.is_done {
+            let given_up = &self.link.state.given_up;
+            given_up.set(given_up.get() + 1);
+        }
         self.link.leave();
     }
 }
@@ -312,7 +353,11 @@ fn settings() -> client::Builder {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_max_send_streams(STREAMS_MAX)
         .max_header_list_size(HEADER_LIST_BYTES)
-        .max_send_buffer_size(OUTPUT_BYTES_MAX);
+        .max_send_buffer_size(OUTPUT_BYTES_MAX)
+        .data_frame_budget(SMALL_FRAMES_BYTES)
+        // All of them are remembered for as long as the connection lives: answers that were on their way are ignored.
+        .max_concurrent_reset_streams(GIVEN_UP_MAX + STREAMS_MAX)
+        .reset_stream_duration(Duration::MAX);
     settings
 }
 
@@ -332,6 +377,8 @@ struct Driver {
     pinged_at: Option<Instant>,
     awaits_pong: bool,
     alarm: Alarm,
+    /// Given back when the connection has closed, however long that takes.
+    _slot: OwnedSemaphorePermit,
 }
 
 /// What a connection is closed for.
