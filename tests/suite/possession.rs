@@ -465,7 +465,8 @@ fn guide(language: &str) -> Vec<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/leaked-key.md");
     let text = fs::read_to_string(page).unwrap();
     let part = text.split_once("\n## Let whoever finds a key end it\n").unwrap().1;
-    let blocks = part.split(&format!("\n```{language}\n")).skip(1);
+    let fence = format!("\n```{language}\n");
+    let blocks = part.split(&fence).skip(1);
     blocks.map(|block| block.split("\n```").next().unwrap().to_owned()).collect()
 }
 
@@ -473,11 +474,9 @@ fn guide(language: &str) -> Vec<String> {
 fn gateway_of_guide(upstream: &Upstream, written: &str, address: &str, files: &[(&str, &str)]) -> Gateway {
     assert!(written.contains(address), "{written}");
     let written = written.replace(address, "127.0.0.1:0");
-    let config: String = config(&upstream.url(), "{file: keys.yaml}", &written)
-        .lines()
-        .filter(|line| !line.starts_with("revocation_by_possession: {"))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let config = config(&upstream.url(), "{file: keys.yaml}", &written);
+    let kept = |line: &&str| !line.starts_with("revocation_by_possession: {");
+    let config = config.lines().filter(kept).collect::<Vec<_>>().join("\n") + "\n";
     Gateway::start(&[&[("keygate.yaml", &*config), ("keys.yaml", &keys())], files].concat())
 }
 
