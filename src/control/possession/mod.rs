@@ -162,7 +162,12 @@ impl Drop for Reports {
         for Report { digests, address } in self.at_hand.take().into_iter().chain(waiting) {
             if !digests.is_empty() {
                 let keys = digests.len();
-                tracing::error!(keys, client = ?address, "what somebody has shown was not revoked before the end; ask them which keys it was");
+                let client = address.map(tracing::field::display);
+                tracing::error!(
+                    keys,
+                    client,
+                    "what somebody has shown was not revoked before the end; ask them which keys it was"
+                );
             }
         }
     }

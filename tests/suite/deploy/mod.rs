@@ -32,7 +32,10 @@ fn script(name: &str, arguments: &[&str], input: &str) -> run::Run {
 /// A config as a gateway would read it in the folder `folder`.
 fn parsed(folder: &Path, text: &str) -> Config {
     let surroundings = Surroundings {
-        variable: &|name| name.starts_with("DATABASE").then(|| "postgres://role@database/keygate".to_owned()),
+        variable: &|name| match name {
+            "DATABASE_ROLE" => Some("role".to_owned()),
+            _ => name.starts_with("DATABASE").then(|| "postgres://role@database/keygate".to_owned()),
+        },
         read: &|_, _| Ok(b"secret".to_vec()),
         ..Surroundings::of_process("keygate-00000000")
     };

@@ -45,7 +45,7 @@ pub(crate) use browser::Browser;
 pub(crate) use client::Client;
 pub(crate) use gateway::Gateway;
 pub(crate) use message::{Framing, Message};
-pub(crate) use postgres::Postgres;
+pub(crate) use postgres::{Postgres, TableLock};
 pub(crate) use script::Script;
 pub(crate) use tcp_proxy::TcpProxy;
 pub(crate) use upstream::{Talk, Upstream};

@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
@@ -91,6 +91,19 @@ impl Postgres {
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"])
             .arg(self.url_as("postgres", database));
         run(&mut command, statements).expect_success().stdout.trim_end().to_owned()
+    }
+
+    /// From now on nobody can write into `table`, until what is given is dropped.
+    pub(crate) fn lock(&self, database: &str, table: &str) -> TableLock {
+        let mut command = Command::new("psql");
+        command.args(["-X", "-q", "-A", "-t"]).arg(self.url_as("postgres", database));
+        let mut session = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let statements = format!("BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE; SELECT 'locked';\n");
+        session.stdin.as_mut().unwrap().write_all(statements.as_bytes()).unwrap();
+        let mut told = String::new();
+        BufReader::new(session.stdout.as_mut().unwrap()).read_line(&mut told).unwrap();
+        assert_eq!(told.trim(), "locked");
+        TableLock(session)
     }
 
     /// Where it listens.
@@ -273,4 +286,14 @@ fn signal_all(server: &Child, to_send: Signal) {
 fn children_of(parent: u32) -> Vec<i32> {
     let text = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
+}
+
+/// A session that holds a lock, until this is dropped.
+pub(crate) struct TableLock(Child);
+
+impl Drop for TableLock {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
 }
