@@ -31,6 +31,9 @@ pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 /// What precedes a message in gRPC: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
 
+/// What Envoy adds where it was told to look at bodies (`with_request_body`), and there is one: also an empty one in chunks.
+const PARTIAL_BODY: &str = "x-envoy-auth-partial-body";
+
 /// The names of an answer that Envoy reads from the HTTP flavour.
 pub const HEADERS_TO_REMOVE: &str = "x-envoy-auth-headers-to-remove";
 
@@ -69,7 +72,8 @@ impl Check {
 
     /// The request that is asked about, within `limits`.
     ///
-    /// HTTP/2 and HTTP/3 do not tell whether a body follows a head without length: it is taken for none.
+    /// Envoy tells neither the coding of HTTP/1.1 nor whether HTTP/2 and HTTP/3 send a body without length, but by
+    /// [`PARTIAL_BODY`]; without that there is none.
     ///
     /// # Errors
     /// [`AskError`].
@@ -94,8 +98,12 @@ impl Check {
         if let Some(value) = authority.filter(|_| !names_host) {
             fields.push(Field { name: b"host", value });
         }
+        let has_body = http.headers.contains_key(PARTIAL_BODY) || tells_of_body(&fields);
         let has_length = fields.all("content-length").any(|length| length != b"0");
-        let ends_stream = version == Version::Http2 && !has_length;
+        let ends_stream = version == Version::Http2 && !has_length && !has_body;
+        if has_body {
+            push_coding(&mut fields, version);
+        }
         Ok(RequestHead { method, target: target.as_bytes(), authority, version, ends_stream, fields })
     }
 }
@@ -130,6 +138,18 @@ fn client_fields<'b>(http: &'b HttpRequest, limits: &HeadLimits) -> Result<Field
     Ok(fields)
 }
 
+fn tells_of_body(fields: &Fields<'_>) -> bool {
+    fields.all(PARTIAL_BODY).next().is_some()
+}
+
+/// A body without length came in chunks.
+fn push_coding(fields: &mut Fields<'_>, version: Version) {
+    let is_framed = fields.iter().any(|field| field.is("content-length") || field.is("transfer-encoding"));
+    if version != Version::Http2 && !is_framed {
+        fields.push(Field { name: b"transfer-encoding", value: b"chunked" });
+    }
+}
+
 fn check_pseudo(name: &str, value: &[u8], http: &HttpRequest) -> Result<(), Unclear> {
     let (said, what) = match name {
         "method" => (&http.method, ":method"),
@@ -143,12 +163,11 @@ fn check_pseudo(name: &str, value: &[u8], http: &HttpRequest) -> Result<(), Uncl
 
 /// The request that the check request `ask` repeats: its own method, target and host, and the fields that its client sent.
 ///
+/// What Envoy sends along of the client's body tells that there is one; how long it is remains unknown.
+///
 /// # Errors
-/// [`AskError`]: its target is empty, or it has a body.
+/// [`AskError`]: its target is empty.
 pub fn describe_http<'b>(ask: &RequestHead<'b>) -> Result<RequestHead<'b>, AskError> {
-    if may_have_body(ask) {
-        return Err(Unclear::Body.into());
-    }
     if ask.target.is_empty() {
         return Err(Unclear::Missing("the path").into());
     }
@@ -156,11 +175,12 @@ pub fn describe_http<'b>(ask: &RequestHead<'b>) -> Result<RequestHead<'b>, AskEr
         // Envoy writes a length of its own, and lets go of what else speaks of the client's body.
         field.is("content-length") || field.is("transfer-encoding")
     };
-    Ok(RequestHead {
-        ends_stream: true,
-        fields: ask.fields.iter().filter(|field| !of_the_ask(field)).copied().collect(),
-        ..ask.clone()
-    })
+    let mut fields: Fields<'b> = ask.fields.iter().filter(|field| !of_the_ask(field)).copied().collect();
+    let has_body = may_have_body(ask) || tells_of_body(&fields);
+    if has_body {
+        push_coding(&mut fields, ask.version);
+    }
+    Ok(RequestHead { ends_stream: !has_body, fields, ..ask.clone() })
 }
 
 /// Refuses a list where one value decides: it may have been several lines, of which the API reads one.

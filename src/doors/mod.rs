@@ -7,7 +7,7 @@
 pub mod ext_authz;
 pub mod forward_auth;
 
-use std::{fmt, sync::LazyLock};
+use std::fmt;
 
 use crate::{
     config::model::Config,
@@ -18,7 +18,7 @@ use crate::{
         parse::HeadError,
     },
     message::{Fields, RequestHead, Version},
-    policy::fold::ManagedNames,
+    policy::origin::{is_of_the_origin, is_removable},
 };
 
 /// Why a proxy that asks has not described exactly one request: 403, whatever the request may have been.
@@ -78,8 +78,8 @@ impl From<HeadError> for AskError {
     }
 }
 
-/// Whether bytes may follow the head that nobody here would read.
-fn may_have_body(ask: &RequestHead<'_>) -> bool {
+/// Whether bytes may follow the head of `ask`, which nobody here would read.
+pub(crate) fn may_have_body(ask: &RequestHead<'_>) -> bool {
     match declared_length(ask.version, &ask.fields) {
         Ok(None) => ask.version == Version::Http2 && !ask.ends_stream,
         Ok(Some(BodyLength::Known(0) | BodyLength::Empty)) => false,
@@ -87,20 +87,8 @@ fn may_have_body(ask: &RequestHead<'_>) -> bool {
     }
 }
 
-/// Headers by which a client makes some back ends serve another path than the one that was judged.
-static REROUTING_NAMES: LazyLock<ManagedNames> = LazyLock::new(|| {
-    ManagedNames::new([
-        "x-original-url",
-        "x-rewrite-url",
-        "x-http-path-override",
-        "x-http-destinationurl",
-        "x-envoy-original-path",
-        "x-middleware-subrequest",
-    ])
-});
-
 /// Refuses what the gateway itself would remove and the asking proxy cannot be told to: identity in another name or spelling
-/// than those it overwrites, and paths beside the path.
+/// than those it overwrites, and paths, hosts and origins beside those that are told.
 ///
 /// # Errors
 /// A [`Denial`] of row 1.
@@ -113,8 +101,12 @@ pub fn check_removable(fields: &Fields<'_>, config: &Config) -> Result<(), Denia
                 "The request carries an identity header that only the gateway may set.",
             ));
         }
-        if REROUTING_NAMES.contains(field.name) {
-            return Err(Denial::bad_request("The request names another path beside its path."));
+        // One of these the gate judges itself.
+        let is_judged = field.is("x-method-override");
+        if is_of_the_origin(field.name) && !is_removable(field.name) && !is_judged {
+            return Err(Denial::bad_request(
+                "The request carries a header that names another origin, host or path than its own.",
+            ));
         }
     }
     Ok(())

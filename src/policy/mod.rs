@@ -2,6 +2,7 @@
 
 pub mod decide;
 pub mod fold;
+pub mod origin;
 pub mod path;
 pub mod plan;
 pub mod principal;

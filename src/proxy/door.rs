@@ -265,7 +265,7 @@ impl Context<'_> {
     /// What the asking proxy has to do with a permitted request.
     ///
     /// # Errors
-    /// Where the identity does not fit or cannot be signed, or the body is too large.
+    /// Where the identity does not fit or cannot be signed, the body is too large, or a credential cannot go on as it is.
     fn permitted(
         &self,
         permit: &Permit<'_, '_>,
@@ -284,17 +284,16 @@ impl Context<'_> {
         }
         let passes = |name: &str| {
             let value = request.fields().only(name).ok().flatten().filter(|_| !strip_credential);
-            value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+            let value = str::from_utf8(value.unwrap_or_default()).map_err(|_| {
+                // It would reach the API as another one.
+                Denial::bad_request("A header that may carry a credential is not UTF-8.")
+            })?;
+            Ok::<_, Denial<'static>>((name.to_owned(), value.to_owned()))
         };
         let upgrades = forwarding.websocket && request.method() == "GET" && asks_for(request, b"websocket");
         Ok(Permitted {
             identity: self.identity(permit, signed)?,
-            credentials: config
-                .policy
-                .credentials
-                .names()
-                .map(|name| (name.to_owned(), passes(name)))
-                .collect(),
+            credentials: config.policy.credentials.names().map(passes).collect::<Result<_, _>>()?,
             upgrade: if upgrades { "websocket" } else { "" },
             cors: None,
         })

@@ -3,12 +3,7 @@
 //! Towards the upstream nothing that a client sends can add, change or delete identity: hop-by-hop fields go first,
 //! then the credential, then every spelling of a managed name, and only then are ours written.
 
-use std::{
-    cell::RefCell,
-    io::Write as _,
-    net::IpAddr,
-    sync::{Arc, LazyLock},
-};
+use std::{cell::RefCell, io::Write as _, net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -23,10 +18,7 @@ use crate::{
     live::Published,
     message::{Field, Fields, RequestHead, ResponseHead, Version},
     policy::{
-        decide::Permit,
-        fold::{ManagedNames, folds_to},
-        project::ProjectSource,
-        reason::Reason,
+        decide::Permit, fold::folds_to, origin::is_of_the_origin, project::ProjectSource, reason::Reason,
         route::Route,
     },
     telemetry::trace_context::{RequestId, TraceParent},
@@ -68,47 +60,7 @@ pub(super) struct Signed<'a> {
     pub(super) now: Timestamp,
 }
 
-/// The names that tell an upstream where a request came from, and that an upstream may believe: from a peer that is
-/// not trusted none of them goes on, in no spelling.
-static FORWARDED_NAMES: LazyLock<ManagedNames> = LazyLock::new(|| {
-    ManagedNames::new([
-        "forwarded",
-        "x-forwarded",
-        "proxy",
-        "x-envoy-original-path",
-        "x-middleware-subrequest",
-        "x-http-path-override",
-        "x-http-destinationurl",
-        "x-method",
-        "x-originating-ip",
-        "x-scheme",
-        "x-script-name",
-        "front-end-https",
-        "base-url",
-        "x-original",
-        "x-rewrite",
-        "x-real-ip",
-        "x-client-ip",
-        "x-cluster-client-ip",
-        "x-remote-ip",
-        "x-remote-addr",
-        "x-host",
-        "x-http-host-override",
-        "x-proxyuser-ip",
-        "x-envoy-external-address",
-        "x-azure-clientip",
-        "x-appengine-user-ip",
-        "client-ip",
-        "true-client-ip",
-        "cf-connecting-ip",
-        "fastly-client-ip",
-        "remote-addr",
-        "script-name",
-        "path-info",
-    ])
-});
-
-/// What of the above a trusted proxy is believed, beside the address.
+/// What of where a request came from a trusted proxy is believed, beside the address.
 const BELIEVED_NAMES: [&str; 3] = ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"];
 
 /// Whether a request trailer may go on: nothing that is no trailer (RFC 9110 §6.5.1), and nothing that would be stripped from
@@ -125,7 +77,7 @@ pub(super) fn trailer_goes_on(field: &Field<'_>, config: &Config, upstream: &Ups
         && is_plain_name(field.name)
         && !policy.credentials.include(field)
         && !policy.identity_names.contains(field.name)
-        && !FORWARDED_NAMES.contains(field.name)
+        && !is_of_the_origin(field.name)
         && !folds_to(field.name, "x-http-method-override")
         && !folds_to(field.name, "x-http-method")
         && !upstream.set_headers.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(field.name))
@@ -185,7 +137,7 @@ impl Composition<'_, '_> {
             || is_named(field, named)
             || (self.strip_credential && policy.credentials.include(field))
             || policy.identity_names.contains(field.name)
-            || (FORWARDED_NAMES.contains(field.name) && !self.believes(field))
+            || (is_of_the_origin(field.name) && !self.believes(field))
             || (field.is("tracestate") && !self.continues_trace)
             || self
                 .upstream
@@ -258,13 +210,13 @@ impl Composition<'_, '_> {
 /// Whether a client's field should not reach the upstream of another proxy, which can be told so: what the gateway itself
 /// would strip, but for what that proxy writes of where the request came from.
 pub(super) fn is_unwanted(field: &Field<'_>, config: &Config) -> bool {
-    const PREFIX: &[u8] = b"x-forwarded-";
-    let is_the_proxys = field.name.get(..PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(PREFIX))
-        || field.is("x-envoy-external-address");
+    const OF_THE_PROXY: [&str; 4] =
+        ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-client-cert", "x-envoy-external-address"];
+    let is_the_proxys = OF_THE_PROXY.iter().any(|name| field.is(name));
     let is_listed =
         || config.forwarded_headers.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(field.name));
     config.policy.identity_names.contains(field.name)
-        || (FORWARDED_NAMES.contains(field.name) && !is_the_proxys)
+        || (is_of_the_origin(field.name) && !is_the_proxys)
         || !(is_plain_name(field.name) || is_listed())
 }
 

@@ -336,7 +336,7 @@ pub(crate) fn bytes(case: &Case) -> Vec<u8> {
     for (name, value) in &question.fields {
         match name.as_str() {
             "Content-Length" => head.push_str(&"x".repeat(value.parse().unwrap_or_default())),
-            "Transfer-Encoding" => head.push_str("0\r\n\r\n"),
+            "Transfer-Encoding" => head.push_str("1\r\nx\r\n0\r\n\r\n"),
             _ => {}
         }
     }

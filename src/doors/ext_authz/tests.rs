@@ -57,6 +57,24 @@ fn a_check_describes_one_request() {
 }
 
 #[test]
+fn a_body_without_a_length_is_told_of_in_a_header_of_envoys_own() {
+    let partial = &[(PARTIAL_BODY, "false")][..];
+    let in_chunks = told(http("GET", "/a", partial)).unwrap();
+    assert!(in_chunks.contains("| transfer-encoding: chunked"), "{in_chunks}");
+    let known = told(http("GET", "/a", &[(PARTIAL_BODY, "true"), ("content-length", "3")])).unwrap();
+    assert!(known.contains("content-length: 3") && !known.contains("transfer-encoding"), "{known}");
+    for (headers, ends_stream) in [(partial, false), (&[], true)] {
+        let check = Check(check(
+            Some(HttpRequest { protocol: "HTTP/2".to_owned(), ..http("GET", "/a", headers) }),
+            "::1",
+        ));
+        let head = check.describe(&HeadLimits::default()).unwrap();
+        assert_eq!(head.ends_stream, ends_stream);
+        assert!(head.fields.all("transfer-encoding").next().is_none());
+    }
+}
+
+#[test]
 fn raw_lines_count_where_they_are_told() {
     let line = |key: &str, value: &str, raw: &[u8]| HeaderValue {
         key: key.to_owned(),

@@ -12,6 +12,7 @@ use crate::{
             HttpResponse, HttpStatus, MESSAGE_BYTES_MAX, OkHttpResponse, Status, check_joined, describe_http,
             encode,
         },
+        may_have_body,
     },
     http1::framing::BodyLength,
     message::{Field, Fields, RequestHead, Version},
@@ -78,7 +79,9 @@ impl Gateway {
             return context.refuse_unclear(Unclear::Missing("X-Forwarded-For"), outcome).into();
         }
         let finding = self.find(&context, &head, context.peer.address, check_joined, outcome);
-        context.tell_over_http(finding, &head)
+        // What of the client's body came along is not read: it must not be taken for another question.
+        let closes = may_have_body(&ask);
+        Reply { closes, ..context.tell_over_http(finding, &head) }
     }
 
     /// Answers a gRPC call of Envoy, as [`Gateway::answer_http_check`].

@@ -115,8 +115,9 @@ impl Site {
         });
         let caddy = Front::caddy(between("forward_auth:x-forwarded"), |site| {
             // The clients of the table say where they come from.
-            let site = site.replace("uri /\n", "uri /\n\t\t\ttrusted_proxies 127.0.0.1/32\n");
-            site.replace("X-Auth-Assertion Authorization", "X-Auth-Assertion Authorization X-Api-Key")
+            let site = site.replace("\trewrite /\n", "\trewrite /\n\ttrusted_proxies 127.0.0.1/32\n");
+            let second = "request_header X-Api-Key {http.reverse_proxy.header.X-Api-Key}\n";
+            site.replace("request_header Authorization", &format!("{second}request_header Authorization"))
         });
         let envoy = |name, port, door| Front::envoy(name, port, between(door));
         let envoy_grpc = envoy("envoy-grpc", 8092, "ext_authz:grpc");

@@ -99,10 +99,10 @@ fn nginx_caddy_and_envoy_ask_over_tls() {
     let door = gateway.address("forward_auth:x-forwarded");
     let caddy = Front::caddy(between("forward_auth:x-forwarded"), |site| {
         let over_tls = format!(
-            "forward_auth https://localhost:{} {{\n\t\t\ttransport http {{\n\t\t\t\ttls_trusted_ca_certs {authority}\n\t\t\t}}",
+            "to https://localhost:{}\n\ttransport http {{\n\t\ttls_trusted_ca_certs {authority}\n\t}}\n",
             door.port()
         );
-        site.replace(&format!("forward_auth {door} {{"), &over_tls)
+        site.replace(&format!("to {door}\n"), &over_tls)
     });
     assert_judges(&caddy, &api);
 
@@ -145,7 +145,7 @@ fn nginx_caddy_and_envoy_ask_through_a_unix_socket() {
         site.replace("server 127.0.0.1:1;", &format!("server unix:{};", path("nginx")))
     });
     let caddy = Front::caddy(between, |site| {
-        site.replace("forward_auth 127.0.0.1:1", &format!("forward_auth unix/{}", path("caddy")))
+        site.replace("to 127.0.0.1:1\n", &format!("to unix/{}\n", path("caddy")))
     });
     let envoy = Front::envoy_with("envoy-grpc", 8092, between, |config| {
         let tcp = "{socket_address: {address: 127.0.0.1, port_value: 1}}";

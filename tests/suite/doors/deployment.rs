@@ -7,6 +7,7 @@ use std::path::Path;
 use keygate::{
     assertion,
     gate::identity::IdentityHeaders,
+    policy::origin,
     yaml::{Limits, Node, parse},
 };
 
@@ -34,9 +35,53 @@ fn every_identity_header_and_the_credential_are_overwritten() {
         assert!(nginx.contains(&variable), "nginx: {name}");
     }
     let caddy = deployed("caddy/Caddyfile");
-    let copied = caddy.lines().find(|line| line.contains("copy_headers ")).unwrap();
-    let copied: Vec<_> = copied.split_whitespace().collect();
-    assert!(all.iter().all(|name| copied.contains(name)), "{copied:?}");
+    for name in &all {
+        let line = format!("\t\trequest_header {name} {{http.reverse_proxy.header.{name}}}\n");
+        assert!(caddy.contains(&line), "caddy: {name}");
+    }
+}
+
+/// Caddy 2.10.0 to 2.11.1 copy no empty header (CVE-2026-30851): the client's own would go on as identity.
+#[test]
+fn caddy_sets_headers_without_any_condition() {
+    let caddy = deployed("caddy/Caddyfile");
+    let told: Vec<_> = caddy.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect();
+    assert!(!told.iter().any(|line| line.contains("copy_headers") || line.contains("forward_auth ")));
+    // A matcher would be a word more.
+    let set = told.iter().filter(|line| line.starts_with("request_header "));
+    assert!(set.clone().all(|line| line.split_whitespace().count() == 3), "{set:?}");
+    // The API is asked in the place of a yes alone.
+    let permitted = caddy.split_once("handle_response @permitted {").unwrap().1;
+    assert_eq!(
+        (caddy.matches("127.0.0.1:9000").count(), permitted.matches("127.0.0.1:9000").count()),
+        (1, 1)
+    );
+}
+
+#[test]
+fn what_says_where_a_request_came_from_is_removed() {
+    let nginx = deployed("nginx/keygate.conf");
+    let (location, _) = nginx.split_once("location = /_keygate").unwrap();
+    for name in origin::REMOVED {
+        assert!(location.contains(&format!(" proxy_set_header {name} \"\";\n")), "nginx: {name}");
+    }
+    for name in origin::WRITTEN {
+        assert!(location.contains(&format!(" proxy_set_header {name} $")), "nginx: {name}");
+    }
+    let caddy = deployed("caddy/Caddyfile");
+    let by_itself = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"];
+    for name in origin::REMOVED.iter().chain(&origin::WRITTEN).filter(|name| !by_itself.contains(name)) {
+        let told = [format!("header_up -{name}\n"), format!("header_up {name} {{remote_host}}\n")];
+        assert!(told.iter().any(|line| caddy.contains(line)), "caddy: {name}");
+    }
+    let traefik = deployed("traefik/keygate.yaml");
+    // What else is called X-Forwarded-…, and X-Real-Ip, it removes where it listens.
+    let of_the_entry =
+        ["For", "Method", "Port", "Prefix", "Server", "Tls-Client-Cert", "Tls-Client-Cert-Info", "Uri"];
+    let of_the_entry = of_the_entry.map(|name| format!("X-Forwarded-{name}"));
+    for name in origin::REMOVED.iter().filter(|name| !of_the_entry.contains(&(**name).to_owned())) {
+        assert!(traefik.contains(&format!(" {name}: \"\"\n")), "traefik: {name}");
+    }
 }
 
 /// Traefik cannot be installed here: what it is configured to do is what Caddy does, asked in the same family of headers.
@@ -60,7 +105,7 @@ fn traefik_is_configured_as_the_door_expects() {
     );
     assert_eq!(
         at("http.routers.api.middlewares").items().filter_map(Node::text).collect::<Vec<_>>(),
-        ["keygate"]
+        ["keygate-origin", "keygate"]
     );
 }
 

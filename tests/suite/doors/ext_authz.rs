@@ -30,6 +30,7 @@ fn gateway(door: &str) -> Gateway {
          access_log: {{mode: all}}\n\
          routes:\n  \
          - {{path: /public, access: public}}\n  \
+         - {{path: /search, access: public, get_body: allow}}\n  \
          - {{path: /a, methods: {{GET: read, POST: write}}, cors: {{origins: ['https://app.example']}}}}\n  \
          - {{path: /ws, methods: {{GET: read}}, websocket: true}}\n  \
          - {{path: '/pkg.Service/{{*rest}}', methods: {{POST: read}}}}\n"
@@ -172,11 +173,32 @@ fn what_is_no_call_of_check_is_never_a_yes() {
     }
     let plain = Client::connect(address).exchange("GET /public HTTP/1.1\r\nHost: api.example\r\n\r\n");
     assert_eq!((plain.status(), plain.json()["code"].as_str()), (403, Some("door_refused")));
-    let body =
-        "POST /public HTTP/1.1\r\nHost: api.example\r\nX-Forwarded-For: ::1\r\nContent-Length: 2\r\n\r\nhi";
-    let body = Client::connect(gateway.address("ext_authz:http")).exchange(body);
-    assert_eq!((body.status(), body.json()["code"].as_str()), (403, Some("door_refused")));
     gateway.wait_for_line("the proxy that asked at a door did not describe its client's request: ");
+}
+
+/// What comes along of a client's body tells that there is one; it is neither read nor taken for the next question.
+#[test]
+fn over_http_a_body_is_the_clients_own_and_ends_the_connection() {
+    let gateway = gateway("");
+    let ask = |line: &str, framing: &str| {
+        let ask = format!("{line} HTTP/1.1\r\nHost: api.example\r\nX-Forwarded-For: ::1\r\n{framing}");
+        let mut client = Client::connect(gateway.address("ext_authz:http"));
+        let answer = client.exchange(ask);
+        client.expect_close();
+        answer
+    };
+    let hidden = "GET /public HTTP/1.1\r\nHost: api.example\r\nX-Forwarded-For: ::1\r\n\r\n";
+    let with_length = format!("Content-Length: {}\r\n\r\n{hidden}", hidden.len());
+    for framing in [&with_length, "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"] {
+        let answer = ask("GET /public", framing);
+        assert_eq!(
+            (answer.status(), answer.json()["code"].as_str()),
+            (400, Some("bad_request")),
+            "{framing}"
+        );
+        assert_eq!(ask("POST /public", framing).status(), 200, "{framing}");
+        assert_eq!(ask("GET /search", framing).status(), 200, "{framing}");
+    }
 }
 
 #[test]
@@ -251,6 +273,37 @@ fn a_real_envoy_forwards_with_identity_and_gives_refusals_as_the_gateway_would()
         );
         assert_eq!(envoy.exchange(with_key("CONNECT api.example:443", "")).status() / 100, 4);
         assert_eq!(api.requests().len(), before + 1);
+    }
+}
+
+#[test]
+fn envoy_tells_of_every_body_on_get_and_holds_no_other_back() {
+    let (gateway, api) = (gateway(""), Upstream::answering(OK));
+    for envoy in envoys(&gateway, &api) {
+        let before = api.requests().len();
+        for body in ["0\r\n\r\n", "1\r\nx\r\n0\r\n\r\n"] {
+            for method in ["GET", "HEAD"] {
+                let framing = format!("Host: api.example\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+                let refused = envoy.exchange(format!("{method} /public HTTP/1.1\r\n{framing}"));
+                assert_eq!(refused.status(), 400, "{method} {body:?}: {refused:?}");
+            }
+        }
+        let url = format!("{}/public", envoy.url());
+        let sent =
+            ["--http2-prior-knowledge", "-i", "-X", "GET", "--data", "x", "-H", "Content-Length:", &url];
+        let refused = run::curl(&sent).expect_success().stdout;
+        assert!(refused.starts_with("HTTP/2 400"), "{refused}");
+        assert_eq!(api.requests().len(), before);
+        let search = "GET /search HTTP/1.1\r\nHost: api.example\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+        assert_eq!(envoy.exchange(search).status(), 200);
+        assert!(api.requests()[before].body == b"hi", "{:?}", api.requests()[before]);
+    }
+    // A call begins before its first message: Envoy must ask without it.
+    for envoy in envoys(&gateway, &api) {
+        let call =
+            "POST /pkg.Service/Call HTTP/1.1\r\nHost: api.example\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let refused = envoy.connect().send(call).response_head();
+        assert_eq!(refused.status(), 401, "{refused:?}");
     }
 }
 

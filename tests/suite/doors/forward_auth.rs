@@ -294,6 +294,26 @@ fn what_the_asking_proxy_could_not_remove_is_refused() {
     }
 }
 
+/// It would arrive as U+FFFD, which is another one.
+#[test]
+fn a_credential_that_cannot_go_on_as_it_is_is_refused() {
+    let doors = Doors::start("");
+    for ask in [nginx_asks("GET", "/public", "@"), caddy_asks("GET", "/public", "@")] {
+        let mut client = if ask.contains("X-Original") { doors.x_original() } else { doors.x_forwarded() };
+        let with = |value: &[u8]| {
+            let (before, after) = ask.split_once('@').unwrap();
+            [before.as_bytes(), b"Authorization: Basic ", value, b"\r\n", after.as_bytes()].concat()
+        };
+        let answer = client.exchange(with("Zoë".as_bytes()));
+        assert_eq!(answer.status(), 200);
+        assert!(String::from_utf8_lossy(&answer.raw).contains("Authorization: Basic Zoë\r\n"), "{answer:?}");
+        let refused = client.exchange(with(b"\xe9\xff"));
+        let status =
+            refused.header("X-Keygate-Status").map_or(refused.status(), |told| told.parse().unwrap());
+        assert_eq!(status, 400, "{refused:?}");
+    }
+}
+
 #[test]
 fn an_upgrade_is_told_of_where_the_route_takes_it() {
     let doors = Doors::start("");

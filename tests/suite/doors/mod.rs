@@ -11,3 +11,4 @@ mod ext_authz;
 mod forward_auth;
 pub(crate) mod front;
 mod grpc;
+mod origin;
