@@ -306,7 +306,7 @@ fn a_credential_that_cannot_go_on_as_it_is_is_refused() {
         };
         let answer = client.exchange(with("Zoë".as_bytes()));
         assert_eq!(answer.status(), 200);
-        assert!(String::from_utf8_lossy(&answer.raw).contains("Authorization: Basic Zoë\r\n"), "{answer:?}");
+        assert!(String::from_utf8_lossy(&answer.raw).contains(": Basic Zoë\r\n"), "{answer:?}");
         let refused = client.exchange(with(b"\xe9\xff"));
         let status =
             refused.header("X-Keygate-Status").map_or(refused.status(), |told| told.parse().unwrap());
