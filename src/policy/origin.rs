@@ -69,11 +69,14 @@ pub const REFUSED: [&str; 17] = [
 static NAMES: LazyLock<ManagedNames> =
     LazyLock::new(|| ManagedNames::new(WRITTEN.iter().chain(&REMOVED).chain(&REFUSED)));
 
+/// Judged with the request, and refused where the route does not honour it.
+const JUDGED: &str = "X-Method-Override";
+
 /// Whether `name`, in some spelling, says where a request came from or that it is another one.
 ///
 /// Cost: as [`ManagedNames::contains`].
 pub fn is_of_the_origin(name: &[u8]) -> bool {
-    NAMES.contains(name)
+    NAMES.contains(name) && !name.eq_ignore_ascii_case(JUDGED.as_bytes())
 }
 
 /// Whether a proxy with one of the shipped configurations sets or removes `name`, in exactly this spelling but for case.
@@ -95,7 +98,7 @@ mod tests {
         {
             assert!(is_of_the_origin(name.as_bytes()) && !is_removable(name.as_bytes()), "{name}");
         }
-        for name in ["Accept", "Host", "X-Request-Id", "X-Methods", "Origin"] {
+        for name in ["Accept", "Host", "X-Request-Id", "X-Methods", "X-Method-Override", "Origin"] {
             assert!(!is_of_the_origin(name.as_bytes()), "{name}");
         }
     }

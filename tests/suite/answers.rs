@@ -228,3 +228,20 @@ fn the_last_answer_of_a_connection_arrives_whole() {
     }
     assert_eq!(upstream.requests().len(), 5);
 }
+
+/// The API must do what was judged.
+#[test]
+fn a_method_override_that_is_honoured_goes_on_as_it_was_sent() {
+    let upstream = Upstream::answering(OK);
+    let config = crate::fixture::config(&upstream.url(), "", "", "").replace(
+        "routes:\n",
+        "routes:\n  - {path: /override, methods: {'*': admin}, method_override: honour}\n",
+    );
+    let files = [("keygate.yaml", &*config), ("keys.yaml", &crate::fixture::keys())];
+    let gate = crate::harness::Gateway::start(&files);
+    for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"] {
+        let asked = with_key("POST", "/override", FULL, &format!("{name}: DELETE\r\nContent-Length: 0\r\n"));
+        assert_eq!(gate.connect().exchange(asked).status(), 200, "{name}");
+        assert_eq!(upstream.requests().last().unwrap().headers(name), ["DELETE"], "{name}");
+    }
+}
