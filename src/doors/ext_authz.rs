@@ -73,7 +73,7 @@ impl Check {
     /// The request that is asked about, within `limits`.
     ///
     /// Envoy tells neither the coding of HTTP/1.1 nor whether HTTP/2 and HTTP/3 send a body without length, but by
-    /// [`PARTIAL_BODY`]; without that there is none.
+    /// `x-envoy-auth-partial-body`; without that there is none.
     ///
     /// # Errors
     /// [`AskError`].
