@@ -53,12 +53,12 @@ fn spells_key(value: &[u8], policy: &Policy, keys: &KeySnapshot) -> bool {
     let texts = [Some(value), decoded.as_deref()];
     texts.into_iter().flatten().any(|text| {
         is_key(text, keys)
+            || words(text).nth(PLACES_MAX).is_some()
             || words(text).any(|word| {
                 is_key_in_word(word, keys)
                     || basic(word)
                         .is_some_and(|pair| shows_key(&pair, &policy.brand) || is_key_in_word(&pair, keys))
             })
-            || words(text).nth(PLACES_MAX).is_some()
     })
 }
 
