@@ -11,7 +11,6 @@ use crate::{
     config::model::Config,
     doors::{AskError, Unclear},
     gate::{Denial, Judgement, Request, Verdict, identity::identity_to_set},
-    http1::framing::BodyLength,
     live::Published,
     message::{Fields, RequestHead},
     net::client_addr::client_address,
@@ -28,7 +27,7 @@ use super::{
     answer::{Answer, Form},
     client::{Client, Peer},
     ending::deliver,
-    gateway::{Gateway, head_denial, key_use, trusted_request_id},
+    gateway::{Gateway, body_bytes_max, head_denial, key_use, trusted_request_id},
     headers::{CorsFields, Signed},
 };
 
@@ -275,13 +274,7 @@ impl Context<'_> {
     ) -> Result<Permitted, Denial<'static>> {
         let config = &self.published.config;
         let forwarding = &config.forwardings[permit.route().forwarding];
-        let body_bytes_max = forwarding.body_bytes.unwrap_or(self.peer.listener.limits.body_bytes);
-        if let BodyLength::Known(length) = request.body
-            && length > body_bytes_max
-        {
-            let detail = "The body of the request is larger than permitted.";
-            return Err(Denial::outside_table(Reason::ContentTooLarge, detail));
-        }
+        body_bytes_max(forwarding, self.peer, request.body)?;
         let passes = |name: &str| {
             let value = request.fields().only(name).ok().flatten().filter(|_| !strip_credential);
             let value = str::from_utf8(value.unwrap_or_default()).map_err(|_| {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     clock::{self, Clock, SystemClock},
-    config::model::{AuthzProtocol, ListenerConfig, Serves, UpstreamConfig},
+    config::model::{AuthzProtocol, Forwarding, ListenerConfig, Serves, UpstreamConfig},
     gate::{self, Allowance, Denial, FoundKey, Judgement, Request, Verdict},
     http1::framing::{BodyLength, connection_tokens},
     limit::{
@@ -469,13 +469,7 @@ impl Context<'_> {
     ) -> Result<Outgoing, Denial<'static>> {
         let config = &self.published.config;
         let forwarding = &config.forwardings[permit.route().forwarding];
-        let body_bytes_max = forwarding.body_bytes.unwrap_or(self.peer.listener.limits.body_bytes);
-        if let BodyLength::Known(length) = request.body
-            && length > body_bytes_max
-        {
-            let detail = "The body of the request is larger than permitted.";
-            return Err(Denial::outside_table(Reason::ContentTooLarge, detail));
-        }
+        let body_bytes_max = body_bytes_max(forwarding, self.peer, request.body)?;
         let pool = &self.site.pools[forwarding.upstream];
         let upgrade = forwarding.websocket && asks_for_websocket(head);
         let mut bytes = Vec::with_capacity(1024);
@@ -516,6 +510,25 @@ impl Context<'_> {
             allowance: None,
             hold: None,
         })
+    }
+}
+
+/// The most bytes that the body of a request may have on its route.
+///
+/// # Errors
+/// Where it announces more.
+pub(super) fn body_bytes_max(
+    forwarding: &Forwarding,
+    peer: &Peer,
+    body: BodyLength,
+) -> Result<u64, Denial<'static>> {
+    let most = forwarding.body_bytes.unwrap_or(peer.listener.limits.body_bytes);
+    match body {
+        BodyLength::Known(length) if length > most => {
+            let detail = "The body of the request is larger than permitted.";
+            Err(Denial::outside_table(Reason::ContentTooLarge, detail))
+        }
+        BodyLength::Known(_) | BodyLength::Empty | BodyLength::Chunked | BodyLength::UntilClose => Ok(most),
     }
 }
 
