@@ -1,8 +1,9 @@
 //! A connection with what was read ahead of it and what is still to be written.
 
 use std::{
+    cell::Cell,
     future::Future,
-    io,
+    io, mem,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
@@ -18,6 +19,12 @@ const READ_BYTES: usize = 8 * 1024;
 const READ_BYTES_MAX: usize = 128 * 1024;
 /// A side whose output holds this much is given no more until some is written.
 pub(super) const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    /// One buffer for whoever reads next: most reads bring little, which has gone on before another connection is looked
+    /// at, so that all of a worker's connections read into memory that is in the cache.
+    static SPARE: Cell<BytesMut> = Cell::default();
+}
 
 /// A stream between two buffers. Both are bounded by their users: input is not read while it holds enough, and output
 /// is not filled beyond [`OUTPUT_BYTES_MAX`] and one read.
@@ -38,11 +45,14 @@ impl Buffered {
 
     /// Reads once; 0 bytes is the end of the stream. While it waits with nothing buffered, it holds no memory.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.input.capacity() == 0 {
+            self.input = SPARE.take();
+        }
         self.input.reserve(self.read_bytes);
         let room = self.input.capacity() - self.input.len();
         let polled = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
         if polled.is_pending() && self.input.is_empty() {
-            self.input = BytesMut::new();
+            SPARE.set(mem::take(&mut self.input));
         } else if matches!(&polled, Poll::Ready(Ok(read)) if *read == room) {
             self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
         }

@@ -105,14 +105,13 @@ impl<'e, C: Client> Course<'e, C> {
         if self.received > self.body_bytes_max {
             return Err(Failure::ClientBodyTooLarge);
         }
-        let waited = self.began.elapsed();
-        if waited > self.timeouts.0.idle
-            && !self.committed
-            && self.received < self.body_rate.saturating_mul(waited.as_secs())
-        {
-            return Err(Failure::ClientLate);
+        if self.committed {
+            return Ok(());
         }
-        Ok(())
+        let waited = self.began.elapsed();
+        let is_late =
+            waited > self.timeouts.0.idle && self.received < self.body_rate.saturating_mul(waited.as_secs());
+        if is_late { Err(Failure::ClientLate) } else { Ok(()) }
     }
 
     /// Hands on an interim answer, where the client takes one.

@@ -365,7 +365,8 @@ impl Pool {
         let deadline = Instant::now() + self.config.timeouts.connect;
         let connection = match self.turn(deadline).await? {
             Turn::Connection(connection) => connection,
-            Turn::Permit(permit) => self.connect(permit, deadline).await?,
+            // Rare, and large: no request makes room for it before it is needed.
+            Turn::Permit(permit) => Box::pin(self.connect(permit, deadline)).await?,
         };
         Ok(InUse::new(self, connection))
     }
@@ -386,12 +387,13 @@ impl Pool {
                 break Way::Http2(link.place(permit));
             }
             if let Some(connecting) = self.links.connect() {
-                let room = timeout_at(deadline, self.room()).await.map_err(|_| Unreachable::Full)?;
+                let room =
+                    timeout_at(deadline, Box::pin(self.room())).await.map_err(|_| Unreachable::Full)?;
                 let slot = match room {
                     Room::Link(link) => break Way::Http2(link.place(permit)),
                     Room::Slot(slot) => slot,
                 };
-                let made = timeout_at(deadline, self.make(&connecting, permit, slot));
+                let made = timeout_at(deadline, Box::pin(self.make(&connecting, permit, slot)));
                 break made.await.map_err(|_| Unreachable::Late)??;
             }
             timeout_at(deadline, self.links.changed()).await.map_err(|_| Unreachable::Late)?;

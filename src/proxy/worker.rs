@@ -3,7 +3,11 @@
 use std::{io, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use tokio::{runtime, task, time::timeout};
+use tokio::{
+    runtime::{self, LocalOptions},
+    task,
+    time::timeout,
+};
 
 use crate::{
     clock::{Clock, SystemClock},
@@ -69,9 +73,10 @@ impl Worker {
     /// # Errors
     /// Where the runtime or a listener cannot be set up.
     pub fn run(self) -> io::Result<()> {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let local = task::LocalSet::new();
-        local.block_on(&runtime, self.serve())
+        // Not a `LocalSet` in a runtime, which wakes itself by a system call whenever something came.
+        let runtime =
+            runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(self.serve())
     }
 
     async fn serve(self) -> io::Result<()> {

@@ -165,7 +165,11 @@ impl RequestOutcome {
 /// Lives on its worker's thread. A guard that is dropped unfinished tells of a request that the client aborted,
 /// unless [`OutcomeGuard::aborts_by`] said otherwise.
 #[derive(Debug)]
-pub struct OutcomeGuard {
+pub struct OutcomeGuard(Box<Open>);
+
+/// What is known of a request that goes on. It is large, and its guard is handed from step to step.
+#[derive(Debug)]
+struct Open {
     worker: Rc<WorkerTelemetry>,
     started: Instant,
     sent_upstream: Option<Instant>,
@@ -197,123 +201,123 @@ impl OutcomeGuard {
             duration: Duration::ZERO,
             first_byte: None,
         };
-        Self { worker, started, sent_upstream: None, upstream: None, outcome, choice, text }
+        Self(Box::new(Open { worker, started, sent_upstream: None, upstream: None, outcome, choice, text }))
     }
 
     /// States who asks and for what. `target` is the request target as sent; its query is never logged.
     pub fn request(&mut self, method: &str, target: &[u8], client: IpAddr) {
-        self.outcome.client = client;
-        if let Some(text) = &mut self.text {
+        self.0.outcome.client = client;
+        if let Some(text) = &mut self.0.text {
             text.set_request(method, target);
         }
     }
 
     /// States that another proxy asks about it.
     pub fn asked_at(&mut self, door: Door) {
-        self.outcome.door = Some(door);
+        self.0.outcome.door = Some(door);
     }
 
     /// States the ids it goes by.
     pub fn identified(&mut self, request_id: RequestId, trace_id: TraceId) {
-        (self.outcome.request_id, self.outcome.trace_id) = (request_id, trace_id);
+        (self.0.outcome.request_id, self.0.outcome.trace_id) = (request_id, trace_id);
     }
 
     /// States the revision that decides it, and the key if its digest was found (also one that is refused).
     pub fn decided(&mut self, revision: u64, key: Option<KeyUse>) {
-        (self.outcome.revision, self.outcome.key) = (revision, key);
+        (self.0.outcome.revision, self.0.outcome.key) = (revision, key);
     }
 
     /// It is permitted, and needs `scopes` of its key, by the table that [`WorkerTelemetry::set_scopes`] was last told of.
     pub fn permitted(&mut self, scopes: ScopeSet) {
-        self.outcome.needed = self.worker.needed(scopes);
+        self.0.outcome.needed = self.0.worker.needed(scopes);
     }
 
     /// It is forwarded although it would be refused for `reason`: its route, which is stated next, observes.
     pub fn observed(&mut self, reason: Reason) {
-        self.outcome.observed = Some(reason);
+        self.0.outcome.observed = Some(reason);
     }
 
     /// States what is wrong with it, for its line alone.
     pub fn has_problem(&mut self, problem: &dyn Display) {
-        if let Some(text) = &mut self.text {
+        if let Some(text) = &mut self.0.text {
             text.set_problem(problem);
         }
     }
 
     /// States the route's pattern and the project it names.
     pub fn routed(&mut self, route: &str, project: Option<&str>) {
-        if let Some(reason) = self.outcome.observed {
-            self.worker.metrics().count_observed(route, reason);
+        if let Some(reason) = self.0.outcome.observed {
+            self.0.worker.metrics().count_observed(route, reason);
         }
-        if let Some(text) = &mut self.text {
+        if let Some(text) = &mut self.0.text {
             text.set_route(route, project);
         }
     }
 
     /// The request was sent to `upstream` at `at`; said again where it is retried.
     pub fn sent_upstream(&mut self, upstream: &UpstreamMetrics, at: Instant) {
-        self.upstream = Some(upstream.clone());
-        self.sent_upstream = Some(at);
+        self.0.upstream = Some(upstream.clone());
+        self.0.sent_upstream = Some(at);
     }
 
     /// The upstream's final head came at `at`, and its status goes to the client.
     pub fn responded(&mut self, status: u16, at: Instant) {
-        self.outcome.status = status;
-        if let (Some(upstream), Some(sent)) = (&self.upstream, self.sent_upstream) {
+        self.0.outcome.status = status;
+        if let (Some(upstream), Some(sent)) = (&self.0.upstream, self.0.sent_upstream) {
             let waited = at.saturating_duration_since(sent);
             upstream.responded(status, waited);
-            self.outcome.first_byte = Some(waited);
+            self.0.outcome.first_byte = Some(waited);
         }
     }
 
     /// The connection became a stream.
     pub fn upgraded(&mut self) {
-        if !self.outcome.upgraded {
-            self.outcome.upgraded = true;
-            self.worker.metrics().streams.rise();
+        if !self.0.outcome.upgraded {
+            self.0.outcome.upgraded = true;
+            self.0.worker.metrics().streams.rise();
         }
     }
 
     /// `bytes` of body came from the client. Counted at once, so that long streams are seen while they last.
     pub fn received(&mut self, bytes: usize) {
-        self.outcome.received_bytes += bytes as u64;
-        self.worker.metrics().received_bytes.add(bytes as u64);
+        self.0.outcome.received_bytes += bytes as u64;
+        self.0.worker.metrics().received_bytes.add(bytes as u64);
     }
 
     /// `bytes` of body went to the client.
     pub fn sent(&mut self, bytes: usize) {
-        self.outcome.sent_bytes += bytes as u64;
-        self.worker.metrics().sent_bytes.add(bytes as u64);
+        self.0.outcome.sent_bytes += bytes as u64;
+        self.0.worker.metrics().sent_bytes.add(bytes as u64);
     }
 
     /// From here on, a drop means that `by` ended it.
     pub fn aborts_by(&mut self, by: AbortedBy) {
-        self.outcome.end = End::Aborted(by);
+        self.0.outcome.end = End::Aborted(by);
     }
 
     /// The upstream's answer was delivered whole.
     pub fn forwarded(mut self) {
-        self.outcome.end = End::Forwarded;
+        self.0.outcome.end = End::Forwarded;
     }
 
     /// The gateway gave the answer that was asked for, with `status`.
     pub fn answered(mut self, status: u16) {
-        (self.outcome.end, self.outcome.status) = (End::Answered, status);
+        (self.0.outcome.end, self.0.outcome.status) = (End::Answered, status);
     }
 
     /// The proxy that asked was told that it may go on.
     pub fn permitted_to_go_on(mut self, status: u16) {
-        (self.outcome.end, self.outcome.status) = (End::Permitted, status);
+        (self.0.outcome.end, self.0.outcome.status) = (End::Permitted, status);
     }
 
     /// The gateway refused with `reason`; `status` is what was sent (a template may change it), 0 if nothing could be.
     pub fn refused(mut self, reason: Reason, status: u16) {
-        (self.outcome.end, self.outcome.status) = (End::Refused(reason), status);
+        (self.0.outcome.end, self.0.outcome.status) = (End::Refused(reason), status);
     }
 
     /// The gateway ended it midway, since a new request of its key would be refused with `reason`.
     pub fn cut(mut self, reason: Reason) {
-        self.outcome.end = End::Cut(reason);
+        self.0.outcome.end = End::Cut(reason);
     }
 
     /// `by` ended it before the answer was whole.
@@ -326,13 +330,13 @@ impl Drop for OutcomeGuard {
     fn drop(&mut self) {
         let ended = clock::monotonic();
         if std::thread::panicking() {
-            self.outcome.end = End::Refused(Reason::Internal);
+            self.0.outcome.end = End::Refused(Reason::Internal);
         }
-        self.outcome.duration = ended.saturating_duration_since(self.started);
-        if self.outcome.upgraded {
-            self.worker.metrics().streams.fall();
+        self.0.outcome.duration = ended.saturating_duration_since(self.0.started);
+        if self.0.outcome.upgraded {
+            self.0.worker.metrics().streams.fall();
         }
-        let upstream = self.upstream.as_ref().map(UpstreamMetrics::name);
-        self.worker.emit(&self.outcome, ended, upstream, self.choice, self.text.take());
+        let upstream = self.0.upstream.as_ref().map(UpstreamMetrics::name);
+        self.0.worker.emit(&self.0.outcome, ended, upstream, self.0.choice, self.0.text.take());
     }
 }
