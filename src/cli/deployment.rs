@@ -25,6 +25,7 @@ use crate::{
         key_files::{KeyFiles, Location, Moment},
         read::{ReadError, ReadOptions, read},
         sql,
+        state::{SeenRevocations, StateError, StateFolder},
     },
     yaml::{self, Limits, Place},
 };
@@ -38,6 +39,8 @@ pub(super) struct Deployment {
     pub(super) keys: KeySnapshot,
     /// The files that the keys came from.
     pub(super) key_files: Vec<Arc<KeyFile>>,
+    /// What gateways saw revoked, as the `state:` folder keeps it; `keys` are without it already.
+    pub(super) seen: Result<SeenRevocations, StateError>,
 }
 
 /// A deployment, or why there is none.
@@ -75,14 +78,23 @@ impl Reading {
             KeySource::Database(source) => Read::database(source, path, &policy),
         };
         warnings.extend(doubts);
-        let deployment = keys.filter(|_| problems.is_empty()).map(|keys| Deployment {
-            path: path.to_owned(),
-            config,
-            keys,
-            key_files,
+        let deployment = keys.filter(|_| problems.is_empty()).map(|keys| {
+            let seen = seen_revocations(config.state.as_deref());
+            let keys = without_revoked(keys, seen.as_ref().ok());
+            Deployment { path: path.to_owned(), config, keys, key_files, seen }
         });
         Self { deployment, problems, warnings }
     }
+}
+
+fn seen_revocations(state: Option<&Path>) -> Result<SeenRevocations, StateError> {
+    state.map_or_else(|| Ok(SeenRevocations::new()), |folder| StateFolder::to_read(folder).read_revocations())
+}
+
+fn without_revoked(keys: KeySnapshot, seen: Option<&SeenRevocations>) -> KeySnapshot {
+    let revoked = seen.into_iter().flatten().map(|(digest, seen)| (*digest, seen.at));
+    // It does not get fuller by it.
+    keys.with_revoked(revoked).map_or(keys, |(overlaid, _)| overlaid)
 }
 
 /// What was read of the keys.
@@ -152,7 +164,11 @@ impl Deployment {
     pub(super) fn read(path: &Path) -> Result<Self, Exit> {
         let reading = Reading::of(path);
         tell_all(&reading.problems, "");
-        reading.deployment.ok_or(Exit::WrongInput)
+        let deployment = reading.deployment.ok_or(Exit::WrongInput)?;
+        if let Err(error) = &deployment.seen {
+            tell_all(&[Finding::of_state(error)], "warning: ");
+        }
+        Ok(deployment)
     }
 
     /// Where in the config the route number `at` begins.

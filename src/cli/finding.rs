@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::output::{lossy, tell};
 use crate::{
     config,
-    store::file::FileProblem,
+    store::{file::FileProblem, state::StateError},
     yaml::{self, Place},
 };
 
@@ -49,6 +49,11 @@ impl Finding {
     /// About a place in a configuration or another file that holds no secret.
     pub(super) fn at(file: &Path, place: Place, message: &str, remedy: &str) -> Self {
         Self::new(file, place, message, remedy, true)
+    }
+
+    /// About the `state:` folder.
+    pub(super) fn of_state(error: &StateError) -> Self {
+        Self::new(&error.path, Place::default(), &error.message, error.remedy, false)
     }
 
     /// What was found in a file that holds no secret.

@@ -14,8 +14,10 @@ use crate::{
     policy::path::decode_to_fixpoint,
 };
 
-/// A credential of more places at which a key could begin or end than this does not go on. Each costs a digest.
-const PLACES_MAX: usize = 64;
+/// How many bytes of a credential's pieces are hashed, each counted as [`PIECE_BYTES`] more than it has; one that takes more
+/// does not go on. It bounds the cost, and is generous: a ticket of Kerberos takes twice its length.
+const SEARCH_BYTES_MAX: usize = 128 * 1024;
+const PIECE_BYTES: usize = 64;
 
 /// What ends a word of a credential, whatever the form of keys.
 const BETWEEN_WORDS: &[u8] = b" \t,;\"'`<>()[]{}|";
@@ -50,14 +52,13 @@ pub(super) fn shows_key(text: &[u8], brand: &Brand) -> bool {
 /// Whether `value` holds a key by its digest: imported ones have any form.
 fn spells_key(value: &[u8], policy: &Policy, keys: &KeySnapshot) -> bool {
     let decoded = memchr(b'%', value).map(|_| decode_to_fixpoint(value));
-    let texts = [Some(value), decoded.as_deref()];
-    texts.into_iter().flatten().any(|text| {
-        is_key(text, keys)
-            || words(text).nth(PLACES_MAX).is_some()
+    let mut search = Search { keys, bytes_left: SEARCH_BYTES_MAX };
+    [Some(value), decoded.as_deref()].into_iter().flatten().any(|text| {
+        search.is_key(text)
             || words(text).any(|word| {
-                is_key_in_word(word, keys)
+                search.finds_in_word(word)
                     || basic(word)
-                        .is_some_and(|pair| shows_key(&pair, &policy.brand) || is_key_in_word(&pair, keys))
+                        .is_some_and(|pair| shows_key(&pair, &policy.brand) || search.finds_in_word(&pair))
             })
     })
 }
@@ -72,18 +73,33 @@ fn basic(word: &[u8]) -> Option<Vec<u8>> {
     STANDARD_NO_PAD.decode(&word[..word.len() - padding]).ok()
 }
 
-fn is_key_in_word(word: &[u8], keys: &KeySnapshot) -> bool {
-    let is_mark = |byte: &u8| BESIDE_KEYS.contains(byte);
-    let marks = || word.iter().enumerate().filter(|(_, byte)| is_mark(byte)).map(|(at, _)| at);
-    is_key(word, keys)
-        || marks().nth(PLACES_MAX).is_some()
-        // A key may hold such a mark itself.
-        || marks().any(|at| is_key(&word[..at], keys) || is_key(&word[at + 1..], keys))
-        || word.split(is_mark).any(|part| is_key(part, keys))
+/// Looks at pieces of one credential. Cost: that of [`SEARCH_BYTES_MAX`].
+struct Search<'k> {
+    keys: &'k KeySnapshot,
+    bytes_left: usize,
 }
 
-fn is_key(text: &[u8], keys: &KeySnapshot) -> bool {
-    (1..=SECRET_BYTES_MAX).contains(&text.len()) && keys.is_or_looks_ours(text)
+impl Search<'_> {
+    fn finds_in_word(&mut self, word: &[u8]) -> bool {
+        let is_mark = |byte: &u8| BESIDE_KEYS.contains(byte);
+        let mut marks = word.iter().enumerate().filter(|(_, byte)| is_mark(byte)).map(|(at, _)| at);
+        self.is_key(word)
+            || word.split(is_mark).any(|part| self.is_key(part))
+            // A key may hold such a mark itself.
+            || marks.any(|at| self.is_key(&word[..at]) || self.is_key(&word[at + 1..]))
+    }
+
+    /// Whether `text` is a key, or may be one for all that can be looked at.
+    fn is_key(&mut self, text: &[u8]) -> bool {
+        if !(1..=SECRET_BYTES_MAX).contains(&text.len()) {
+            return false;
+        }
+        match self.bytes_left.checked_sub(text.len() + PIECE_BYTES) {
+            Some(left) => self.bytes_left = left,
+            None => return true,
+        }
+        self.keys.is_or_looks_ours(text)
+    }
 }
 
 #[cfg(test)]

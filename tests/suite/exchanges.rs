@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::{
     fixture::{self, FULL, gateway, gateway_with, request},
-    harness::{Gateway, Latch, Upstream},
+    harness::{Gateway, Upstream},
 };
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -293,17 +293,7 @@ fn upstreams_that_are_not_there_or_late() {
 
 #[test]
 fn room_is_limited_across_all_workers() {
-    let go = Latch::default();
-    let upstream = Upstream::start({
-        let go = go.clone();
-        move |talk| {
-            while talk.request()?.is_some() {
-                go.wait();
-                talk.send(OK)?;
-            }
-            Ok(())
-        }
-    });
+    let (upstream, go) = Upstream::held(OK);
     let gate = gateway_with(
         &upstream,
         "",
@@ -335,17 +325,7 @@ fn room_is_limited_across_all_workers() {
 
 #[test]
 fn a_client_that_leaves_frees_its_place_among_those_who_wait() {
-    let go = Latch::default();
-    let upstream = Upstream::start({
-        let go = go.clone();
-        move |talk| {
-            while talk.request()?.is_some() {
-                go.wait();
-                talk.send(OK)?;
-            }
-            Ok(())
-        }
-    });
+    let (upstream, go) = Upstream::held(OK);
     let gate = gateway_with(
         &upstream,
         "",

@@ -31,7 +31,7 @@ use rustix::process::Signal;
 
 use crate::{
     fixture,
-    harness::{Client, GUARD, Gateway, Latch, Message, Upstream, run},
+    harness::{Client, GUARD, Gateway, Message, Upstream, run},
 };
 
 /// A health listener, and the state that it tells of.
@@ -345,20 +345,11 @@ fn a_wrong_key_file_shows_with_its_place_and_without_what_it_holds() {
 
 #[test]
 fn while_it_drains_it_lives_and_is_not_ready() {
-    let (arrived, go) = (Latch::default(), Latch::default());
-    let upstream = Upstream::start({
-        let (arrived, go) = (arrived.clone(), go.clone());
-        move |talk| {
-            talk.request()?;
-            arrived.open();
-            go.wait();
-            talk.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
-        }
-    });
+    let (upstream, go) = Upstream::held("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
     let mut gateway = gateway(&upstream);
     let mut client = gateway.connect();
     client.send(fixture::request("GET /any/a", &[], ""));
-    arrived.wait();
+    upstream.wait_for_requests(1);
     gateway.signal(Signal::TERM);
     let leaving = readyz_until(&gateway, |answer| answer.status() == 503);
     assert_eq!(leaving.json()["reason"], "shutting_down");

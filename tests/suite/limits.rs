@@ -1,11 +1,11 @@
 //! How much keys and strangers may ask for, through the real binary.
 
-use std::{fmt::Write as _, io, path::Path, thread, time::Instant};
+use std::{fmt::Write as _, path::Path, thread, time::Instant};
 
 use keygate::keys::digest::KeyDigest;
 
 use crate::harness::{
-    Client, GUARD, Gateway, Message, Talk, Upstream,
+    Client, GUARD, Gateway, Message, Upstream,
     browser::hidden,
     people::{gateway_with, invited},
     run,
@@ -41,31 +41,11 @@ fn config(upstream: &Upstream, more: &str) -> String {
     )
 }
 
-/// `/any/stream` begins and does not end, `/ws` becomes a WebSocket, all else is `hi` with limits of its own.
-fn serve(talk: &mut Talk) -> io::Result<()> {
-    while let Some(request) = talk.request()? {
-        match request.target() {
-            "/any/stream" => {
-                talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")?;
-                talk.rest()?;
-            }
-            "/ws" => {
-                talk.send(
-                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                     Sec-WebSocket-Accept: x\r\n\r\n",
-                )?;
-                talk.rest()?;
-            }
-            _ => talk.send(
-                "HTTP/1.1 200 OK\r\nRateLimit: \"theirs\";r=1;t=1\r\nRateLimit-Policy: \"theirs\";q=1;w=1\r\n\
-                 Content-Length: 2\r\n\r\nhi",
-            )?,
-        }
-    }
-    Ok(())
-}
+/// An answer with limits of its own.
+const OK: &str = "HTTP/1.1 200 OK\r\nRateLimit: \"theirs\";r=1;t=1\r\nRateLimit-Policy: \"theirs\";q=1;w=1\r\n\
+                  Content-Length: 2\r\n\r\nhi";
 
-/// A gateway before [`serve`].
+/// A gateway before an upstream with streams that answers [`OK`].
 struct SetUp {
     // Dropped before the upstream, whose connections end with it.
     gate: Gateway,
@@ -74,7 +54,7 @@ struct SetUp {
 
 impl SetUp {
     fn new(limits: &str, of: &[(&str, &str)]) -> Self {
-        let upstream = Upstream::start(serve);
+        let upstream = Upstream::with_streams(OK);
         let gate = Gateway::start(&[("keygate.yaml", &config(&upstream, limits)), ("keys.yaml", &keys(of))]);
         Self { gate, upstream }
     }
@@ -336,7 +316,7 @@ fn failed_attempts_are_slowed_by_default_and_may_be_left_alone() {
 
 /// A gateway whose keys are in SQLite, and a folder to give commands in.
 fn with_sqlite(limits: &str) -> (SetUp, impl Fn(&[&str]) -> run::Run) {
-    let upstream = Upstream::start(serve);
+    let upstream = Upstream::with_streams(OK);
     let text = config(&upstream, limits).replace("{file: keys.yaml}", "{database: 'sqlite:keygate.db'}");
     let gate = Gateway::start(&[("keygate.yaml", &text)]);
     let folder = gate.folder().to_owned();

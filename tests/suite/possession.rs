@@ -534,6 +534,10 @@ fn commands_on_the_file_tell_what_the_gateway_keeps_as_revoked() {
         }
     }
 
+    // What is decided is what the gateway decides.
+    let explained = keygate(folder, &["explain", "--key-id", "ci", "GET", "/a"], "").expect_success();
+    assert!(explained.stdout.contains("401 key_revoked"), "{}", explained.stdout);
+
     // A new secret would bring it back.
     let rotated = keygate(folder, &["keys", "rotate", "ci"], "");
     assert!(rotated.code == Some(2) && rotated.stderr.contains("is revoked"), "{}", rotated.stderr);

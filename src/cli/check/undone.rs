@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use crate::{
     cli::{deployment::Deployment, finding::Finding},
     keys::{digest::KeyDigest, record::KeyRecord},
-    store::state::StateFolder,
 };
 
 /// The revocations of `before` that `after` takes back: of the same digest, or of a key with the same id.
@@ -32,13 +31,9 @@ pub(super) fn since(before: &Deployment, after: &Deployment) -> Vec<Finding> {
 
 /// The revocations that gateways saw, as the `state:` folder keeps them, and that the key files take back.
 pub(super) fn since_seen(deployment: &Deployment) -> Vec<Finding> {
-    let Some(path) = deployment.config.state.as_deref() else { return Vec::new() };
-    let seen = match StateFolder::to_read(path).read_revocations() {
+    let seen = match &deployment.seen {
         Ok(seen) => seen,
-        Err(error) => {
-            let message = format!("{}; {}", error.message, error.remedy);
-            return vec![Finding::of_file(&error.path, &message)];
-        }
+        Err(error) => return vec![Finding::of_state(error)],
     };
     let files = deployment.key_files.iter();
     let keys = files.flat_map(|file| file.keys.iter().map(move |key| (key, &*file.path)));

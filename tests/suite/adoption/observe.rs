@@ -44,6 +44,11 @@ const OWN: [&str; 5] = [
     "AWS4-HMAC-SHA256 Credential=AKIA/20261121/eu/s3/aws4_request, SignedHeaders=host, Signature=ab12",
 ];
 
+/// A byte that says little about its place.
+fn scattered(at: u32) -> u8 {
+    (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]
+}
+
 struct SetUp {
     // Dropped before the upstream, whose connections end with it.
     gate: Gateway,
@@ -85,7 +90,9 @@ impl SetUp {
 #[test]
 fn what_would_be_refused_goes_on_as_nobodys_with_its_own_credential() {
     let set_up = SetUp::new();
-    for own in OWN {
+    // As large as those of Kerberos are, with as many marks: 8,000 bytes of ASN.1 in base64.
+    let ticket = format!("Negotiate {}", STANDARD.encode((0..8000u32).map(scattered).collect::<Vec<_>>()));
+    for own in OWN.into_iter().chain([ticket.as_str()]) {
         assert_eq!(
             set_up.passed("/open", &format!("Authorization: {own}\r\n")).headers("authorization"),
             [own]

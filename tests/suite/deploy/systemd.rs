@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use super::{drained_within, read, root};
 use crate::{
     fixture,
-    harness::{GUARD, Gateway, Latch, Upstream, run},
+    harness::{GUARD, Gateway, Upstream, run},
 };
 
 const UNIT: &str = "deploy/systemd/keygate.service";
@@ -169,23 +169,14 @@ fn systemd_is_told_of_readiness_reloads_and_the_end() {
 
 #[test]
 fn systemd_hears_that_the_workers_live_until_the_last_request_has_ended() {
-    let (arrived, go) = (Latch::default(), Latch::default());
-    let upstream = Upstream::start({
-        let (arrived, go) = (arrived.clone(), go.clone());
-        move |talk| {
-            talk.request()?;
-            arrived.open();
-            go.wait();
-            talk.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
-        }
-    });
+    let (upstream, go) = Upstream::held("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
     let supervisor = Supervisor::new();
     let mut gateway = supervisor.start(&config(&upstream), &[("WATCHDOG_USEC", "300000")]);
     supervisor.hear("WATCHDOG=1");
     supervisor.hear("WATCHDOG=1");
     let mut client = gateway.connect();
     client.send(fixture::request("GET /any/a", &[], ""));
-    arrived.wait();
+    upstream.wait_for_requests(1);
     gateway.signal(Signal::TERM);
     supervisor.hear("STOPPING=1");
     supervisor.hear("WATCHDOG=1");

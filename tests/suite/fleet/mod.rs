@@ -92,7 +92,7 @@ impl SetUp {
         let database = server.create_named_database();
         let records = Records::of(&server.url_as("postgres", &database));
         records.add(&[record(FULL), record(LOST)]);
-        let upstream = Upstream::start(serve);
+        let upstream = Upstream::with_streams(OK);
         let desk = tempfile::tempdir().unwrap();
         let fleet = Fleet { replicas: Vec::new(), upstream, records, desk, server, database };
         let url = fleet.server.url_as("postgres", &fleet.database);
@@ -308,26 +308,7 @@ routes:
   - {path: '/any/{*rest}', methods: {GET: read, '*': write}}
 ";
 
-/// The upstream: `/any/stream` begins a chunked answer and never ends it, `/ws` becomes a WebSocket, all else is `hi`.
-fn serve(talk: &mut crate::harness::Talk) -> std::io::Result<()> {
-    while let Some(request) = talk.request()? {
-        match request.target() {
-            "/any/stream" => {
-                talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")?;
-                talk.rest()?;
-            }
-            "/ws" => {
-                talk.send(
-                    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                     Sec-WebSocket-Accept: x\r\n\r\n",
-                )?;
-                talk.rest()?;
-            }
-            _ => talk.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")?,
-        }
-    }
-    Ok(())
-}
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
 fn request(target: &str, secret: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {secret}\r\n\r\n")

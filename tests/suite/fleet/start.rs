@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 
 use super::records::Records;
-use super::{FULL, LOST, SetUp, config, quiet_port, records::record, serve, wait_for};
+use super::{FULL, LOST, OK, SetUp, config, quiet_port, records::record, wait_for};
 use crate::harness::tcp_proxy::ROW;
 use crate::harness::{Client, Gateway, Postgres, Upstream, run};
 
@@ -52,7 +52,7 @@ fn a_load_that_breaks_off_puts_nothing_in_force() {
 
 #[test]
 fn gateways_that_start_at_once_on_no_file_share_one_database() {
-    let upstream = Upstream::start(serve);
+    let upstream = Upstream::with_streams(OK);
     let shared = tempfile::tempdir().unwrap();
     let file = shared.path().join("keygate.db");
     let keys = format!("{{database: 'sqlite:{}'}}", file.display());

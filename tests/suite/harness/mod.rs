@@ -22,7 +22,6 @@
 //!
 //! Everything that is started is stopped when its value is dropped. [`GUARD`] bounds every wait, so that a hang is a
 //! failure with a place; no test passes or fails by how long something took. A failed wait panics: it is the test's failure.
-#![allow(dead_code, unused_imports, reason = "the topics that use its parts are not all here yet")]
 
 pub(crate) mod browser;
 mod client;

@@ -62,11 +62,6 @@ impl Postgres {
         self.port
     }
 
-    /// The URL of the database `postgres`, as the superuser.
-    pub(crate) fn url(&self) -> String {
-        self.url_as("postgres", "postgres")
-    }
-
     pub(crate) fn url_as(&self, role: &str, database: &str) -> String {
         format!("postgres://{role}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }

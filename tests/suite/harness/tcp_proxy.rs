@@ -180,14 +180,6 @@ impl TcpProxy {
         self.accept();
     }
 
-    /// How many connections there are now.
-    pub(crate) fn connections(&self) -> usize {
-        self.shared.state.change(|state| {
-            state.forget_ended();
-            state.links.len()
-        })
-    }
-
     fn rule(&self, change: impl FnOnce(&mut Rules)) {
         self.shared.state.change(|state| change(&mut state.rules));
     }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::message::MessageReader;
-use super::{Awaited, Framing, GUARD, Message};
+use super::{Awaited, Framing, GUARD, Latch, Message};
 
 /// A running upstream; dropping it closes its port and all its connections.
 pub(crate) struct Upstream {
@@ -56,6 +56,47 @@ impl Upstream {
         Self::start(move |talk| {
             while talk.request()?.is_some() {
                 talk.send(&response)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Starts an upstream that answers as [`Upstream::answering`] does, but nobody before the latch is open.
+    pub(crate) fn held(response: impl Into<Vec<u8>>) -> (Self, Latch) {
+        let (response, go) = (response.into(), Latch::default());
+        let upstream = Self::start({
+            let go = go.clone();
+            move |talk| {
+                while talk.request()?.is_some() {
+                    go.wait();
+                    talk.send(&response)?;
+                }
+                Ok(())
+            }
+        });
+        (upstream, go)
+    }
+
+    /// Starts an upstream whose `/any/stream` begins a chunked answer and never ends it, whose `/ws` becomes a WebSocket, and
+    /// which answers all else as [`Upstream::answering`] does.
+    pub(crate) fn with_streams(response: impl Into<Vec<u8>>) -> Self {
+        let response = response.into();
+        Self::start(move |talk| {
+            while let Some(request) = talk.request()? {
+                match request.target() {
+                    "/any/stream" => {
+                        talk.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")?;
+                        talk.rest()?;
+                    }
+                    "/ws" => {
+                        talk.send(
+                            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                             Sec-WebSocket-Accept: x\r\n\r\n",
+                        )?;
+                        talk.rest()?;
+                    }
+                    _ => talk.send(&response)?,
+                }
             }
             Ok(())
         })
