@@ -11,6 +11,8 @@ class FrameReader:
 
     def __init__(self, socket):
         self.socket, self.decoder, self.input = socket, hpack.Decoder(), b""
+        # The names of fields that came so that nobody keeps them in a table (RFC 7541 §6.2.3).
+        self.never_indexed = set()
 
     def read_block(self, frame):
         """The fields of a block that begins with `frame`, with those that continue it."""
@@ -18,7 +20,9 @@ class FrameReader:
         while "END_HEADERS" not in frame.flags:
             frame = self.read_frame()
             block += frame.data
-        return [(str(name), str(value)) for name, value in self.decoder.decode(block)]
+        fields = self.decoder.decode(block)
+        self.never_indexed |= {field[0] for field in fields if isinstance(field, hpack.NeverIndexedHeaderTuple)}
+        return [(str(name), str(value)) for name, value in fields]
 
     def read_frame(self):
         head = self.read(9)

@@ -18,6 +18,7 @@ class Answer:
     fields: list = dataclasses.field(default_factory=list)
     interims: list = dataclasses.field(default_factory=list)
     body: bytearray = dataclasses.field(default_factory=bytearray)
+    pieces: int = 0
     trailers: list = dataclasses.field(default_factory=list)
     ended: bool = False
     reset: int | None = None
@@ -125,6 +126,7 @@ class Peer(FrameReader):
             self.take_fields(answer, self.read_block(frame))
         elif isinstance(frame, frames.DataFrame):
             answer.body += frame.data
+            answer.pieces += 1
             if self.reads and frame.flow_controlled_length:
                 updates = [frames.WindowUpdateFrame(0, window_increment=frame.flow_controlled_length)]
                 if "END_STREAM" not in frame.flags:

@@ -402,8 +402,12 @@ def fields_of_answers(address):
     assert answer.status == 200 and not {"connection", "keep-alive", "transfer-encoding"} & set(names), names
     assert all(name == name.lower() for name in names), names
     assert [value for name, value in answer.fields if name == "set-cookie"] == ["a=1", "b=2"], answer.fields
+    # What belongs to one answer pushes nothing out of the tables.
+    assert peer.never_indexed == {"x-request-id"}, peer.never_indexed
     answer = peer.answer(peer.headers(head(path="/api/fields", method="HEAD")))
     assert answer.ended and not answer.body, answer
+    answer = peer.answer(peer.headers(head(path="/api/body?5")))
+    assert (bytes(answer.body), answer.pieces) == (b"xxxxx", 1), "the end came by itself"
 
 
 def broken(address):

@@ -34,6 +34,7 @@ def requests(world):
     assert plain == [("b", "2"), ("b", "3"), ("cookie", "a=1; b=2"), ("te", "trailers")], plain
     assert ("x-auth-user", "me") not in get.fields and get.field("x-auth-key-id") == "one", get.fields
     assert get.field("via").startswith("2.0 ") and get.ended and get.field("content-length") is None
+    assert get.connection.never_indexed == {"cookie", "x-request-id", "traceparent"}, get.connection.never_indexed
 
     # The same from a client of HTTP/1.1, whose framing and connection end here.
     answer = world.http1_answer(

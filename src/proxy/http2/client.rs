@@ -27,6 +27,9 @@ use super::{
     window::poll_room,
 };
 
+/// How many fields an answer has room for from the start.
+const FIELDS_USUAL: usize = 12;
+
 /// One request.
 pub(super) struct Http2Client {
     /// Until it was judged.
@@ -56,9 +59,9 @@ struct Head {
 enum Answering {
     /// Its head was not sent.
     Head(SendResponse<Bytes>),
-    /// Its body is on the way.
+    /// Its body is on the way; the end may have gone with the last piece of it.
     Body(SendStream<Bytes>),
-    /// The client was told its end.
+    /// The client was told its end by itself, or with the head.
     Whole(SendStream<Bytes>),
     /// The client takes none.
     Failed,
@@ -145,7 +148,8 @@ impl Http2Client {
         {
             let room = ready!(poll_room(stream, self.output.len(), cx))?;
             let piece = self.output.split_to(room.min(self.output.len())).freeze();
-            stream.send_data(piece, false)?;
+            let ends = self.output.is_empty() && self.ending.take_if(|trailers| trailers.is_empty()).is_some();
+            stream.send_data(piece, ends)?;
         }
         Poll::Ready(self.finish())
     }
@@ -240,6 +244,7 @@ impl Client for Http2Client {
     /// The reason phrase is not of this protocol (RFC 9113 §8.3.2).
     fn begin(&mut self, status: u16, _: &[u8]) {
         self.answer = Response::new(());
+        self.answer.headers_mut().reserve(FIELDS_USUAL);
         *self.answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     }
 

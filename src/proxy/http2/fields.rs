@@ -19,9 +19,16 @@ pub(in crate::proxy) fn fields(map: &HeaderMap) -> Fields<'_> {
 
 /// Adds a line; one that cannot be written is left out.
 pub(in crate::proxy) fn append(to: &mut HeaderMap, name: &[u8], value: &[u8]) {
-    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+    if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        value.set_sensitive(is_of_one_message(&name));
         let _ = to.try_append(name, value);
     }
+}
+
+/// Whether the value belongs to one message alone. It stays out of the tables that compress headers (RFC 7541 §6.2.3), where it
+/// would push out what comes again, and each that is there is looked at for the next one.
+pub(super) fn is_of_one_message(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "x-request-id" | "traceparent" | "ratelimit")
 }
 
 /// What the lines measure in HTTP/1.1, so that its limits mean the same here.

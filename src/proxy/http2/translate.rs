@@ -7,12 +7,14 @@ use crate::{
     message::Field,
 };
 
+use super::fields::is_of_one_message;
+
 /// What was composed here has no limit but that of its making.
 const NO_LIMITS: HeadLimits =
     HeadLimits { head_bytes: usize::MAX, target_bytes: usize::MAX, fields: usize::MAX };
 
-/// The request whose head in HTTP/1.1 is `head`, with this `:scheme`; the value of a field that `is_secret` is kept out of
-/// the tables that compress headers (RFC 7541 §7.1.3). `None` where its target or host cannot be said in HTTP/2.
+/// The request whose head in HTTP/1.1 is `head`, with this `:scheme`; the value of a field that `is_secret`, or is of one message
+/// alone, is kept out of the tables that compress headers (RFC 7541 §7.1.3). `None` where its target or host cannot be said in HTTP/2.
 pub(in crate::proxy) fn request(
     head: &[u8],
     scheme: &str,
@@ -27,7 +29,7 @@ pub(in crate::proxy) fn request(
         } else if !speaks_of_connection(field) {
             let name = HeaderName::from_bytes(field.name).ok()?;
             let mut value = HeaderValue::from_bytes(field.value).ok()?;
-            value.set_sensitive(is_secret(field));
+            value.set_sensitive(is_secret(field) || is_of_one_message(&name));
             fields.try_append(name, value).ok()?;
         }
     }
