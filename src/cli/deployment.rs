@@ -39,7 +39,7 @@ pub(super) struct Deployment {
     pub(super) keys: KeySnapshot,
     /// The files that the keys came from.
     pub(super) key_files: Vec<Arc<KeyFile>>,
-    /// What gateways saw revoked, as the `state:` folder keeps it; `keys` are without it already.
+    /// What gateways saw revoked, as the `state:` folder keeps it; `keys` refuse it already.
     pub(super) seen: Result<SeenRevocations, StateError>,
 }
 
@@ -80,7 +80,7 @@ impl Reading {
         warnings.extend(doubts);
         let deployment = keys.filter(|_| problems.is_empty()).map(|keys| {
             let seen = seen_revocations(config.state.as_deref());
-            let keys = without_revoked(keys, seen.as_ref().ok());
+            let keys = with_revoked(keys, seen.as_ref().ok());
             Deployment { path: path.to_owned(), config, keys, key_files, seen }
         });
         Self { deployment, problems, warnings }
@@ -91,10 +91,10 @@ fn seen_revocations(state: Option<&Path>) -> Result<SeenRevocations, StateError>
     state.map_or_else(|| Ok(SeenRevocations::new()), |folder| StateFolder::to_read(folder).read_revocations())
 }
 
-fn without_revoked(keys: KeySnapshot, seen: Option<&SeenRevocations>) -> KeySnapshot {
+fn with_revoked(keys: KeySnapshot, seen: Option<&SeenRevocations>) -> KeySnapshot {
     let revoked = seen.into_iter().flatten().map(|(digest, seen)| (*digest, seen.at));
-    // It does not get fuller by it.
-    keys.with_revoked(revoked).map_or(keys, |(overlaid, _)| overlaid)
+    // A table gets no fuller by a revocation.
+    keys.with_revoked(revoked).map_or(keys, |(revoked, _)| revoked)
 }
 
 /// What was read of the keys.

@@ -148,7 +148,8 @@ impl Http2Client {
         {
             let room = ready!(poll_room(stream, self.output.len(), cx))?;
             let piece = self.output.split_to(room.min(self.output.len())).freeze();
-            let ends = self.output.is_empty() && self.ending.take_if(|trailers| trailers.is_empty()).is_some();
+            let ends =
+                self.output.is_empty() && self.ending.take_if(|trailers| trailers.is_empty()).is_some();
             stream.send_data(piece, ends)?;
         }
         Poll::Ready(self.finish())
