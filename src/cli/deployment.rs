@@ -166,7 +166,8 @@ impl Deployment {
         tell_all(&reading.problems, "");
         let deployment = reading.deployment.ok_or(Exit::WrongInput)?;
         if let Err(error) = &deployment.seen {
-            tell_all(&[Finding::of_state(error)], "warning: ");
+            tell_all(&[Finding::of_state(error)], "");
+            return Err(Exit::WrongInput);
         }
         Ok(deployment)
     }

@@ -1,5 +1,7 @@
 //! Whether what would go on to an upstream holds a key of ours, however it was written. No upstream may see one.
 
+use std::iter::once;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use memchr::{memchr, memmem};
 
@@ -15,9 +17,12 @@ use crate::{
 };
 
 /// How many bytes of a credential's pieces are hashed, each counted as [`PIECE_BYTES`] more than it has; one that takes more
-/// does not go on. It bounds the cost, and is generous: a ticket of Kerberos takes twice its length.
+/// does not go on. It bounds the cost, and is generous: a ticket of Kerberos takes four times its length in base64.
 const SEARCH_BYTES_MAX: usize = 128 * 1024;
 const PIECE_BYTES: usize = 64;
+
+/// In a word of no more marks than this, a key may begin and end at any two of them.
+const MARKS_FEW: usize = 16;
 
 /// What ends a word of a credential, whatever the form of keys.
 const BETWEEN_WORDS: &[u8] = b" \t,;\"'`<>()[]{}|";
@@ -80,13 +85,22 @@ struct Search<'k> {
 }
 
 impl Search<'_> {
+    /// Whether a key stands between marks of `word` or its ends, also one that holds such a mark itself. In a word of many
+    /// marks that is looked for only where it begins or ends with the word.
     fn finds_in_word(&mut self, word: &[u8]) -> bool {
         let is_mark = |byte: &u8| BESIDE_KEYS.contains(byte);
-        let mut marks = word.iter().enumerate().filter(|(_, byte)| is_mark(byte)).map(|(at, _)| at);
-        self.is_key(word)
-            || word.split(is_mark).any(|part| self.is_key(part))
-            // A key may hold such a mark itself.
-            || marks.any(|at| self.is_key(&word[..at]) || self.is_key(&word[at + 1..]))
+        let marks: Vec<usize> =
+            word.iter().enumerate().filter(|(_, byte)| is_mark(byte)).map(|(at, _)| at).collect();
+        let begins = || once(0).chain(marks.iter().map(|mark| mark + 1));
+        let ends = || marks.iter().copied().chain(once(word.len()));
+        if marks.len() <= MARKS_FEW {
+            return begins()
+                .enumerate()
+                .any(|(number, begin)| ends().skip(number).any(|end| self.is_key(&word[begin..end])));
+        }
+        word.split(is_mark).any(|part| self.is_key(part))
+            || ends().any(|end| self.is_key(&word[..end]))
+            || begins().any(|begin| self.is_key(&word[begin..]))
     }
 
     /// Whether `text` is a key, or may be one for all that can be looked at.

@@ -21,8 +21,8 @@ const READ_BYTES_MAX: usize = 128 * 1024;
 pub(super) const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
 thread_local! {
-    /// One buffer for whoever reads next: most reads bring little, which has gone on before another connection is looked
-    /// at, so that all of a worker's connections read into memory that is in the cache.
+    /// One buffer of the usual size for whoever reads next: most reads bring little, which has gone on before another
+    /// connection is looked at, so that all of a worker's connections read into memory that is in the cache.
     static SPARE: Cell<BytesMut> = Cell::default();
 }
 
@@ -45,18 +45,33 @@ impl Buffered {
 
     /// Reads once; 0 bytes is the end of the stream. While it waits with nothing buffered, it holds no memory.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.input.capacity() == 0 {
-            self.input = SPARE.take();
+        if self.input.is_empty() && !self.input.try_reclaim(self.read_bytes) {
+            self.input = if self.reads_little() { SPARE.take() } else { BytesMut::new() };
         }
         self.input.reserve(self.read_bytes);
         let room = self.input.capacity() - self.input.len();
         let polled = pin!(self.stream.read_buf(&mut self.input)).poll(cx);
-        if polled.is_pending() && self.input.is_empty() {
-            SPARE.set(mem::take(&mut self.input));
+        if polled.is_pending() {
+            self.let_go();
         } else if matches!(&polled, Poll::Ready(Ok(read)) if *read == room) {
             self.read_bytes = (self.read_bytes * 2).min(READ_BYTES_MAX);
         }
         polled
+    }
+
+    /// Holds no memory to read into any more, where nothing is in it.
+    pub(super) fn let_go(&mut self) {
+        if !self.input.is_empty() {
+            return;
+        }
+        let mut input = mem::take(&mut self.input);
+        if self.reads_little() && input.try_reclaim(READ_BYTES) && input.capacity() <= 2 * READ_BYTES {
+            SPARE.set(input);
+        }
+    }
+
+    fn reads_little(&self) -> bool {
+        self.read_bytes == READ_BYTES
     }
 
     /// Where to add what is to be written.

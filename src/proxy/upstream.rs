@@ -290,6 +290,7 @@ impl InUse {
     pub(super) fn release(mut self, after: AfterUse) {
         if let Some(mut connection) = self.connection.take() {
             connection.reused = true;
+            connection.io.let_go();
             self.pool.metrics.in_use.fall();
             match after {
                 AfterUse::Keep => Pool::hand_on(&self.pool, connection),

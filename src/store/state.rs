@@ -115,6 +115,11 @@ impl StateFolder {
         match std::fs::read(self.revocations_path()) {
             Ok(text) => self.parse_revocations(&text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Lines::default()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(StateError {
+                path: self.revocations_path(),
+                message: error.to_string(),
+                remedy: "run this as the user of the gateway, or let this one read the file",
+            }),
             Err(error) => Err(self.error(REVOCATIONS, &error)),
         }
     }

@@ -537,6 +537,18 @@ fn commands_on_the_file_tell_what_the_gateway_keeps_as_revoked() {
     // What is decided is what the gateway decides.
     let explained = keygate(folder, &["explain", "--key-id", "ci", "GET", "/a"], "").expect_success();
     assert!(explained.stdout.contains("401 key_revoked"), "{}", explained.stdout);
+    let cases =
+        "version: 1\ncases:\n  - {request: GET /a, key: ci, expect: {status: 401, code: key_revoked}}\n";
+    fs::write(folder.join("cases.yaml"), cases).unwrap();
+    keygate(folder, &["test", "cases.yaml"], "").expect_success();
+    let seen = folder.join("state/revocations-seen.jsonl");
+    let kept = fs::read(&seen).unwrap();
+    fs::write(&seen, "nonsense\n").unwrap();
+    for arguments in [&["explain", "--key-id", "ci", "GET", "/a"][..], &["test", "cases.yaml"]] {
+        let told = keygate(folder, arguments, "");
+        assert!(told.code == Some(2) && told.stderr.contains("line 1 is no revocation"), "{}", told.stderr);
+    }
+    fs::write(&seen, kept).unwrap();
 
     // A new secret would bring it back.
     let rotated = keygate(folder, &["keys", "rotate", "ci"], "");

@@ -352,10 +352,11 @@ fn a_client_that_does_not_read_is_cut_too() {
 
 #[test]
 fn an_expiry_ends_streams_at_its_instant() {
+    let set_up = SetUp::new(&Keys::new().key("a", WRITES).key("b", WRITES));
+    let (mut a, b) = (set_up.stream("a", "GET /any/endless"), set_up.stream("b", "GET /any/until-released"));
     let ends_at = Timestamp::now() + SignedDuration::from_millis(1500);
     let expires = format!("scopes: [read], projects: all, expires_at: {ends_at}");
-    let set_up = SetUp::new(&Keys::new().key("a", &expires).key("b", WRITES));
-    let (mut a, b) = (set_up.stream("a", "GET /any/endless"), set_up.stream("b", "GET /any/until-released"));
+    set_up.write_keys(&Keys::new().key("a", &expires).key("b", WRITES));
     assert!(is_cut(&mut a));
     assert!(Timestamp::now() >= ends_at);
     assert_eq!(set_up.new_request("a", "GET /any/now"), "key_expired");

@@ -41,3 +41,19 @@ pub(in crate::proxy) fn size(fields: &HeaderMap) -> usize {
 pub(in crate::proxy) fn are_trailers_too_large(trailers: &HeaderMap) -> bool {
     trailers.len() > TRAILER_FIELDS || size(trailers) > TRAILER_BYTES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_of_one_message_stays_out_of_the_tables() {
+        let mut lines = HeaderMap::new();
+        for name in ["X-Request-Id", "traceparent", "RateLimit", "RateLimit-Policy", "x-auth-user", "date"] {
+            append(&mut lines, name.as_bytes(), b"a");
+        }
+        let kept_out: Vec<_> =
+            lines.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(kept_out, ["x-request-id", "traceparent", "ratelimit"]);
+    }
+}

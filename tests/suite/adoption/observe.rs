@@ -30,9 +30,9 @@ fn keys() -> String {
     format!("version: 1\nkeys:\n{}{}", line("good", ""), line("dead", ", revoked_at: 2026-01-02T03:04:05Z"))
 }
 
-/// In a form that no key of ours has: it was imported.
+/// In a form that no key of ours has, with a mark that may stand beside keys: it was imported.
 fn secret(id: &str) -> String {
-    format!("{id}-0123456789abcdefghijklmnopqrstuvwxyz")
+    format!("{id}.0123456789abcdefghijklmnopqrstuvwxyz")
 }
 
 /// Credentials of an API's own.
@@ -130,6 +130,8 @@ fn no_key_of_ours_goes_on_however_it_was_sent() {
             basic(format!("{key}:")).trim_end_matches('=').to_owned(),
             format!("{}{key}", "x ".repeat(100)),
             format!("{}{key}", "x:".repeat(100)),
+            // More than is looked through.
+            format!("{}{key}", "x ".repeat(1200)),
             format!("Bearer {key},"),
             format!("Bearer <{key}>"),
             format!("Bearer {{{key}}}"),
