@@ -20,6 +20,7 @@ use crate::{
     gate::Denial,
     http1::parse::{HeadError, HeadLimits, check_field, check_request_line},
     message::{Field, Fields, RequestHead, Version},
+    policy::origin::is_method_override,
 };
 
 /// The path of the one call that is answered.
@@ -188,20 +189,12 @@ pub fn describe_http<'b>(ask: &RequestHead<'b>) -> Result<RequestHead<'b>, AskEr
 /// # Errors
 /// A [`Denial`] of row 1.
 pub fn check_joined(fields: &Fields<'_>, config: &Config) -> Result<(), Denial<'static>> {
-    const DECIDE: [&str; 9] = [
-        "host",
-        "origin",
-        "access-control-request-method",
-        "content-length",
-        "transfer-encoding",
-        "upgrade",
-        "x-http-method-override",
-        "x-http-method",
-        "x-method-override",
-    ];
+    const DECIDE: [&str; 6] =
+        ["host", "origin", "access-control-request-method", "content-length", "transfer-encoding", "upgrade"];
     let policy = &config.policy;
     let decides = |field: &Field<'_>| {
         DECIDE.iter().any(|name| field.is(name))
+            || is_method_override(field.name)
             || policy.credentials.include(field)
             || policy.routes.project_headers().any(|name| name.as_bytes().eq_ignore_ascii_case(field.name))
     };

@@ -101,9 +101,7 @@ pub fn check_removable(fields: &Fields<'_>, config: &Config) -> Result<(), Denia
                 "The request carries an identity header that only the gateway may set.",
             ));
         }
-        // One of these the gate judges itself.
-        let is_judged = field.is("x-method-override");
-        if is_of_the_origin(field.name) && !is_removable(field.name) && !is_judged {
+        if is_of_the_origin(field.name) && !is_removable(field.name) {
             return Err(Denial::bad_request(
                 "The request carries a header that names another origin, host or path than its own.",
             ));

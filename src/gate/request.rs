@@ -10,7 +10,8 @@ use crate::{
     message::{Fields, RequestHead, Version},
     policy::{
         decide::Asked,
-        fold::{fold_byte, folds_to, same_fold},
+        fold::{folds_to, same_fold},
+        origin::{is_method_override, overrides_method},
         path::RequestPath,
         project::from_query,
         reason::Reason,
@@ -238,7 +239,7 @@ fn check_connection_options(head: &RequestHead<'_>, policy: &Policy) -> Result<(
             || starts("content-")
             || starts("x-forwarded-")
             || policy.credentials.names().any(folds)
-            || METHOD_OVERRIDES.into_iter().any(folds)
+            || overrides_method(token)
             || policy.routes.project_headers().any(|name| same_fold(token, name.as_bytes()))
             || policy.identity_names.contains(token);
         if decides {
@@ -264,8 +265,7 @@ fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The fields by which frameworks let a client change the method, and the query parameter of the same kind.
-const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+/// The query parameter by which frameworks let a client change the method.
 const OVERRIDE_PARAMETER: &str = "_method";
 
 /// The method that a POST asks for in place of its own, where some route honours that. Judged before the key and
@@ -275,10 +275,7 @@ fn read_method_override<'b>(
     query: Option<&'b [u8]>,
     routes: &RouteTable,
 ) -> Result<Option<&'b str>, Denial<'static>> {
-    let mut lines = head.fields.iter().filter(|field| {
-        field.name.first().is_some_and(|byte| fold_byte(*byte) == b'x')
-            && METHOD_OVERRIDES.iter().any(|name| folds_to(field.name, name))
-    });
+    let mut lines = head.fields.iter().filter(|field| overrides_method(field.name));
     let line = lines.next();
     let in_query = query.map_or(Ok(None), |query| from_query(query, OVERRIDE_PARAMETER));
     if line.is_none() && in_query == Ok(None) {
@@ -292,10 +289,8 @@ fn read_method_override<'b>(
             "Only a POST may override its method, once, with a method in upper case, by a name spelled as it is known.",
         )
     };
-    let is_exact =
-        |name: &[u8]| METHOD_OVERRIDES.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
     let value = match (line, lines.next(), in_query) {
-        (Some(line), None, Ok(None)) if is_exact(line.name) => line.value,
+        (Some(line), None, Ok(None)) if is_method_override(line.name) => line.value,
         (None, None, Ok(Some(value))) => value,
         (_, _, _) => return Err(unclear()),
     };

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use super::fold::ManagedNames;
+use super::fold::{ManagedNames, fold_byte, folds_to};
 
 /// What every proxy writes itself, by the peer that it sees.
 pub const WRITTEN: [&str; 4] = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP"];
@@ -69,14 +69,26 @@ pub const REFUSED: [&str; 17] = [
 static NAMES: LazyLock<ManagedNames> =
     LazyLock::new(|| ManagedNames::new(WRITTEN.iter().chain(&REMOVED).chain(&REFUSED)));
 
-/// Judged with the request, and refused where the route does not honour it.
-const JUDGED: &str = "X-Method-Override";
+/// The names by which frameworks let a client change the method: judged with the request, and refused where its route does
+/// not honour that, or in another spelling.
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// Whether `name`, in some spelling, is one by which frameworks let a client change the method.
+pub fn overrides_method(name: &[u8]) -> bool {
+    name.first().is_some_and(|byte| fold_byte(*byte) == b'x')
+        && METHOD_OVERRIDES.iter().any(|known| folds_to(name, known))
+}
+
+/// As [`overrides_method`], but only in the spelling that is known, but for case.
+pub fn is_method_override(name: &[u8]) -> bool {
+    METHOD_OVERRIDES.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+}
 
 /// Whether `name`, in some spelling, says where a request came from or that it is another one.
 ///
 /// Cost: as [`ManagedNames::contains`].
 pub fn is_of_the_origin(name: &[u8]) -> bool {
-    NAMES.contains(name) && !name.eq_ignore_ascii_case(JUDGED.as_bytes())
+    NAMES.contains(name) && !is_method_override(name)
 }
 
 /// Whether a proxy with one of the shipped configurations sets or removes `name`, in exactly this spelling but for case.

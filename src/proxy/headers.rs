@@ -18,7 +18,11 @@ use crate::{
     live::Published,
     message::{Field, Fields, RequestHead, ResponseHead, Version},
     policy::{
-        decide::Permit, fold::folds_to, origin::is_of_the_origin, project::ProjectSource, reason::Reason,
+        decide::Permit,
+        fold::folds_to,
+        origin::{is_of_the_origin, overrides_method},
+        project::ProjectSource,
+        reason::Reason,
         route::Route,
     },
     telemetry::trace_context::{RequestId, TraceParent},
@@ -78,8 +82,7 @@ pub(super) fn trailer_goes_on(field: &Field<'_>, config: &Config, upstream: &Ups
         && !policy.credentials.include(field)
         && !policy.identity_names.contains(field.name)
         && !is_of_the_origin(field.name)
-        && !folds_to(field.name, "x-http-method-override")
-        && !folds_to(field.name, "x-http-method")
+        && !overrides_method(field.name)
         && !upstream.set_headers.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(field.name))
         && !policy.routes.routes().iter().any(names_project)
 }
