@@ -18,7 +18,7 @@ use crate::{
         model::{Config, DatabaseSource, KeySource},
     },
     control::loading::Loading,
-    keys::{build::KeyPolicy, problem::BuildProblem, snapshot::KeySnapshot},
+    keys::{build::KeyPolicy, problem::BuildProblem, snapshot::KeySnapshot, table::TableFull},
     store::{
         contract::StoreError,
         file::{KeyFile, parse_key_file},
@@ -78,23 +78,26 @@ impl Reading {
             KeySource::Database(source) => Read::database(source, path, &policy),
         };
         warnings.extend(doubts);
-        let deployment = keys.filter(|_| problems.is_empty()).map(|keys| {
+        let mut reading = Self { deployment: None, problems, warnings };
+        if let Some(keys) = keys.filter(|_| reading.problems.is_empty()) {
             let seen = seen_revocations(config.state.as_deref());
-            let keys = with_revoked(keys, seen.as_ref().ok());
-            Deployment { path: path.to_owned(), config, keys, key_files, seen }
-        });
-        Self { deployment, problems, warnings }
+            let revoked = seen.iter().flatten().map(|(digest, seen)| (*digest, seen.at));
+            match keys.with_revoked(revoked) {
+                Ok((keys, _)) => {
+                    reading.deployment =
+                        Some(Deployment { path: path.to_owned(), config, keys, key_files, seen });
+                }
+                Err(TableFull) => {
+                    reading.problems.push(Finding::of_file(path, "more keys than a table can hold"));
+                }
+            }
+        }
+        reading
     }
 }
 
 fn seen_revocations(state: Option<&Path>) -> Result<SeenRevocations, StateError> {
     state.map_or_else(|| Ok(SeenRevocations::new()), |folder| StateFolder::to_read(folder).read_revocations())
-}
-
-fn with_revoked(keys: KeySnapshot, seen: Option<&SeenRevocations>) -> KeySnapshot {
-    let revoked = seen.into_iter().flatten().map(|(digest, seen)| (*digest, seen.at));
-    // A table gets no fuller by a revocation.
-    keys.with_revoked(revoked).map_or(keys, |(revoked, _)| revoked)
 }
 
 /// What was read of the keys.

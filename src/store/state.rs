@@ -115,11 +115,6 @@ impl StateFolder {
         match std::fs::read(self.revocations_path()) {
             Ok(text) => self.parse_revocations(&text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Lines::default()),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(StateError {
-                path: self.revocations_path(),
-                message: error.to_string(),
-                remedy: "run this as the user of the gateway, or let this one read the file",
-            }),
             Err(error) => Err(self.error(REVOCATIONS, &error)),
         }
     }
@@ -242,7 +237,7 @@ impl StateFolder {
     pub(super) fn error(&self, name: &str, error: &io::Error) -> StateError {
         let remedy = match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                "let this process's user write the folder, or name another one in `state:`"
+                "run this as the user of the gateway, who may read and write the folder, or name another one in `state:`"
             }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
             _ => "mend the folder, or name another one in `state:`",
